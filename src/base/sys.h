@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sys.h: time and randomness as parameters, identifiers made of both, and files: the few system calls that every
+ * program needs, wrapped so that errors name the file.
+ */
+#ifndef CAIRN_BASE_SYS_H
+#define CAIRN_BASE_SYS_H
+
+#include "base/arena.h"
+
+#include <sys/types.h>
+
+struct clock {
+	int64_t (*now_ms)(void *ctx);  /* wall clock, milliseconds since 1970 */
+	int64_t (*mono_ms)(void *ctx); /* monotonic, for waits and deadlines inside one process */
+	void *ctx;
+};
+
+struct rng {
+	void (*fill)(void *ctx, void *p, size_t n); /* cannot fail: the system's source ends the process if it is broken */
+	void *ctx;
+};
+
+extern const struct clock clock_system;
+extern const struct rng rng_system;
+
+static inline int64_t clock_now_ms(const struct clock *c)
+{
+	return c->now_ms(c->ctx);
+}
+static inline int64_t clock_mono_ms(const struct clock *c)
+{
+	return c->mono_ms(c->ctx);
+}
+static inline void rng_fill(const struct rng *r, void *p, size_t n)
+{
+	r->fill(r->ctx, p, n);
+}
+
+/* A UUIDv7 (RFC 9562 5.7): time-ordered, so that indexes stay local. Stored as 16 bytes, shown in its text form. */
+struct id {
+	uint8_t b[16];
+};
+#define ID_TEXT_LEN 36
+struct id_text {
+	char z[ID_TEXT_LEN + 1];
+};
+
+struct id id_new(const struct clock *clk, const struct rng *rng);
+struct id_text id_show(struct id id);
+/* Lower-case canonical text only: one spelling an id, so URLs compare as bytes. */
+fallible id_read(struct str text, struct id *ret, struct err *err);
+int64_t id_time_ms(struct id id);
+static inline bool id_eq(struct id a, struct id b)
+{
+	return memcmp(a.b, b.b, sizeof a.b) == 0;
+}
+static inline bool id_is_zero(struct id a)
+{
+	static const struct id zero;
+	return id_eq(a, zero);
+}
+
+/* Keyed SipHash-2-4, for hash tables that hold peers' strings (THREATS A72). */
+uint64_t hash_keyed(const uint8_t key[16], struct str s);
+
+/* Files. A path is our own or the operator's, never a peer's. */
+fallible file_read(const char *path, size_t max, struct buf *ret, struct err *err); /* ret is reset first */
+/* Writes beside the target, fsyncs, renames over it, fsyncs the folder: old or new, never partial. */
+fallible file_write_atomic(const char *path, struct str body, mode_t mode, struct err *err);
+/* As above, but fails with ERR_CONFLICT when the path exists. */
+fallible file_write_new(const char *path, struct str body, mode_t mode, struct err *err);
+fallible dir_make(const char *path, mode_t mode, struct err *err); /* one level; fine when it is there already */
+fallible fd_write_all(int fd, struct str s, struct err *err);
+void fd_close(int *fd); /* for AUTO: closes and sets to -1 */
+
+#endif
