@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * jose.h: JWK (RFC 7517), thumbprints (RFC 7638) and JWS (RFC 7515): the flattened form that ACME sends (RFC 8555 6.2)
+ * and the compact form of verdicts. Parsing and verifying are two steps, so that the caller picks the key between them.
+ */
+#ifndef CAIRN_JOSE_JOSE_H
+#define CAIRN_JOSE_JOSE_H
+
+#include "crypto/crypto.h"
+
+#define THUMBPRINT_LEN 43
+struct thumbprint {
+	char z[THUMBPRINT_LEN + 1]; /* base64url of SHA-256, as key authorizations carry it */
+};
+
+/* A public JWK. Private members ("d", "p", "k" ...) are refused as ERR_BAD_PUBLIC_KEY (A27), other unknown members
+ * ignored. No policy: key_check does that. */
+fallible jwk_read(const struct json *jwk, struct key **ret, struct err *err);
+fallible jwk_read_text(struct str text, struct key **ret, struct err *err);
+/* The canonical JWK: required members only, in RFC 7638 order. This is what is stored and what is hashed. */
+fallible jwk_write(const struct key *k, struct buf *ret, struct err *err);
+fallible jwk_thumbprint(const struct crypto *c, const struct key *k, struct thumbprint *ret, struct err *err);
+
+/* A JWS that has been taken apart but not verified. Slices live in the arena. */
+struct jws {
+	struct str protected_b64, payload_b64, signature_b64; /* as sent: what the signature covers */
+	struct str payload;                                   /* decoded; empty for POST-as-GET */
+	struct str signature;
+	enum sig_alg alg;
+	struct str nonce, url, kid; /* as sent; p == NULL when absent */
+	struct key *jwk;            /* the embedded key, or NULL; owned by the struct */
+	bool has_nonce, has_url;
+};
+#define JWS_BODY_MAX 50000
+
+/* Flattened JSON serialisation (RFC 8555 6.2): exactly protected, payload, signature; no "header", no "signatures";
+ * alg in the served list; exactly one of jwk and kid (unless eab: kid only, HS256/384/512, see jws_read_eab later);
+ * "crit" or "b64" refused; the payload at most JWS_BODY_MAX. ERR_MALFORMED, ERR_BAD_SIGNATURE_ALGORITHM or
+ * ERR_BAD_PUBLIC_KEY. *ret is freed with jws_done. */
+fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct err *err);
+/* The same from its three base64url parts (a stored finalize request, evidence). */
+fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str payload_b64, struct str signature_b64,
+                        struct jws *ret, struct err *err);
+void jws_done(struct jws *j);
+/* alg must be the key's own; then the signature over protected '.' payload. */
+fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err);
+
+/* Makes the body of an ACME request: kid empty means "embed the jwk"; nonce may be empty (inner objects). */
+fallible jws_sign_acme(const struct crypto *c, const struct key *k, struct str kid, struct str nonce, struct str url,
+                       struct str payload, struct buf *ret, struct err *err);
+
+/* Compact serialisation with header {"alg":..,"kid":..,"typ":..}: verdicts and grants. typ and kid are checked or
+ * returned so that a signature made for one purpose is never taken for another. */
+fallible jws_compact_sign(const struct crypto *c, const struct key *k, struct str typ, struct str kid, struct str payload,
+                          struct buf *ret, struct err *err);
+struct jws_compact {
+	struct str signed_part, kid, payload, signature;
+	enum sig_alg alg;
+};
+fallible jws_compact_read(struct arena *mem, struct str text, struct str typ, size_t max, struct jws_compact *ret,
+                          struct err *err);
+fallible jws_compact_verify(const struct crypto *c, const struct jws_compact *j, const struct key *k, struct err *err);
+
+#endif
