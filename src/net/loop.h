@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * loop.h: an event loop on epoll with timers and a way to wake it from other threads. One thread owns a loop and all that
+ * hangs on it; loop_post and loop_stop are the only calls for others. Callbacks unpack and call, they never block.
+ */
+#ifndef CAIRN_NET_LOOP_H
+#define CAIRN_NET_LOOP_H
+
+#include "codec/codec.h"
+
+struct loop;
+struct loop_io;    /* one watched descriptor */
+struct loop_timer; /* one timer, armed or not */
+
+fallible loop_new(const struct clock *clk, struct loop **ret, struct err *err);
+void loop_free(struct loop *l);
+/* Runs until loop_stop. */
+fallible loop_run(struct loop *l, struct err *err);
+void loop_stop(struct loop *l); /* any thread, and signal handlers */
+/* fn runs on the loop's thread soon; any thread. Posts before loop_run are kept. */
+void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
+
+#define LOOP_READ 1u
+#define LOOP_WRITE 2u
+#define LOOP_HANGUP 4u /* reported, never asked for */
+/* Level-triggered. The descriptor stays the caller's. */
+fallible loop_watch(struct loop *l, int fd, unsigned events, void (*fn)(struct loop *l, unsigned events, void *arg),
+                    void *arg, struct loop_io **ret, struct err *err);
+fallible loop_io_set(struct loop_io *io, unsigned events, struct err *err);
+/* Stops watching; safe inside any callback of the same loop: no callback of this io runs afterwards, even when its
+ * event was already fetched in the same batch. */
+void loop_io_free(struct loop_io *io);
+
+struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
+void loop_timer_set(struct loop_timer *t, int64_t after_ms); /* one shot; replaces an earlier setting */
+void loop_timer_stop(struct loop_timer *t);
+void loop_timer_free(struct loop_timer *t);
+int64_t loop_now_ms(const struct loop *l); /* monotonic, read once per round */
+
+#endif

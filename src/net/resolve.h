@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * resolve.h: DNS through libunbound, blocking calls with a deadline, safe from many threads at once. A static table of
+ * names comes first, for closed networks and tests.
+ */
+#ifndef CAIRN_NET_RESOLVE_H
+#define CAIRN_NET_RESOLVE_H
+
+#include "codec/codec.h"
+
+struct resolver;
+struct resolve_static { /* "www.a.test" or "*.a.test" -> addresses */
+	struct str pattern;
+	struct addr addr;
+};
+struct resolve_conf {
+	const struct str *servers; /* "192.0.2.53", "127.0.0.1:5353"; none: those of /etc/resolv.conf */
+	size_t server_count;
+	const struct resolve_static *statics;
+	size_t static_count;
+	struct str trust_anchor_file; /* empty: none, everything is "insecure" */
+};
+fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, struct err *err);
+void resolver_free(struct resolver *r);
+/* How it looks things up, for transcripts: "static table", "127.0.0.1:5353", "system resolvers 192.0.2.1". */
+struct str resolver_describe(const struct resolver *r);
+
+enum dnssec { DNSSEC_INSECURE, DNSSEC_SECURE, DNSSEC_BOGUS };
+struct resolve_answer { /* in the caller's arena */
+	struct addr *addrs; /* at most RESOLVE_ADDRS_MAX; the order of the answer */
+	size_t addr_count;
+	bool from_static;
+	enum dnssec dnssec;
+	bool nxdomain;
+};
+#define RESOLVE_ADDRS_MAX 16
+/* AAAA and A of a name: v6 first in addrs. ERR_DNS with a text that names the question, the resolver and what came back
+ * (SERVFAIL, NXDOMAIN, no address, bogus with its reason, no answer in time). deadline is mono_ms of clk. */
+fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+                       struct arena *mem, struct resolve_answer *ret, struct err *err);
+
+#endif
