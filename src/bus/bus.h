@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bus.h: work between the programs: publish to a topic, consume with a credit limit, acknowledge. At least once, in any
+ * order, repeated, late or lost: it must not matter to callers (DESIGN 3). The database is the truth, the bus carries work.
+ *
+ * bus_local: the api serves a Unix socket (the hub); validators and the signer connect and reconnect with back-off.
+ * A published message goes to one connected consumer of its topic with credit left, and waits in a bounded queue while
+ * there is none. What was delivered and not acknowledged when a consumer goes away is delivered again.
+ */
+#ifndef CAIRN_BUS_BUS_H
+#define CAIRN_BUS_BUS_H
+
+#include "net/net.h"
+
+#define BUS_TOPIC_MAX 96
+struct bus;
+struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_nack */
+
+struct bus_conf {
+	struct str url;          /* "unix:/run/cairn/bus.sock" */
+	bool hub;                /* serve the socket (api), or connect to it */
+	struct str name;         /* who we are, for the other side's log: "api", "signer", "validator.local" */
+	const uid_t *peer_uids;  /* who may be at the other end (SO_PEERCRED); none: only our own uid */
+	size_t peer_uid_count;
+	size_t queue_max;        /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
+	const struct clock *clk;
+	/* Told of connects and disconnects, on the bus's thread; may be NULL. */
+	void (*event)(void *ctx, const char *what, struct str peer, const struct err *err);
+	void *event_ctx;
+};
+fallible bus_new(const struct bus_conf *conf, struct bus **ret, struct err *err);
+/* Handlers run on the bus's own thread and must hand the work on (workers_submit_wait or a queue). The delivery stays
+ * theirs until acknowledged, from any thread. Subscribe before bus_start. */
+typedef void bus_handler(void *ctx, struct bus_delivery *d);
+fallible bus_consume(struct bus *b, struct str topic, unsigned credits, bus_handler *fn, void *ctx, struct err *err);
+fallible bus_start(struct bus *b, struct err *err);
+/* Any thread; copies. ERR_UNAVAILABLE: queue full, or (not the hub) not connected: nothing was sent, the sweeper or the
+ * sender will try again. OK means handed over, not done. */
+fallible bus_publish(struct bus *b, struct str topic, struct str body, struct err *err);
+struct str bus_delivery_body(const struct bus_delivery *d);
+struct str bus_delivery_topic(const struct bus_delivery *d);
+void bus_ack(struct bus_delivery *d);  /* done; frees the delivery and gives the credit back */
+void bus_nack(struct bus_delivery *d); /* give it to somebody again later */
+/* Connected consumers of a topic, for status and doctor (hub only). */
+unsigned bus_consumers(struct bus *b, struct str topic);
+bool bus_connected(struct bus *b);
+void bus_stop(struct bus *b); /* no more deliveries; waits for the bus thread */
+void bus_free(struct bus *b); /* accepts NULL; unacknowledged deliveries must be gone */
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model.h: the nouns of ACME (RFC 8555 7.1), their states as tables, problem documents, and the messages and evidence
+ * that the programs exchange. Plain data and pure functions: no store, no sockets, no OpenSSL types.
+ */
+#ifndef CAIRN_MODEL_MODEL_H
+#define CAIRN_MODEL_MODEL_H
+
+#include "codec/codec.h"
+#include "crypto/crypto.h"
+
+/* --- identifiers --------------------------------------------------------------------------------------------------*/
+enum ident_type { IDENT_DNS, IDENT_IP, IDENT_TYPE_COUNT };
+const char *ident_type_name(enum ident_type t);
+struct ident {
+	enum ident_type type;
+	struct str value; /* lower case, without "*." for an authorization; as ordered for an order */
+};
+#define IDENTS_MAX 100
+
+enum challenge_type { CHALLENGE_HTTP01, CHALLENGE_DNS01, CHALLENGE_TLSALPN01, CHALLENGE_TYPE_COUNT };
+const char *challenge_type_name(enum challenge_type t); /* "http-01" */
+fallible challenge_type_read(struct str s, enum challenge_type *ret, struct err *err);
+
+/* --- states (RFC 8555 7.1.6): a table of allowed moves; the store enforces it by compare-and-set ------------------*/
+enum account_status { ACCOUNT_VALID, ACCOUNT_DEACTIVATED, ACCOUNT_REVOKED, ACCOUNT_STATUS_COUNT };
+enum order_status { ORDER_PENDING, ORDER_READY, ORDER_PROCESSING, ORDER_VALID, ORDER_INVALID, ORDER_STATUS_COUNT };
+enum authz_status { AUTHZ_PENDING, AUTHZ_VALID, AUTHZ_INVALID, AUTHZ_DEACTIVATED, AUTHZ_EXPIRED, AUTHZ_REVOKED,
+	AUTHZ_STATUS_COUNT };
+enum challenge_status { CHALLENGE_PENDING, CHALLENGE_PROCESSING, CHALLENGE_VALID, CHALLENGE_INVALID,
+	CHALLENGE_STATUS_COUNT };
+const char *account_status_name(enum account_status s);
+const char *order_status_name(enum order_status s);
+const char *authz_status_name(enum authz_status s);
+const char *challenge_status_name(enum challenge_status s);
+bool account_may_move(enum account_status from, enum account_status to);
+bool order_may_move(enum order_status from, enum order_status to);
+bool authz_may_move(enum authz_status from, enum authz_status to);
+bool challenge_may_move(enum challenge_status from, enum challenge_status to);
+
+/* --- problem documents (RFC 9457, types of RFC 8555 6.7): the one table, read at the edge -------------------------*/
+struct problem_row {
+	const char *type; /* without the urn prefix; NULL: "about:blank"-like, sent as malformed/serverInternal */
+	int status;
+};
+const struct problem_row *problem_row(enum err_kind kind); /* never NULL; inside kinds map to serverInternal 500 */
+#define PROBLEM_URN "urn:ietf:params:acme:error:"
+/* {"type","detail","status"} of an error; ERR_INTERNAL's detail is replaced. `extra` (JSON members without braces, such
+ * as "algorithms":[...] or "subproblems":[...]) may be empty. */
+fallible problem_write(const struct err *e, struct str extra, struct buf *ret, struct err *err);
+/* A stored problem document, type and detail back (for the client and for `cairn why`). */
+fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str *ret_detail, struct err *err);
+
+/* --- bus topics and messages --------------------------------------------------------------------------------------
+ * Versioned JSON, read as hostile input: unknown members refused, every string bounded. Slices of a read message live in
+ * the arena it was read with. */
+#define TOPIC_VALIDATE "validate" /* + "." + perspective */
+#define TOPIC_VERDICT "verdict"
+#define TOPIC_SIGN "sign"
+#define TOPIC_SIGNED "signed"
+#define JOB_VERSION 1
+#define JOB_MAX (512 * 1024)
+#define PERSPECTIVE_NAME_MAX 64
+#define REALM_NAME_MAX 64
+
+struct validate_job {
+	struct id attempt, authz, order; /* order: for the log */
+	struct str realm, zone;
+	enum challenge_type method;
+	struct ident ident;
+	bool wildcard;
+	struct str token;      /* 43 base64url characters */
+	struct str thumbprint; /* the account key's, RFC 7638 */
+	int64_t deadline_ms;   /* wall clock; after it nobody waits for the verdict */
+};
+fallible validate_job_write(const struct validate_job *j, struct buf *ret, struct err *err);
+fallible validate_job_read(struct arena *mem, struct str text, struct validate_job *ret, struct err *err);
+
+/* What one perspective saw: the payload of the compact JWS "cairn-verdict+jws" that it signs (DESIGN 5). */
+#define VERDICT_TYP "cairn-verdict+jws"
+#define VERDICT_JWS_MAX (32 * 1024)
+#define VERDICT_STEPS_MAX 24
+struct verdict_step { /* one thing looked up or tried, in order */
+	struct str what; /* "resolve", "connect", "redirect", "response" */
+	struct str detail; /* printable ASCII, <= 512 bytes: "www.a.test AAAA,A from 127.0.0.1:5353: 192.0.2.7 (insecure)" */
+};
+struct verdict {
+	struct id attempt, authz;
+	struct str perspective, realm;
+	enum challenge_type method;
+	struct ident ident;
+	bool wildcard;
+	struct str token, thumbprint;
+	bool valid;
+	enum err_kind problem;  /* when !valid: ERR_CONNECTION, ERR_DNS, ERR_UNAUTHORIZED, ERR_TLS ... */
+	struct str problem_detail; /* cause, address, what was found, what was wanted, what to do */
+	int64_t started_ms, finished_ms; /* wall clock */
+	struct str caa;         /* "not-checked" until CAA is looked up */
+	struct verdict_step *steps;
+	size_t step_count;
+};
+fallible verdict_write(const struct verdict *v, struct buf *ret, struct err *err);
+fallible verdict_read(struct arena *mem, struct str text, struct verdict *ret, struct err *err);
+
+struct verdict_message { /* validator -> api */
+	struct id attempt, order;
+	struct str perspective;
+	struct str jws;
+};
+fallible verdict_message_write(const struct verdict_message *m, struct buf *ret, struct err *err);
+fallible verdict_message_read(struct arena *mem, struct str text, struct verdict_message *ret, struct err *err);
+
+/* All that the signer needs to decide for itself (DESIGN 5). */
+struct sign_job {
+	struct id issuance, order, account;
+	struct str realm, profile, issuer;
+	struct str serial_hex;
+	int64_t not_before, not_after; /* unix seconds */
+	struct ident *idents;          /* as ordered, wildcards with "*." */
+	size_t ident_count;
+	struct str finalize_protected, finalize_payload, finalize_signature; /* base64url, as the client sent them */
+	struct str finalize_url;
+	struct str account_jwk;        /* canonical JWK text */
+	struct str *verdicts;          /* compact JWS */
+	size_t verdict_count;
+};
+fallible sign_job_write(const struct sign_job *j, struct buf *ret, struct err *err);
+fallible sign_job_read(struct arena *mem, struct str text, struct sign_job *ret, struct err *err);
+
+struct sign_result { /* signer -> api */
+	struct id issuance, order;
+	bool issued;
+	struct str der;        /* the certificate, when issued */
+	struct str chain_pem;  /* leaf first, then the issuer's chain */
+	enum err_kind problem; /* when refused */
+	struct str problem_detail;
+};
+fallible sign_result_write(const struct sign_result *r, struct buf *ret, struct err *err);
+fallible sign_result_read(struct arena *mem, struct str text, struct sign_result *ret, struct err *err);
+
+/* The key authorization of RFC 8555 8.1 is token '.' thumbprint; tokens are 32 random bytes. */
+#define TOKEN_LEN 43
+struct token_text {
+	char z[TOKEN_LEN + 1];
+};
+struct token_text token_new(const struct rng *rng);
+bool token_is_wellformed(struct str s);
+
+#endif
