@@ -28,7 +28,8 @@ char *str_dupz_raw(struct arena *mem, struct str s); /* NUL-terminated copy of t
 fallible str_dupz(struct arena *mem, struct str s, char **ret, struct err *err);
 struct str str_fmt(struct arena *mem, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Heap twins for what outlives a request: zeroed, never NULL. */
+/* Heap twins for what outlives a request: zeroed, never NULL; free() returns them. mem_grow is realloc: what is new
+ * is not zeroed, because it does not know what was there before. */
 void *mem_alloc(size_t n);
 void *mem_alloc_n(size_t size, size_t count);
 void *mem_grow(void *p, size_t size, size_t count);

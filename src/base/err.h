@@ -97,9 +97,10 @@ static inline void *take_at(void *pp)
 	return p;
 }
 
-/* err may be NULL: the kind is then all that the caller learns. Long text is cut, never overflowed. */
+/* An err starts zeroed. err may be NULL: the kind is then all that the caller learns. Long text is cut, never overflowed. */
 void err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Adds what only the log may know (library error text, file names). */
+/* Adds what only the log may know (library error text, file names). Either after err_set, or, when the err is fresh,
+ * before it, so that FAIL can follow; setting an err that carries an error already drops the old cause. */
 void err_cause(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts words before the detail: "reading config: " + detail. */
 void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

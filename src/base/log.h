@@ -9,6 +9,8 @@
 #include "base/sys.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ERROR, LOG_LEVEL_COUNT };
+/* LOG_AUTO asks the descriptor at every line. A program that will lock itself down settles it at start with
+ * log_form_settle, because the question is an ioctl. */
 enum log_form { LOG_AUTO, LOG_JSON, LOG_TEXT };
 
 struct log {
@@ -45,6 +47,9 @@ struct kv {
 
 /* level and form from text ("notice", "json"); ERR_CONFIG names the choices. */
 fallible log_level_read(struct str s, enum log_level *ret, struct err *err);
+fallible log_form_read(struct str s, enum log_form *ret, struct err *err); /* "auto", "json", "text" */
+enum log_form log_form_settle(enum log_form form, int fd);                 /* LOG_AUTO: text for a terminal, else JSON */
+const char *log_level_name(enum log_level level);
 void log_write(const struct log *log, enum log_level level, const char *event, const struct kv *pairs);
 /* Renders without writing, for tests; at most LOG_LINE_MAX bytes with the newline. */
 #define LOG_LINE_MAX 4096

@@ -37,6 +37,15 @@ static inline void rng_fill(const struct rng *r, void *p, size_t n)
 	r->fill(r->ctx, p, n);
 }
 
+/* A UTC moment in the proleptic Gregorian calendar. Own arithmetic, because gmtime_r takes glibc's time zone lock and
+ * opens /etc/localtime at its first call, which a locked-down program must not. */
+struct civil {
+	int64_t year;
+	int month, day, hour, minute, second; /* month and day from 1 */
+};
+struct civil civil_of(int64_t unix_s);
+int64_t civil_unix(const struct civil *c); /* the fields must be in their ranges */
+
 /* A UUIDv7 (RFC 9562 5.7): time-ordered, so that indexes stay local. Stored as 16 bytes, shown in its text form. */
 struct id {
 	uint8_t b[16];
@@ -64,7 +73,8 @@ static inline bool id_is_zero(struct id a)
 /* Keyed SipHash-2-4, for hash tables that hold peers' strings (THREATS A72). */
 uint64_t hash_keyed(const uint8_t key[16], struct str s);
 
-/* Files. A path is our own or the operator's, never a peer's. */
+/* Files. A path is our own or the operator's, never a peer's. Failures, a missing or too large file among them, are
+ * ERR_IO, so that no path can reach a client as some refusal's detail. */
 fallible file_read(const char *path, size_t max, struct buf *ret, struct err *err); /* ret is reset first */
 /* Writes beside the target, fsyncs, renames over it, fsyncs the folder: old or new, never partial. */
 fallible file_write_atomic(const char *path, struct str body, mode_t mode, struct err *err);
