@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conf.h: the one configuration file, read by all programs. One schema table (schema.c) has a row for each setting: the parser,
+ * check-config, cairn.conf(5), `cairn init`'s file and the defaults all read that row. Unknown keys are errors. Order of
+ * precedence: environment (CAIRN_STORE, CAIRN_BUS, DATABASE_URL, CAIRN_LISTEN, CAIRN_BASE_URL, CAIRN_LOG_LEVEL, CAIRN_STATE_DIR ...: the row
+ * names its variable), then the file, then the default. Secrets come from files that the configuration names.
+ */
+#ifndef CAIRN_CONF_CONF_H
+#define CAIRN_CONF_CONF_H
+
+#include "codec/codec.h"
+
+struct conf_list { /* of strings */
+	struct str *v;
+	size_t n;
+};
+
+struct conf_static { /* zone.names: a name or "*.name" and its addresses */
+	struct str pattern;
+	struct conf_list addrs;
+};
+
+struct conf_perspective {
+	struct str name;
+	struct str key;        /* the validator's private key file */
+	struct str public_key; /* the JWK file that the signer pins */
+};
+
+struct conf_zone {
+	struct str name;
+	struct conf_list perspectives;
+	int64_t quorum;                  /* at least 1 */
+	struct conf_list resolvers;      /* "192.0.2.53" or "127.0.0.1:5353"; none: /etc/resolv.conf */
+	struct str trust_anchor;         /* file; empty: none */
+	struct conf_static *names;       /* static names */
+	size_t name_count;
+	int64_t http_port;               /* 80 */
+	struct conf_list allow_addresses; /* special ranges that validators may contact */
+	int64_t deadline_ms;             /* of one validation, at most 60 s */
+};
+
+struct conf_profile {
+	struct str name;
+	int64_t lifetime_s;    /* 90 d */
+	int64_t backdate_s;    /* how far notBefore lies in the past: 1 h */
+	bool common_name;
+	bool eku_client;
+};
+
+struct conf_issuer {
+	struct str name;
+	struct str certificate; /* chain file, leaf first, without or with the root */
+	struct str key;
+	struct str aia_url, crl_url;
+};
+
+struct conf_realm {
+	struct str name;
+	struct conf_list names;      /* patterns that may be asked for; none: nothing is issued (closed by default) */
+	struct conf_list challenges; /* "http-01" */
+	struct conf_list profiles;   /* the first one is the default */
+	struct str issuer, zone;
+	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
+	struct conf_list caa_identities;
+	int64_t order_life_s;        /* 7 d */
+	int64_t authz_pending_s;     /* 7 d */
+	int64_t authz_valid_s;       /* how long a proof may be reused: 30 d */
+	int64_t names_per_order;     /* 100 */
+	int64_t orders_per_hour;     /* per account; 0: no limit */
+	int64_t accounts_per_hour;   /* per address; 0: no limit */
+};
+
+struct conf {
+	struct arena mem;      /* owns every slice below */
+	struct str file;       /* absolute path */
+	struct str state_dir;  /* relative paths below are taken from here; conf_path resolves */
+	struct {
+		struct str level, format; /* "notice"; "auto", "json", "text" */
+	} log;
+	struct {
+		struct conf_list listen;
+		struct str base_url;      /* "https://ca.corp.example:14000", no trailing slash */
+		struct str tls_certificate, tls_key;
+		bool tls_own;             /* cairn renews the API's certificate from its own issuer */
+		struct conf_list tls_names; /* names and addresses in that certificate */
+		int64_t loops, workers;   /* 0 loops: one a core */
+		int64_t nonce_life_s;
+		int64_t finalize_wait_ms; /* how long finalize waits for the signer before it answers "processing" */
+		int64_t connections_max;
+		int64_t drain_ms;
+	} api;
+	struct {
+		struct str url;           /* "sqlite:store/cairn.db" */
+		int64_t readers;
+		int64_t keep_ended_s;     /* retention of orders and authorizations that ended: 30 d */
+		int64_t keep_expired_s;   /* of certificates past their end, with their evidence: 90 d */
+	} store;
+	struct {
+		struct str url;           /* "unix:run/bus.sock" */
+	} bus;
+	struct {
+		struct str journal;       /* folder */
+		int64_t serial_prefix;    /* 1..127 */
+	} signer;
+	struct {
+		struct str perspective;   /* which one this validator is */
+		int64_t probes_max;       /* at once */
+	} validator;
+	struct {
+		int64_t resend_ms;        /* a job without result is sent again after this: 5 s */
+		int64_t interval_ms;      /* how often the sweeper looks: 2 s */
+	} sweeper;
+	struct conf_realm *realms;
+	size_t realm_count;
+	struct conf_zone *zones;
+	size_t zone_count;
+	struct conf_perspective *perspectives;
+	size_t perspective_count;
+	struct conf_profile *profiles;
+	size_t profile_count;
+	struct conf_issuer *issuers;
+	size_t issuer_count;
+};
+
+/* Reads and checks the whole file, cross references too (a realm's zone exists, quorum <= perspectives ...). ERR_CONFIG:
+ * "FILE:LINE:COL: KEY: what was found; what is allowed". getenv-like lookup is passed in, so tests need no environment. */
+fallible conf_read(const char *path, const char *(*env)(void *ctx, const char *name), void *env_ctx, struct conf **ret,
+                   struct err *err);
+fallible conf_read_text(struct str text, const char *name, const char *(*env)(void *ctx, const char *name), void *env_ctx,
+                        struct conf **ret, struct err *err);
+const char *conf_env_system(void *ctx, const char *name);
+void conf_free(struct conf *c);
+
+/* A path of the configuration, made absolute against state_dir; NUL-terminated, in c's arena or mem. */
+const char *conf_path(const struct conf *c, struct arena *mem, struct str path);
+/* NULL when there is none of that name. */
+const struct conf_realm *conf_realm(const struct conf *c, struct str name);
+const struct conf_zone *conf_zone(const struct conf *c, struct str name);
+const struct conf_profile *conf_profile(const struct conf *c, struct str name);
+const struct conf_issuer *conf_issuer(const struct conf *c, struct str name);
+const struct conf_perspective *conf_perspective(const struct conf *c, struct str name);
+/* May this realm issue for this name (a "*." name by its base)? ERR_REJECTED_IDENTIFIER names the realm and what it allows. */
+fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err);
+
+/* The schema, for check-config, init and the man page. */
+enum conf_kind { CONF_STR, CONF_LIST, CONF_INT, CONF_SECONDS, CONF_MILLIS, CONF_BOOL, CONF_NAMES /* static names */ };
+struct conf_row {
+	const char *key;      /* "api.nonce-life", "realm.*.names" */
+	enum conf_kind kind;
+	size_t offset;        /* into struct conf, or into the section's struct for "*" rows */
+	const char *deflt;    /* as written in the file; lists comma-separated */
+	int64_t min, max;
+	const char *const *choices; /* NULL, or the words that are allowed */
+	const char *env;      /* NULL, or the variable that overrides it */
+	bool reload;          /* taken over on SIGHUP; the others want a restart */
+	const char *help;     /* one or two sentences */
+};
+const struct conf_row *conf_schema(size_t *ret_count);
+/* roff for cairn.conf(5)'s settings, and a commented YAML file with every default explained in which `values` (NULL-terminated key,
+ * value pairs, lists comma-separated) are set. */
+fallible conf_write_man(struct buf *ret, struct err *err);
+fallible conf_write_example(const char *const *values, struct buf *ret, struct err *err);
+/* What differs between two configurations and cannot be taken over without a restart: NULL, or the first such key. */
+const char *conf_needs_restart(const struct conf *old, const struct conf *now);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sign.h: the signer. It believes nobody: a job carries its evidence, and recheck.c checks all of it against the signer's own
+ * configuration and pinned keys before a certificate is built, linted, journaled, signed, verified and released (DESIGN 5).
+ */
+#ifndef CAIRN_SIGN_SIGN_H
+#define CAIRN_SIGN_SIGN_H
+
+#include "bus/bus.h"
+#include "conf/conf.h"
+#include "jose/jose.h"
+#include "model/model.h"
+#include "pki/pki.h"
+
+/* --- journal: checksummed, append-only, fsynced; what may have been signed is known before it is (promise 4) -------*/
+struct journal;
+enum journal_kind { JOURNAL_BEGIN = 1, JOURNAL_DONE, JOURNAL_REFUSED };
+struct journal_entry { /* one issuance as the journal knows it; borrowed from the journal or mem */
+	struct id issuance, order;
+	struct str serial_hex;
+	struct sha256 job_hash; /* over what was asked: a repeat must ask for the same */
+	struct sha256 tbs_hash;
+	bool done;
+	struct str der;         /* the certificate, when done */
+	int64_t at_ms;
+};
+/* A torn last record is cut off (it was never acknowledged); damage elsewhere refuses to open and says where and what to do.
+ * A second opener is refused. Keeps in memory what is younger than keep_ms only (cost stays flat). */
+fallible journal_open(const char *dir, int64_t keep_ms, const struct crypto *c, const struct clock *clk, struct journal **ret,
+                      struct err *err);
+void journal_close(struct journal *j);
+/* Adds without syncing; journal_sync makes all added so far durable. After a failed sync the journal refuses everything. */
+fallible journal_begin(struct journal *j, const struct journal_entry *e, struct err *err);
+fallible journal_done(struct journal *j, const struct journal_entry *e, struct err *err);
+fallible journal_refused(struct journal *j, const struct journal_entry *e, struct str why, struct err *err);
+fallible journal_sync(struct journal *j, struct err *err);
+/* By order (one certificate an order) and by serial (never twice). ERR_NOT_FOUND. */
+fallible journal_find_order(struct journal *j, struct arena *mem, struct id order, struct journal_entry *ret, struct err *err);
+bool journal_has_serial(struct journal *j, struct str serial_hex);
+/* Walks every record of a folder without opening it for writing: tests, audit, oracle. */
+fallible journal_walk(const char *dir, fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err),
+                      void *ctx, struct err *err);
+
+/* --- the signer ---------------------------------------------------------------------------------------------------*/
+struct signer;
+fallible signer_new(const struct conf *conf, const struct crypto *crypto, const struct log *log, const struct clock *clk,
+                    const struct rng *rng, struct signer **ret, struct err *err); /* loads issuers, pinned keys, journal */
+/* Checks a batch of jobs and signs what holds: begin records, one fsync, signatures, done records, one fsync, results. The results are in
+ * the order of the jobs; each says issued or why not. Only a journal or key failure makes the call itself fail (nothing is released then). */
+fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job *jobs, size_t count, struct sign_result *ret,
+                      struct err *err);
+/* Consumes "sign" from the bus on a thread of its own, publishes "signed". */
+fallible signer_start(struct signer *s, struct bus *bus, struct err *err); /* before bus_start */
+fallible signer_reload(struct signer *s, const struct conf *conf, struct err *err); /* realms, profiles, perspectives; never half */
+void signer_drain(struct signer *s, int64_t wait_ms);
+void signer_free(struct signer *s);
+
+/* The evidence check alone, for tests and `cairn audit verify`. Says why not in words that the client may read. */
+struct recheck {
+	const struct crypto *crypto;
+	const struct conf *conf;
+	struct key *const *perspective_keys; /* as conf->perspectives */
+	int64_t now_ms;
+};
+/* *ret_csr: the client's key and names, verified; free with csr_done. */
+fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct csr *ret_csr, struct err *err);
+
+#endif
