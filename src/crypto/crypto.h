@@ -8,7 +8,9 @@
 #define CAIRN_CRYPTO_CRYPTO_H
 
 #include "codec/codec.h"
+#include "crypto/der.h"
 
+#include <assert.h>
 #include <openssl/types.h>
 
 /* One per process, made at start: fetched digests and MACs. */
@@ -25,7 +27,8 @@ void secret_done(struct secret *s);
 fallible secret_set(struct secret *s, struct str bytes, struct err *err); /* copies; at most 64 KiB */
 bool secret_eq(const struct secret *a, const struct secret *b);           /* time depends on the lengths only */
 bool bytes_eq_ct(struct str a, struct str b);
-/* Reads a file whose mode denies group and others; otherwise ERR_CONFIG says which chmod mends it. */
+/* Reads a file whose mode denies group and others; otherwise ERR_CONFIG says which chmod mends it. When it is one line
+ * of printable text, the newline at its end is not part of the secret. */
 fallible secret_read_file(struct secret *ret, const char *path, size_t max, struct err *err);
 
 /* --- digests ------------------------------------------------------------------------------------------------------*/
@@ -36,7 +39,7 @@ struct sha256 {
 };
 fallible digest_sha256(const struct crypto *c, struct str in, struct sha256 *ret, struct err *err);
 fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
-              size_t *ret_n, struct err *err);
+	      size_t *ret_n, struct err *err);
 
 /* --- keys ---------------------------------------------------------------------------------------------------------*/
 enum key_kind { KEY_P256, KEY_P384, KEY_P521, KEY_RSA, KEY_ED25519, KEY_KIND_COUNT };
@@ -55,8 +58,8 @@ EVP_PKEY *key_get_evp(const struct key *k); /* borrowed; for pki, net/tls only *
 fallible key_from_evp(EVP_PKEY *pkey, struct key **ret, struct err *err);
 
 /* From raw parts, as a JWK or a token has them. Checks lengths on the encoded bytes before any arithmetic (A24): EC and
- * Ed25519 coordinates of exactly the curve's size, RSA modulus 2048..8192 bits without leading zero, exponent 3..65537 odd.
- * Does no policy and no full validation: key_check does, once, when a key is first met. */
+ * Ed25519 coordinates of exactly the curve's size, RSA modulus 2048..8192 bits without leading zero, exponent 3..65537
+ * odd. Does no policy and no full validation: key_check does, once, when a key is first met. */
 fallible key_from_ec(enum key_kind curve, struct str x, struct str y, struct key **ret, struct err *err);
 fallible key_from_rsa(struct str n, struct str e, struct key **ret, struct err *err);
 fallible key_from_ed25519(struct str x, struct key **ret, struct err *err);
@@ -77,13 +80,24 @@ fallible key_generate(enum key_kind kind, unsigned rsa_bits, struct key **ret, s
 /* Signature algorithms by their JOSE names (RFC 7518 3.1, RFC 8037). */
 enum sig_alg { SIG_ES256, SIG_ES384, SIG_ES512, SIG_RS256, SIG_EDDSA, SIG_ALG_COUNT };
 const char *sig_alg_name(enum sig_alg a);
-fallible sig_alg_read(struct str name, enum sig_alg *ret, struct err *err); /* ERR_BAD_SIGNATURE_ALGORITHM lists the served ones */
-enum sig_alg key_sig_alg(const struct key *k);       /* the one algorithm that goes with this key */
-/* JOSE form: ECDSA is r||s of fixed length, and r, s in 1..n-1. Wrong signature: ERR_MALFORMED ("signature does not verify"). */
+fallible sig_alg_read(struct str name, enum sig_alg *ret,
+		      struct err *err);        /* ERR_BAD_SIGNATURE_ALGORITHM lists the served ones */
+enum sig_alg key_sig_alg(const struct key *k); /* the one algorithm that goes with this key */
+/* JOSE form: ECDSA is r||s of fixed length, and r, s in 1..n-1. Wrong signature: ERR_MALFORMED ("signature does not
+ * verify"). */
 fallible sig_verify(const struct crypto *c, const struct key *k, enum sig_alg alg, struct str in, struct str sig,
-                    struct err *err);
+		    struct err *err);
 fallible sig_sign(const struct crypto *c, const struct key *k, struct str in, struct arena *mem, struct str *ret,
-                  struct err *err);
+		  struct err *err);
+
+/* The X.509 form of the same: ECDSA as DER, the digest given apart. Verifying serves the three SHA-2 digests; a wrong
+ * signature is ERR_MALFORMED. Signing takes the digest that goes with the key (BR 7.1.3.2), whose AlgorithmIdentifier
+ * is key_x509_algorithm. */
+fallible sig_verify_x509(const struct crypto *c, const struct key *k, enum digest d, struct str in, struct str sig,
+			 struct err *err);
+fallible sig_sign_x509(const struct crypto *c, const struct key *k, struct str in, struct arena *mem, struct str *ret,
+		       struct err *err);
+struct str key_x509_algorithm(const struct key *k); /* static bytes */
 
 /* PEM files. Writing a private key uses mode 0600 and never overwrites (ERR_CONFLICT). With a passphrase the key is
  * PKCS#8 under PBES2 (AES-256-CBC, PBKDF2-HMAC-SHA256, >= 600,000 rounds). */

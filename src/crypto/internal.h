@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h: what the files of crypto share. struct key keeps the raw public parts beside the EVP_PKEY: thumbprints,
+ * comparisons and SubjectPublicKeyInfo then need neither OpenSSL nor its locks.
+ */
+#ifndef CAIRN_CRYPTO_INTERNAL_H
+#define CAIRN_CRYPTO_INTERNAL_H
+
+#include "crypto/crypto.h"
+
+#include <openssl/evp.h>
+#include <stdatomic.h>
+
+struct crypto {
+	EVP_MD *md[DIGEST_COUNT];
+	EVP_MAC *hmac;
+};
+
+/* One row a kind of key: all that differs between them. */
+struct key_row {
+	const char *name;
+	const char *evp_type;      /* what EVP_PKEY_is_a says */
+	const char *group;         /* OpenSSL's name of the curve */
+	size_t coord;              /* bytes of a coordinate; 0 for RSA */
+	unsigned bits;             /* 0 for RSA */
+	struct str spki_algorithm; /* exact AlgorithmIdentifier bytes of the SubjectPublicKeyInfo (BR 7.1.3.1) */
+	struct str sig_algorithm;  /* and of certificates signed by such a key (BR 7.1.3.2) */
+	struct str order;          /* of the curve, big endian; empty when it is no ECDSA key */
+	enum sig_alg alg;
+	enum digest digest;
+};
+extern const struct key_row key_rows[KEY_KIND_COUNT];
+
+#define RSA_BITS_MIN 2048
+#define RSA_BITS_MAX 8192
+
+struct key {
+	atomic_uint refs;
+	enum key_kind kind;
+	unsigned bits;
+	bool has_private;
+	EVP_PKEY *evp;
+	size_t a_n, b_n; /* x, y; or n, e; or x and nothing */
+	uint8_t parts[];
+};
+
+static inline struct str key_part_a(const struct key *k)
+{
+	return str_n(k->parts, k->a_n);
+}
+static inline struct str key_part_b(const struct key *k)
+{
+	return str_n(k->parts + k->a_n, k->b_n);
+}
+
+/* ERR_INTERNAL with OpenSSL's own words as the cause. */
+struct rc fail_openssl(struct err *err, const char *what) __attribute__((warn_unused_result));
+
+void evp_pkey_auto(EVP_PKEY **p);
+void evp_pkey_ctx_auto(EVP_PKEY_CTX **p);
+void evp_md_ctx_auto(EVP_MD_CTX **p);
+void bn_auto(BIGNUM **p); /* clears */
+void bio_auto(BIO **p);
+
+/* Reads a regular file of the operator's into *ret, which the caller wipes; *ret_private says whether its mode keeps
+ * group and others out, *ret_mode is the mode. */
+fallible secret_file_read(const char *path, size_t max, struct buf *ret, mode_t *ret_mode, struct err *err);
+/* The refusal of a mode that lets others read, with the command that mends it. */
+fallible secret_mode_check(const char *path, mode_t mode, struct err *err);
+void buf_wipe_done(struct buf *b); /* buf_done, after wiping the whole storage */
+
+#endif
