@@ -29,6 +29,10 @@ fallible hex_decode(struct arena *mem, struct str text, size_t max, struct str *
 #define JSON_DEPTH_MAX 16
 struct json; /* one value, borrowed from its document; NULL stands for "absent" everywhere below */
 
+/* Gives jansson's tables their secret. Once, before threads and before lock-down: it would open /dev/urandom itself at
+ * its first object, and fall back to the time when it may not. */
+void json_seed(const struct rng *rng);
+
 /* The top must be an object. *ret is freed with json_free. Errors are ERR_MALFORMED and say line and column. */
 fallible json_read(struct str text, size_t max, struct json **ret, struct err *err);
 void json_free(struct json *top); /* accepts NULL; only for what json_read gave */
