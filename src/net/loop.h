@@ -13,8 +13,9 @@ struct loop_io;    /* one watched descriptor */
 struct loop_timer; /* one timer, armed or not */
 
 fallible loop_new(const struct clock *clk, struct loop **ret, struct err *err);
+/* Free its watches and timers first. What was posted and has not run is dropped. Accepts NULL. */
 void loop_free(struct loop *l);
-/* Runs until loop_stop. */
+/* Runs until loop_stop, also one that came before; may be run again. */
 fallible loop_run(struct loop *l, struct err *err);
 void loop_stop(struct loop *l); /* any thread, and signal handlers */
 /* fn runs on the loop's thread soon; any thread. Posts before loop_run are kept. */
@@ -22,10 +23,14 @@ void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
 
 #define LOOP_READ 1u
 #define LOOP_WRITE 2u
-#define LOOP_HANGUP 4u /* reported, never asked for */
-/* Level-triggered. The descriptor stays the caller's. */
+/* Reported, never asked for, and always together with what was asked for, so that the next read or write meets the fault. */
+#define LOOP_HANGUP 4u
+/* Asked for with loop_watch only: several loops watch one listening socket and not all of them are woken. */
+#define LOOP_EXCLUSIVE 8u
+/* Level-triggered. The descriptor stays the caller's; end the watch before closing it. */
 fallible loop_watch(struct loop *l, int fd, unsigned events, void (*fn)(struct loop *l, unsigned events, void *arg),
                     void *arg, struct loop_io **ret, struct err *err);
+/* events 0: not even a hang-up is reported until events are asked for again. */
 fallible loop_io_set(struct loop_io *io, unsigned events, struct err *err);
 /* Stops watching; safe inside any callback of the same loop: no callback of this io runs afterwards, even when its
  * event was already fetched in the same batch. */

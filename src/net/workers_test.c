@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * workers_test.c: the pool runs everything once, refuses beyond its queue, and drains.
+ */
+#include "net/workers.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static struct workers *make_pool(unsigned threads, unsigned queue_max)
+{
+	struct err err = { 0 };
+	struct workers *w = NULL;
+	assert_int_equal(workers_new("test", threads, queue_max, 256 * 1024, &w, &err).kind, ERR_NONE);
+	return w;
+}
+
+/* A door that jobs wait at, so that a test decides when they end. */
+struct door {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool open;
+	unsigned inside;
+	atomic_uint ran;
+};
+
+#define DOOR_INIT                                                                      \
+	{                                                                              \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER \
+	}
+
+static void wait_at_door(void *arg)
+{
+	struct door *d = arg;
+	pthread_mutex_lock(&d->lock);
+	d->inside++;
+	pthread_cond_broadcast(&d->changed);
+	while (!d->open)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	atomic_fetch_add(&d->ran, 1);
+}
+
+static void await_inside(struct door *d, unsigned n)
+{
+	pthread_mutex_lock(&d->lock);
+	while (d->inside < n)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void open_door(struct door *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->open = true;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void count(void *arg)
+{
+	atomic_uint *n = arg;
+	atomic_fetch_add(n, 1);
+}
+
+static void every_job_runs_once(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(4, 8);
+	atomic_uint n = 0;
+	for (unsigned i = 0; i < 20000; i++)
+		workers_submit_wait(w, count, &n);
+	workers_drain(w);
+	assert_int_equal(atomic_load(&n), 20000);
+	assert_int_equal(workers_busy(w), 0);
+	workers_free(w);
+}
+
+static void full_queue_refuses_and_keeps_what_it_took(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(2, 3);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 2);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	assert_int_equal(workers_busy(w), 5);
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_UNAVAILABLE);
+	open_door(&d);
+	workers_drain(w);
+	assert_int_equal(atomic_load(&d.ran), 5);
+	workers_free(w);
+}
+
+struct waiting {
+	struct workers *w;
+	struct door *d;
+	atomic_bool returned;
+};
+
+static void *submit_waiting(void *arg)
+{
+	struct waiting *s = arg;
+	workers_submit_wait(s->w, wait_at_door, s->d);
+	atomic_store(&s->returned, true);
+	return NULL;
+}
+
+static void submit_wait_waits_for_room(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(1, 1);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 1);
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	struct waiting s = { .w = w, .d = &d };
+	pthread_t t;
+	assert_int_equal(pthread_create(&t, NULL, submit_waiting, &s), 0);
+	nanosleep(&(struct timespec){ .tv_nsec = 30 * 1000 * 1000 }, NULL);
+	assert_false(atomic_load(&s.returned));
+	open_door(&d);
+	pthread_join(t, NULL);
+	workers_drain(w);
+	assert_int_equal(atomic_load(&d.ran), 3);
+	workers_free(w);
+}
+
+static void drained_pool_refuses_and_runs_undroppable_work_in_the_caller(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(2, 4);
+	atomic_uint n = 0;
+	struct err err = { 0 };
+	workers_drain(w);
+	assert_int_equal(workers_submit(w, count, &n, &err).kind, ERR_UNAVAILABLE);
+	assert_int_equal(atomic_load(&n), 0);
+	workers_submit_wait(w, count, &n);
+	assert_int_equal(atomic_load(&n), 1);
+	workers_free(w);
+}
+
+static void read_mask(void *arg)
+{
+	sigset_t *set = arg;
+	pthread_sigmask(SIG_SETMASK, NULL, set);
+}
+
+static void signals_are_left_to_the_programs_own_thread(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(1, 1);
+	sigset_t in_worker, here;
+	sigemptyset(&in_worker);
+	workers_submit_wait(w, read_mask, &in_worker);
+	workers_free(w);
+	pthread_sigmask(SIG_SETMASK, NULL, &here);
+	assert_int_equal(sigismember(&in_worker, SIGTERM), 1);
+	assert_int_equal(sigismember(&in_worker, SIGPIPE), 1);
+	assert_int_equal(sigismember(&here, SIGTERM), 0);
+}
+
+static void freeing_nothing_is_fine(void **state)
+{
+	(void)state;
+	workers_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_job_runs_once),
+		cmocka_unit_test(full_queue_refuses_and_keeps_what_it_took),
+		cmocka_unit_test(submit_wait_waits_for_room),
+		cmocka_unit_test(drained_pool_refuses_and_runs_undroppable_work_in_the_caller),
+		cmocka_unit_test(signals_are_left_to_the_programs_own_thread),
+		cmocka_unit_test(freeing_nothing_is_fine),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
