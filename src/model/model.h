@@ -12,11 +12,15 @@
 /* --- identifiers --------------------------------------------------------------------------------------------------*/
 enum ident_type { IDENT_DNS, IDENT_IP, IDENT_TYPE_COUNT };
 const char *ident_type_name(enum ident_type t);
+fallible ident_type_read(struct str s, enum ident_type *ret, struct err *err);
 struct ident {
 	enum ident_type type;
 	struct str value; /* lower case, without "*." for an authorization; as ordered for an order */
 };
 #define IDENTS_MAX 100
+/* Shape only: a lower-case name (one "*." when wildcard) or an address in its canonical form. Policy is name_check's.
+ */
+fallible ident_check(const struct ident *id, bool wildcard, struct err *err);
 
 enum challenge_type { CHALLENGE_HTTP01, CHALLENGE_DNS01, CHALLENGE_TLSALPN01, CHALLENGE_TYPE_COUNT };
 const char *challenge_type_name(enum challenge_type t); /* "http-01" */
@@ -25,10 +29,22 @@ fallible challenge_type_read(struct str s, enum challenge_type *ret, struct err 
 /* --- states (RFC 8555 7.1.6): a table of allowed moves; the store enforces it by compare-and-set ------------------*/
 enum account_status { ACCOUNT_VALID, ACCOUNT_DEACTIVATED, ACCOUNT_REVOKED, ACCOUNT_STATUS_COUNT };
 enum order_status { ORDER_PENDING, ORDER_READY, ORDER_PROCESSING, ORDER_VALID, ORDER_INVALID, ORDER_STATUS_COUNT };
-enum authz_status { AUTHZ_PENDING, AUTHZ_VALID, AUTHZ_INVALID, AUTHZ_DEACTIVATED, AUTHZ_EXPIRED, AUTHZ_REVOKED,
-	AUTHZ_STATUS_COUNT };
-enum challenge_status { CHALLENGE_PENDING, CHALLENGE_PROCESSING, CHALLENGE_VALID, CHALLENGE_INVALID,
-	CHALLENGE_STATUS_COUNT };
+enum authz_status {
+	AUTHZ_PENDING,
+	AUTHZ_VALID,
+	AUTHZ_INVALID,
+	AUTHZ_DEACTIVATED,
+	AUTHZ_EXPIRED,
+	AUTHZ_REVOKED,
+	AUTHZ_STATUS_COUNT
+};
+enum challenge_status {
+	CHALLENGE_PENDING,
+	CHALLENGE_PROCESSING,
+	CHALLENGE_VALID,
+	CHALLENGE_INVALID,
+	CHALLENGE_STATUS_COUNT
+};
 const char *account_status_name(enum account_status s);
 const char *order_status_name(enum order_status s);
 const char *authz_status_name(enum authz_status s);
@@ -48,12 +64,13 @@ const struct problem_row *problem_row(enum err_kind kind); /* never NULL; inside
 /* {"type","detail","status"} of an error; ERR_INTERNAL's detail is replaced. `extra` (JSON members without braces, such
  * as "algorithms":[...] or "subproblems":[...]) may be empty. */
 fallible problem_write(const struct err *e, struct str extra, struct buf *ret, struct err *err);
-/* A stored problem document, type and detail back (for the client and for `cairn why`). */
+/* A problem document, a stored one or another server's: kind and detail back (for the client and for `cairn why`).
+ * Types that are not known go by their status. The detail is borrowed from the document and may hold anything. */
 fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str *ret_detail, struct err *err);
 
 /* --- bus topics and messages --------------------------------------------------------------------------------------
- * Versioned JSON, read as hostile input: unknown members refused, every string bounded. Slices of a read message live in
- * the arena it was read with. */
+ * Versioned JSON, read as hostile input: unknown members refused, every string bounded. Slices of a read message live
+ * in the arena it was read with. */
 #define TOPIC_VALIDATE "validate" /* + "." + perspective */
 #define TOPIC_VERDICT "verdict"
 #define TOPIC_SIGN "sign"
@@ -61,7 +78,14 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define JOB_VERSION 1
 #define JOB_MAX (512 * 1024)
 #define PERSPECTIVE_NAME_MAX 64
+/* Names of realms, zones, perspectives, profiles and issuers: 1 to 64 letters, digits and . _ - */
 #define REALM_NAME_MAX 64
+#define ZONE_NAME_MAX 64
+#define PROFILE_NAME_MAX 64
+#define ISSUER_NAME_MAX 64
+#define VALIDATE_JOB_MAX (8 * 1024)
+#define SIGN_VERDICTS_MAX 1000
+#define SERIAL_HEX_MAX 40 /* RFC 5280 4.1.2.2: 20 octets */
 
 struct validate_job {
 	struct id attempt, authz, order; /* order: for the log */
@@ -79,10 +103,13 @@ fallible validate_job_read(struct arena *mem, struct str text, struct validate_j
 /* What one perspective saw: the payload of the compact JWS "cairn-verdict+jws" that it signs (DESIGN 5). */
 #define VERDICT_TYP "cairn-verdict+jws"
 #define VERDICT_JWS_MAX (32 * 1024)
+#define VERDICT_PAYLOAD_MAX (23 * 1024) /* the JSON; what base64url and a signature then make of it fits the JWS */
 #define VERDICT_STEPS_MAX 24
-struct verdict_step { /* one thing looked up or tried, in order */
-	struct str what; /* "resolve", "connect", "redirect", "response" */
-	struct str detail; /* printable ASCII, <= 512 bytes: "www.a.test AAAA,A from 127.0.0.1:5353: 192.0.2.7 (insecure)" */
+#define VERDICT_CAA_MAX 512
+struct verdict_step {      /* one thing looked up or tried, in order */
+	struct str what;   /* "resolve", "connect", "redirect", "response" */
+	struct str detail; /* printable ASCII, <= 512 bytes: "www.a.test AAAA,A from 127.0.0.1:5353: 192.0.2.7
+			      (insecure)" */
 };
 struct verdict {
 	struct id attempt, authz;
@@ -92,10 +119,10 @@ struct verdict {
 	bool wildcard;
 	struct str token, thumbprint;
 	bool valid;
-	enum err_kind problem;  /* when !valid: ERR_CONNECTION, ERR_DNS, ERR_UNAUTHORIZED, ERR_TLS ... */
-	struct str problem_detail; /* cause, address, what was found, what was wanted, what to do */
+	enum err_kind problem;           /* when !valid: ERR_CONNECTION, ERR_DNS, ERR_UNAUTHORIZED, ERR_TLS ... */
+	struct str problem_detail;       /* cause, address, what was found, what was wanted, what to do */
 	int64_t started_ms, finished_ms; /* wall clock */
-	struct str caa;         /* "not-checked" until CAA is looked up */
+	struct str caa;                  /* "not-checked" until CAA is looked up */
 	struct verdict_step *steps;
 	size_t step_count;
 };
@@ -120,8 +147,8 @@ struct sign_job {
 	size_t ident_count;
 	struct str finalize_protected, finalize_payload, finalize_signature; /* base64url, as the client sent them */
 	struct str finalize_url;
-	struct str account_jwk;        /* canonical JWK text */
-	struct str *verdicts;          /* compact JWS */
+	struct str account_jwk; /* canonical JWK text */
+	struct str *verdicts;   /* compact JWS */
 	size_t verdict_count;
 };
 fallible sign_job_write(const struct sign_job *j, struct buf *ret, struct err *err);

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * job_test.c: messages between programs. Each goes out and comes back the same, byte for byte when written again; then
+ * one member at a time is spoilt, and the reader must refuse and name it.
+ */
+#include "model/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define TOKEN "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define THUMB "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8"
+
+static struct id make_id(uint8_t n)
+{
+	struct id id = { { 1, 2, 3, 4, 5, 6, 0x70, n, 0x80, n } };
+	return id;
+}
+
+static struct validate_job example_validate(void)
+{
+	return (struct validate_job){
+		.attempt = make_id(1),
+		.authz = make_id(2),
+		.order = make_id(3),
+		.realm = STR("default"),
+		.zone = STR("public"),
+		.method = CHALLENGE_DNS01,
+		.ident = { IDENT_DNS, STR("a.example") },
+		.wildcard = true,
+		.token = STR(TOKEN),
+		.thumbprint = STR(THUMB),
+		.deadline_ms = 1700000000123,
+	};
+}
+
+static struct verdict example_verdict(struct verdict_step steps[2])
+{
+	steps[0] = (struct verdict_step){ STR("resolve"), STR("a.example A: 192.0.2.7 (insecure)") };
+	steps[1] = (struct verdict_step){ STR("connect"), STR("192.0.2.7:80: \"refused\"") };
+	return (struct verdict){
+		.attempt = make_id(1),
+		.authz = make_id(2),
+		.perspective = STR("fra-1"),
+		.realm = STR("default"),
+		.method = CHALLENGE_HTTP01,
+		.ident = { IDENT_IP, STR("2001:db8::1") },
+		.token = STR(TOKEN),
+		.thumbprint = STR(THUMB),
+		.valid = false,
+		.problem = ERR_CONNECTION,
+		.problem_detail = STR("192.0.2.7:80 refused the connection"),
+		.started_ms = 10,
+		.finished_ms = 20,
+		.caa = STR("not-checked"),
+		.steps = steps,
+		.step_count = 2,
+	};
+}
+
+static struct sign_job example_sign(struct ident idents[2], struct str verdicts[2])
+{
+	idents[0] = (struct ident){ IDENT_DNS, STR("*.a.example") };
+	idents[1] = (struct ident){ IDENT_IP, STR("192.0.2.1") };
+	verdicts[0] = STR("aa.bb.cc");
+	verdicts[1] = STR("dd.ee.ff");
+	return (struct sign_job){
+		.issuance = make_id(4),
+		.order = make_id(3),
+		.account = make_id(5),
+		.realm = STR("default"),
+		.profile = STR("server"),
+		.issuer = STR("main"),
+		.serial_hex = STR("0a0b0c"),
+		.not_before = 1000,
+		.not_after = 2000,
+		.idents = idents,
+		.ident_count = 2,
+		.finalize_protected = STR("eyJ9"),
+		.finalize_payload = STR("e30"),
+		.finalize_signature = STR("c2ln"),
+		.finalize_url = STR("https://ca.example/order/1/finalize"),
+		.account_jwk = STR("{\"kty\":\"EC\"}"),
+		.verdicts = verdicts,
+		.verdict_count = 2,
+	};
+}
+
+static struct sign_result example_result(void)
+{
+	return (struct sign_result){
+		.issuance = make_id(4),
+		.order = make_id(3),
+		.issued = true,
+		.der = str_n("\x30\x00\xff", 3),
+		.chain_pem = STR("-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"),
+		.problem = ERR_NONE,
+	};
+}
+
+static fallible write_validate(struct buf *b, struct err *err)
+{
+	struct validate_job j = example_validate();
+	return validate_job_write(&j, b, err);
+}
+
+static fallible again_validate(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct validate_job j;
+	TRY(validate_job_read(mem, text, &j, err));
+	return validate_job_write(&j, b, err);
+}
+
+static fallible write_verdict(struct buf *b, struct err *err)
+{
+	struct verdict_step steps[2];
+	struct verdict v = example_verdict(steps);
+	return verdict_write(&v, b, err);
+}
+
+static fallible again_verdict(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct verdict v;
+	TRY(verdict_read(mem, text, &v, err));
+	return verdict_write(&v, b, err);
+}
+
+static fallible write_carrier(struct buf *b, struct err *err)
+{
+	const struct verdict_message m = { make_id(1), make_id(3), STR("fra-1"), STR("aa.bb.cc") };
+	return verdict_message_write(&m, b, err);
+}
+
+static fallible again_carrier(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct verdict_message m;
+	TRY(verdict_message_read(mem, text, &m, err));
+	return verdict_message_write(&m, b, err);
+}
+
+static fallible write_sign(struct buf *b, struct err *err)
+{
+	struct ident idents[2];
+	struct str verdicts[2];
+	struct sign_job j = example_sign(idents, verdicts);
+	return sign_job_write(&j, b, err);
+}
+
+static fallible again_sign(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct sign_job j;
+	TRY(sign_job_read(mem, text, &j, err));
+	return sign_job_write(&j, b, err);
+}
+
+static fallible write_result(struct buf *b, struct err *err)
+{
+	struct sign_result r = example_result();
+	return sign_result_write(&r, b, err);
+}
+
+static fallible again_result(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct sign_result r;
+	TRY(sign_result_read(mem, text, &r, err));
+	return sign_result_write(&r, b, err);
+}
+
+enum { M_VALIDATE, M_VERDICT, M_CARRIER, M_SIGN, M_RESULT, M_COUNT };
+static const struct {
+	fallible (*write)(struct buf *b, struct err *err);
+	fallible (*again)(struct arena *mem, struct str text, struct buf *b, struct err *err);
+} messages[M_COUNT] = {
+	[M_VALIDATE] = { write_validate, again_validate }, [M_VERDICT] = { write_verdict, again_verdict },
+	[M_CARRIER] = { write_carrier, again_carrier },    [M_SIGN] = { write_sign, again_sign },
+	[M_RESULT] = { write_result, again_result },
+};
+
+static void must(struct rc rc, const struct err *err)
+{
+	if (FAILED(rc))
+		fail_msg("%s: %s", err_kind_name(err->kind), err->detail);
+}
+
+static void messages_round_trip(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < M_COUNT; i++) {
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf one = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf two = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		must(messages[i].write(&one, &err), &err);
+		must(messages[i].again(&mem, buf_str(&one), &two, &err), &err);
+		assert_true(str_eq(buf_str(&one), buf_str(&two)));
+	}
+}
+
+static void fields_arrive_in_their_places(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+
+	struct validate_job j;
+	must(write_validate(&b, &err), &err);
+	must(validate_job_read(&mem, buf_str(&b), &j, &err), &err);
+	buf_reset(&b); /* what was read must not lean on the text */
+	assert_true(id_eq(j.attempt, make_id(1)) && id_eq(j.authz, make_id(2)) && id_eq(j.order, make_id(3)));
+	assert_true(str_eq(j.realm, STR("default")) && str_eq(j.zone, STR("public")));
+	assert_int_equal(j.method, CHALLENGE_DNS01);
+	assert_true(str_eq(j.ident.value, STR("a.example")) && j.wildcard);
+	assert_true(str_eq(j.token, STR(TOKEN)) && str_eq(j.thumbprint, STR(THUMB)));
+	assert_int_equal(j.deadline_ms, 1700000000123);
+
+	struct verdict v;
+	must(write_verdict(&b, &err), &err);
+	must(verdict_read(&mem, buf_str(&b), &v, &err), &err);
+	buf_reset(&b);
+	assert_int_equal(v.problem, ERR_CONNECTION);
+	assert_int_equal(v.ident.type, IDENT_IP);
+	assert_int_equal(v.step_count, 2);
+	assert_true(str_eq(v.steps[1].detail, STR("192.0.2.7:80: \"refused\"")));
+
+	struct sign_job s;
+	must(write_sign(&b, &err), &err);
+	must(sign_job_read(&mem, buf_str(&b), &s, &err), &err);
+	buf_reset(&b);
+	assert_int_equal(s.ident_count, 2);
+	assert_true(str_eq(s.idents[0].value, STR("*.a.example")));
+	assert_int_equal(s.verdict_count, 2);
+	assert_true(str_eq(s.verdicts[1], STR("dd.ee.ff")));
+	assert_true(str_eq(s.account_jwk, STR("{\"kty\":\"EC\"}")));
+
+	struct sign_result r;
+	must(write_result(&b, &err), &err);
+	must(sign_result_read(&mem, buf_str(&b), &r, &err), &err);
+	assert_true(r.issued && str_eq(r.der, str_n("\x30\x00\xff", 3)));
+	assert_true(str_ends(r.chain_pem, STR("CERTIFICATE-----\n")));
+}
+
+static void spoilt_messages_are_refused_and_the_member_is_named(void **state)
+{
+	(void)state;
+	static const struct {
+		int message;
+		const char *from, *to; /* the first occurrence is replaced */
+		const char *says;
+	} rows[] = {
+		{ M_VALIDATE, "\"v\":1", "\"v\":2", "\"v\"" },
+		{ M_VALIDATE, "\"v\":1,", "", "\"v\"" },
+		{ M_VALIDATE, "\"v\":1", "\"v\":1,\"admin\":true", "admin" },
+		{ M_VALIDATE, "\"attempt\"", "\"atempt\"", "atempt" },
+		{ M_VALIDATE, "\"default\"", "\"\"", "\"realm\"" },
+		{ M_VALIDATE, "\"default\"", "\"../x\"", "\"realm\"" },
+		{ M_VALIDATE, "\"default\"", "null", "\"realm\"" },
+		{ M_VALIDATE, "\"default\"", "[]", "\"realm\"" },
+		{ M_VALIDATE, "\"public\"", "\"pub lic\"", "\"zone\"" },
+		{ M_VALIDATE, "\"dns-01\"", "\"dns-02\"", "dns-02" },
+		{ M_VALIDATE, "\"dns-01\"", "1", "\"method\"" },
+		{ M_VALIDATE, "\"a.example\"", "\"A.example\"", "A.example" },
+		{ M_VALIDATE, "\"a.example\"", "\"*.a.example\"", "*.a.example" },
+		{ M_VALIDATE, "\"a.example\"", "\"a.example\",\"port\":81", "port" },
+		{ M_VALIDATE, "{\"type\":\"dns\"", "{\"type\":\"email\"", "email" },
+		{ M_VALIDATE, "true", "1", "\"wildcard\"" },
+		{ M_VALIDATE, TOKEN, "AAEC", "\"token\"" },
+		{ M_VALIDATE, TOKEN, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9", "\"token\"" },
+		{ M_VALIDATE, THUMB, "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9P/8", "\"thumbprint\"" },
+		{ M_VALIDATE, "1700000000123", "-1", "\"deadline\"" },
+		{ M_VALIDATE, "1700000000123", "1.5", "\"deadline\"" },
+		{ M_VALIDATE, "1700000000123", "1700000000123}", "" },
+		{ M_VERDICT, "\"fra-1\"", "\"fra/1\"", "\"perspective\"" },
+		{ M_VERDICT, "\"valid\":false", "\"valid\":true", "\"valid\"" },
+		{ M_VERDICT, "\"connection\"", "\"none\"", "\"valid\"" },
+		{ M_VERDICT, "\"connection\"", "\"fine\"", "\"problem\"" },
+		{ M_VERDICT, "\"started\":10", "\"started\":21", "\"finished\"" },
+		{ M_VERDICT, "refused the", "refused\\u001b[2Jthe", "\"problemDetail\"" },
+		{ M_VERDICT, "(insecure)", "\\n(insecure)", "\"detail\"" },
+		{ M_VERDICT, "\"resolve\"", "\"\"", "\"what\"" },
+		{ M_VERDICT, "{\"what\":\"resolve\"", "{\"why\":\"\",\"what\":\"resolve\"", "why" },
+		{ M_VERDICT, "\"steps\":[", "\"steps\":[7,", "\"steps\"" },
+		{ M_VERDICT, "\"not-checked\"", "\"\"", "\"caa\"" },
+		{ M_CARRIER, "aa.bb.cc", "aa.bb.c=", "\"jws\"" },
+		{ M_CARRIER, "aa.bb.cc", "", "\"jws\"" },
+		{ M_CARRIER, "01020304-", "01020304_", "" },
+		{ M_SIGN, "\"0a0b0c\"", "\"0a0b0\"", "\"serial\"" },
+		{ M_SIGN, "\"0a0b0c\"", "\"0A0B0C\"", "\"serial\"" },
+		{ M_SIGN, "\"0a0b0c\"", "\"00112233445566778899aabbccddeeff0011223344\"", "\"serial\"" },
+		{ M_SIGN, "\"notAfter\":2000", "\"notAfter\":1000", "\"notAfter\"" },
+		{ M_SIGN, "\"*.a.example\"", "\"*.*.a.example\"", "*.*" },
+		{ M_SIGN, "[{\"type\":\"dns\",\"value\":\"*.a.example\"},{\"type\":\"ip\",\"value\":\"192.0.2.1\"}]",
+		  "[]", "\"identifiers\"" },
+		{ M_SIGN, "\"eyJ9\"", "\"eyJ9=\"", "\"finalizeProtected\"" },
+		{ M_SIGN, "\"eyJ9\"", "\"\"", "\"finalizeProtected\"" },
+		{ M_SIGN, "https://ca", "https://\\u00e4ca", "\"finalizeUrl\"" },
+		{ M_SIGN, "\"aa.bb.cc\"", "{}", "\"verdicts\"" },
+		{ M_SIGN, "\"aa.bb.cc\"", "\"\"", "\"verdicts\"" },
+		{ M_RESULT, "\"issued\":true", "\"issued\":false", "\"issued\"" },
+		{ M_RESULT, "\"der\":\"MAD_\"", "\"der\":\"\"", "\"issued\"" },
+		{ M_RESULT, "\"der\":\"MAD_\"", "\"der\":\"MAD/\"", "" },
+		{ M_RESULT, "\"none\"", "\"badCSR\"", "\"issued\"" },
+		{ M_RESULT, "MA==", "M\\tA==", "\"chain\"" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf good = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf bad = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf again = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		must(messages[rows[i].message].write(&good, &err), &err);
+		size_t n = strlen(rows[i].from);
+		const char *hit = (const char *)memmem(good.p, good.n, rows[i].from, n);
+		if (hit == NULL)
+			fail_msg("row %zu: %s is not in %.*s", i, rows[i].from, STR_FMT(buf_str(&good)));
+		size_t head = (size_t)(hit - good.p);
+		must(buf_add(&bad, str_n(good.p, head), &err), &err);
+		must(buf_add(&bad, str_z(rows[i].to), &err), &err);
+		must(buf_add(&bad, str_n(hit + n, good.n - head - n), &err), &err);
+
+		struct rc rc = messages[rows[i].message].again(&mem, buf_str(&bad), &again, &err);
+		if (rc.kind != ERR_MALFORMED || strstr(err.detail, rows[i].says) == NULL)
+			fail_msg("row %zu (%s): %s: %s", i, rows[i].to, err_kind_name(rc.kind), err.detail);
+	}
+}
+
+static void every_prefix_of_a_message_is_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < M_COUNT; i++) {
+		AUTO(buf_done) struct buf good = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		must(messages[i].write(&good, &err), &err);
+		for (size_t n = 0; n < good.n; n++) {
+			AUTO(arena_done) struct arena mem = { 0 };
+			AUTO(buf_done) struct buf again = BUF_MAX(JOB_MAX);
+			assert_true(FAILED(messages[i].again(&mem, str_n(good.p, n), &again, NULL)));
+		}
+	}
+}
+
+static void a_writer_refuses_what_the_reader_would(void **state)
+{
+	(void)state;
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+
+	struct validate_job j = example_validate();
+	j.attempt = (struct id){ { 0 } };
+	assert_int_equal(validate_job_write(&j, &b, &err).kind, ERR_MALFORMED);
+	j = example_validate();
+	j.ident.value = STR("a\nb");
+	assert_int_equal(validate_job_write(&j, &b, &err).kind, ERR_MALFORMED);
+	j = example_validate();
+	j.method = CHALLENGE_TYPE_COUNT;
+	assert_int_equal(validate_job_write(&j, &b, &err).kind, ERR_MALFORMED);
+
+	struct verdict_step steps[VERDICT_STEPS_MAX + 1];
+	struct verdict v = example_verdict(steps);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		steps[i] = (struct verdict_step){ STR("resolve"), STR("x") };
+	v.step_count = VERDICT_STEPS_MAX;
+	must(verdict_write(&v, &b, &err), &err);
+	v.step_count = VERDICT_STEPS_MAX + 1;
+	assert_int_equal(verdict_write(&v, &b, &err).kind, ERR_MALFORMED);
+
+	struct sign_result r = example_result();
+	r.issued = false;
+	assert_int_equal(sign_result_write(&r, &b, &err).kind, ERR_MALFORMED);
+	assert_int_equal(b.n > 0, 1);
+}
+
+static void a_verdict_that_would_not_fit_its_jws_is_refused(void **state)
+{
+	(void)state;
+	/* Quotes double in JSON: 24 steps of 512 of them are more than 23 KiB. */
+	char quotes[512];
+	memset(quotes, '"', sizeof quotes);
+	struct verdict_step steps[VERDICT_STEPS_MAX];
+	struct verdict v = example_verdict(steps);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		steps[i] = (struct verdict_step){ STR("redirect"), str_n(quotes, sizeof quotes) };
+	v.step_count = ARRAY_LEN(steps);
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	assert_int_equal(verdict_write(&v, &b, NULL).kind, ERR_TOO_LARGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(messages_round_trip),
+		cmocka_unit_test(fields_arrive_in_their_places),
+		cmocka_unit_test(spoilt_messages_are_refused_and_the_member_is_named),
+		cmocka_unit_test(every_prefix_of_a_message_is_refused),
+		cmocka_unit_test(a_writer_refuses_what_the_reader_would),
+		cmocka_unit_test(a_verdict_that_would_not_fit_its_jws_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

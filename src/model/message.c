@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * message.c: writes and reads the messages between programs from their tables. A reader believes nothing: unknown
+ * members, other versions, wrong types, and text outside its alphabet or bounds are all ERR_MALFORMED.
+ */
+#include "model/message.h"
+
+#include <assert.h>
+
+#define STEP_WHAT_MAX 32
+#define STEP_DETAIL_MAX 512
+#define IDENT_VALUE_MAX (NAME_MAX_LEN + 2)
+
+/* --- alphabets ----------------------------------------------------------------------------------------------------*/
+static bool is_word_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+	       c == '-';
+}
+
+static bool is_text_char(char c)
+{
+	return c >= 0x20 && c <= 0x7e;
+}
+
+static bool is_lines_char(char c)
+{
+	return is_text_char(c) || c == '\n';
+}
+
+static bool is_b64url_char(char c)
+{
+	return is_word_char(c) && c != '.';
+}
+
+static bool is_hex_char(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+static bool is_any_char(char c)
+{
+	(void)c;
+	return true;
+}
+
+static const struct alphabet {
+	bool (*has)(char c);
+	const char *name;
+} alphabets[FIELD_KIND_COUNT] = {
+	[FIELD_WORD] = { is_word_char, "letters, digits and . _ -" },
+	[FIELD_TEXT] = { is_text_char, "printable ASCII" },
+	[FIELD_LINES] = { is_lines_char, "printable ASCII and newlines" },
+	[FIELD_B64URL] = { is_b64url_char, "base64url" },
+	[FIELD_HEX] = { is_hex_char, "lower-case hex" },
+	[FIELD_TOKEN] = { is_b64url_char, "base64url" },
+	[FIELD_BYTES] = { is_any_char, "bytes" },
+};
+
+static fallible text_check(const char *key, enum field_kind kind, size_t min, size_t max, struct str s, struct err *err)
+{
+	if (s.n < min || s.n > max)
+		FAIL(err, ERR_MALFORMED, "\"%s\" has %zu bytes, %zu to %zu are allowed", key, s.n, min, max);
+	for (size_t i = 0; i < s.n; i++) {
+		if (!alphabets[kind].has(s.p[i]))
+			FAIL(err, ERR_MALFORMED, "\"%s\" holds byte 0x%02x at %zu, only %s may be there", key,
+			     (unsigned)(unsigned char)s.p[i], i, alphabets[kind].name);
+	}
+	if (kind == FIELD_TOKEN && !token_is_wellformed(s))
+		FAIL(err, ERR_MALFORMED, "\"%s\" is not 32 bytes in base64url", key);
+	return OK;
+}
+
+static const void *at(const void *m, size_t offset)
+{
+	return (const char *)m + offset;
+}
+
+static void *at_mut(void *m, size_t offset)
+{
+	return (char *)m + offset;
+}
+
+/* --- checks: the same for what is to be written and what was read -------------------------------------------------*/
+static fallible check_count(const struct field *f, const void *m, struct err *err)
+{
+	size_t n = *(const size_t *)at(m, f->count_at);
+	if (n < f->min || n > f->max)
+		FAIL(err, ERR_MALFORMED, "\"%s\" has %zu elements, %zu to %zu are allowed", f->key, n, f->min, f->max);
+	return OK;
+}
+
+static fallible check_id(const struct field *f, const void *m, struct err *err)
+{
+	if (f->min > 0 && id_is_zero(*(const struct id *)at(m, f->at)))
+		FAIL(err, ERR_MALFORMED, "\"%s\" is no id", f->key);
+	return OK;
+}
+
+static fallible check_text(const struct field *f, const void *m, struct err *err)
+{
+	return text_check(f->key, f->kind, f->min, f->max, *(const struct str *)at(m, f->at), err);
+}
+
+static fallible check_bool(const struct field *f, const void *m, struct err *err)
+{
+	(void)f;
+	(void)m;
+	(void)err;
+	return OK;
+}
+
+static fallible check_time(const struct field *f, const void *m, struct err *err)
+{
+	int64_t t = *(const int64_t *)at(m, f->at);
+	if (t < 0)
+		FAIL(err, ERR_MALFORMED, "\"%s\" is %lld, before 1970", f->key, (long long)t);
+	return OK;
+}
+
+static fallible check_method(const struct field *f, const void *m, struct err *err)
+{
+	enum challenge_type t = *(const enum challenge_type *)at(m, f->at);
+	if ((unsigned)t >= CHALLENGE_TYPE_COUNT)
+		FAIL(err, ERR_MALFORMED, "\"%s\" is %u, no challenge type", f->key, (unsigned)t);
+	return OK;
+}
+
+static fallible check_problem(const struct field *f, const void *m, struct err *err)
+{
+	enum err_kind k = *(const enum err_kind *)at(m, f->at);
+	if ((unsigned)k >= ERR_KIND_COUNT || (f->min > 0 && k == ERR_NONE))
+		FAIL(err, ERR_MALFORMED, "\"%s\" is %u, no kind of error", f->key, (unsigned)k);
+	return OK;
+}
+
+static fallible check_ident(const struct field *f, const void *m, struct err *err)
+{
+	return ident_check((const struct ident *)at(m, f->at), false, err);
+}
+
+static fallible check_idents(const struct field *f, const void *m, struct err *err)
+{
+	TRY(check_count(f, m, err));
+	const struct ident *v = *(struct ident *const *)at(m, f->at);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++)
+		TRY(ident_check(&v[i], true, err));
+	return OK;
+}
+
+static fallible check_texts(const struct field *f, const void *m, struct err *err)
+{
+	TRY(check_count(f, m, err));
+	const struct str *v = *(struct str *const *)at(m, f->at);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++)
+		TRY(text_check(f->key, FIELD_TEXT, 1, f->item_max, v[i], err));
+	return OK;
+}
+
+static fallible check_steps(const struct field *f, const void *m, struct err *err)
+{
+	TRY(check_count(f, m, err));
+	const struct verdict_step *v = *(struct verdict_step *const *)at(m, f->at);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++) {
+		TRY(text_check("what", FIELD_WORD, 1, STEP_WHAT_MAX, v[i].what, err));
+		TRY(text_check("detail", FIELD_TEXT, 0, STEP_DETAIL_MAX, v[i].detail, err));
+	}
+	return OK;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------------*/
+static void put_id(const struct field *f, const void *m, struct jw *w)
+{
+	struct id id = *(const struct id *)at(m, f->at);
+	if (id_is_zero(id))
+		jw_kz(w, f->key, "");
+	else
+		jw_kid(w, f->key, id);
+}
+
+static void put_text(const struct field *f, const void *m, struct jw *w)
+{
+	jw_kstr(w, f->key, *(const struct str *)at(m, f->at));
+}
+
+static void put_bytes(const struct field *f, const void *m, struct jw *w)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	jw_kstr(w, f->key, b64url_encode(&mem, *(const struct str *)at(m, f->at)));
+}
+
+static void put_bool(const struct field *f, const void *m, struct jw *w)
+{
+	jw_kbool(w, f->key, *(const bool *)at(m, f->at));
+}
+
+static void put_time(const struct field *f, const void *m, struct jw *w)
+{
+	jw_ki64(w, f->key, *(const int64_t *)at(m, f->at));
+}
+
+static void put_method(const struct field *f, const void *m, struct jw *w)
+{
+	jw_kz(w, f->key, challenge_type_name(*(const enum challenge_type *)at(m, f->at)));
+}
+
+static void put_problem(const struct field *f, const void *m, struct jw *w)
+{
+	jw_kz(w, f->key, err_kind_name(*(const enum err_kind *)at(m, f->at)));
+}
+
+static void put_one_ident(const struct ident *id, struct jw *w)
+{
+	jw_object(w);
+	jw_kz(w, "type", ident_type_name(id->type));
+	jw_kstr(w, "value", id->value);
+	jw_object_end(w);
+}
+
+static void put_ident(const struct field *f, const void *m, struct jw *w)
+{
+	jw_key(w, f->key);
+	put_one_ident((const struct ident *)at(m, f->at), w);
+}
+
+static void put_idents(const struct field *f, const void *m, struct jw *w)
+{
+	const struct ident *v = *(struct ident *const *)at(m, f->at);
+	jw_key(w, f->key);
+	jw_array(w);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++)
+		put_one_ident(&v[i], w);
+	jw_array_end(w);
+}
+
+static void put_texts(const struct field *f, const void *m, struct jw *w)
+{
+	const struct str *v = *(struct str *const *)at(m, f->at);
+	jw_key(w, f->key);
+	jw_array(w);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++)
+		jw_str(w, v[i]);
+	jw_array_end(w);
+}
+
+static void put_steps(const struct field *f, const void *m, struct jw *w)
+{
+	const struct verdict_step *v = *(struct verdict_step *const *)at(m, f->at);
+	jw_key(w, f->key);
+	jw_array(w);
+	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++) {
+		jw_object(w);
+		jw_kstr(w, "what", v[i].what);
+		jw_kstr(w, "detail", v[i].detail);
+		jw_object_end(w);
+	}
+	jw_array_end(w);
+}
+
+/* --- reading: types here, bounds and alphabets in the checks that follow ------------------------------------------*/
+static fallible get_id(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	struct str s;
+	TRY(json_want_str(o, f->key, ID_TEXT_LEN, &s, err));
+	struct id *id = (struct id *)at_mut(m, f->at);
+	*id = (struct id){ { 0 } };
+	if (s.n == 0 && f->min == 0)
+		return OK;
+	return id_read(s, id, err);
+}
+
+static fallible get_text(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	struct str s;
+	TRY(json_want_str(o, f->key, f->max, &s, err));
+	*(struct str *)at_mut(m, f->at) = str_dup(mem, s);
+	return OK;
+}
+
+static fallible get_bytes(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	struct str s;
+	TRY(json_want_str(o, f->key, f->max / 3 * 4 + 4, &s, err));
+	return b64url_decode(mem, s, f->max, (struct str *)at_mut(m, f->at), err);
+}
+
+static fallible get_bool(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	if (!json_as_bool(json_get(o, f->key), (bool *)at_mut(m, f->at)))
+		FAIL(err, ERR_MALFORMED, "\"%s\" must be true or false", f->key);
+	return OK;
+}
+
+static fallible get_time(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	return json_want_i64(o, f->key, 0, INT64_MAX, (int64_t *)at_mut(m, f->at), err);
+}
+
+static fallible get_method(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	struct str s;
+	TRY(json_want_str(o, f->key, 32, &s, err));
+	return challenge_type_read(s, (enum challenge_type *)at_mut(m, f->at), err);
+}
+
+static fallible get_problem(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	struct str s;
+	TRY(json_want_str(o, f->key, 32, &s, err));
+	for (unsigned k = ERR_NONE; k < ERR_KIND_COUNT; k++) {
+		if (str_eq(s, str_z(err_kind_name((enum err_kind)k)))) {
+			*(enum err_kind *)at_mut(m, f->at) = (enum err_kind)k;
+			return OK;
+		}
+	}
+	FAIL(err, ERR_MALFORMED, "\"%s\" is \"%.*s\", no kind of error", f->key, STR_FMT(s));
+}
+
+static fallible get_one_ident(struct arena *mem, const struct json *v, struct ident *ret, struct err *err)
+{
+	static const char *const known[] = { "type", "value", NULL };
+	if (json_type(v) != JSON_OBJECT)
+		FAIL(err, ERR_MALFORMED, "an identifier must be an object");
+	struct str type, value;
+	TRY(json_only(v, known, err));
+	TRY(json_want_str(v, "type", 16, &type, err));
+	TRY(json_want_str(v, "value", IDENT_VALUE_MAX, &value, err));
+	if (FAILED(ident_type_read(type, &ret->type, NULL)))
+		FAIL(err, ERR_MALFORMED, "identifier type \"%.*s\" is not known", STR_FMT(type));
+	ret->value = str_dup(mem, value);
+	return OK;
+}
+
+static fallible get_ident(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	const struct json *v;
+	TRY(json_want_object(o, f->key, &v, err));
+	return get_one_ident(mem, v, (struct ident *)at_mut(m, f->at), err);
+}
+
+static fallible get_idents(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	const struct json *a;
+	TRY(json_want_array(o, f->key, f->max, &a, err));
+	size_t n = json_count(a);
+	struct ident *v = ARENA_ARRAY(mem, struct ident, n);
+	for (size_t i = 0; i < n; i++)
+		TRY(get_one_ident(mem, json_at(a, i), &v[i], err));
+	*(struct ident **)at_mut(m, f->at) = v;
+	*(size_t *)at_mut(m, f->count_at) = n;
+	return OK;
+}
+
+static fallible get_texts(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	const struct json *a;
+	TRY(json_want_array(o, f->key, f->max, &a, err));
+	size_t n = json_count(a);
+	struct str *v = ARENA_ARRAY(mem, struct str, n);
+	for (size_t i = 0; i < n; i++) {
+		if (!json_as_str(json_at(a, i), &v[i]) || v[i].n > f->item_max)
+			FAIL(err, ERR_MALFORMED, "\"%s\"[%zu] must be a string of at most %zu bytes", f->key, i,
+			     f->item_max);
+		v[i] = str_dup(mem, v[i]);
+	}
+	*(struct str **)at_mut(m, f->at) = v;
+	*(size_t *)at_mut(m, f->count_at) = n;
+	return OK;
+}
+
+static fallible get_steps(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	static const char *const known[] = { "what", "detail", NULL };
+	const struct json *a;
+	TRY(json_want_array(o, f->key, f->max, &a, err));
+	size_t n = json_count(a);
+	struct verdict_step *v = ARENA_ARRAY(mem, struct verdict_step, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct json *step = json_at(a, i);
+		if (json_type(step) != JSON_OBJECT)
+			FAIL(err, ERR_MALFORMED, "\"%s\"[%zu] must be an object", f->key, i);
+		TRY(json_only(step, known, err));
+		TRY(json_want_str(step, "what", STEP_WHAT_MAX, &v[i].what, err));
+		TRY(json_want_str(step, "detail", STEP_DETAIL_MAX, &v[i].detail, err));
+		v[i] = (struct verdict_step){ str_dup(mem, v[i].what), str_dup(mem, v[i].detail) };
+	}
+	*(struct verdict_step **)at_mut(m, f->at) = v;
+	*(size_t *)at_mut(m, f->count_at) = n;
+	return OK;
+}
+
+static const struct field_ops {
+	fallible (*check)(const struct field *f, const void *m, struct err *err);
+	void (*put)(const struct field *f, const void *m, struct jw *w);
+	fallible (*get)(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err);
+} ops[] = {
+	[FIELD_ID] = { check_id, put_id, get_id },
+	[FIELD_WORD] = { check_text, put_text, get_text },
+	[FIELD_TEXT] = { check_text, put_text, get_text },
+	[FIELD_LINES] = { check_text, put_text, get_text },
+	[FIELD_B64URL] = { check_text, put_text, get_text },
+	[FIELD_HEX] = { check_text, put_text, get_text },
+	[FIELD_TOKEN] = { check_text, put_text, get_text },
+	[FIELD_BYTES] = { check_text, put_bytes, get_bytes },
+	[FIELD_BOOL] = { check_bool, put_bool, get_bool },
+	[FIELD_TIME] = { check_time, put_time, get_time },
+	[FIELD_METHOD] = { check_method, put_method, get_method },
+	[FIELD_PROBLEM] = { check_problem, put_problem, get_problem },
+	[FIELD_IDENT] = { check_ident, put_ident, get_ident },
+	[FIELD_IDENTS] = { check_idents, put_idents, get_idents },
+	[FIELD_TEXTS] = { check_texts, put_texts, get_texts },
+	[FIELD_STEPS] = { check_steps, put_steps, get_steps },
+};
+static_assert(ARRAY_LEN(ops) == FIELD_KIND_COUNT, "every kind of field");
+
+static fallible message_check(const struct message *d, const void *m, struct err *err)
+{
+	for (size_t i = 0; i < d->field_count; i++)
+		TRY(ops[d->fields[i].kind].check(&d->fields[i], m, err));
+	if (d->check != NULL)
+		TRY(d->check(m, err));
+	return OK;
+}
+
+static fallible write_fields(const struct message *d, const void *m, struct buf *ret, struct err *err)
+{
+	TRY(message_check(d, m, err));
+	size_t from = ret->n;
+	struct jw w = jw_begin(ret, err);
+	jw_object(&w);
+	jw_ki64(&w, "v", JOB_VERSION);
+	for (size_t i = 0; i < d->field_count; i++)
+		ops[d->fields[i].kind].put(&d->fields[i], m, &w);
+	jw_object_end(&w);
+	TRY(jw_end(&w));
+	if (ret->n - from > d->text_max)
+		FAIL(err, ERR_TOO_LARGE, "%zu bytes of JSON, at most %zu are allowed", ret->n - from, d->text_max);
+	return OK;
+}
+
+fallible message_write(const struct message *d, const void *m, struct buf *ret, struct err *err)
+{
+	struct rc rc = write_fields(d, m, ret, err);
+	if (FAILED(rc))
+		err_prefix(err, "%s: ", d->name);
+	return rc;
+}
+
+static fallible read_fields(const struct message *d, struct arena *mem, struct str text, void *ret, struct err *err)
+{
+	AUTO(json_auto) struct json *top = NULL;
+	TRY(json_read(text, d->text_max, &top, err));
+
+	const char *known[MESSAGE_FIELDS_MAX + 2] = { "v" };
+	assert(d->field_count <= MESSAGE_FIELDS_MAX);
+	for (size_t i = 0; i < d->field_count; i++)
+		known[i + 1] = d->fields[i].key;
+	/* The version first: another version's members would only be called unknown. */
+	int64_t version;
+	TRY(json_want_i64(top, "v", JOB_VERSION, JOB_VERSION, &version, err));
+	TRY(json_only(top, known, err));
+	for (size_t i = 0; i < d->field_count; i++)
+		TRY(ops[d->fields[i].kind].get(&d->fields[i], mem, top, ret, err));
+	return message_check(d, ret, err);
+}
+
+fallible message_read(const struct message *d, struct arena *mem, struct str text, void *ret, struct err *err)
+{
+	struct rc rc = read_fields(d, mem, text, ret, err);
+	if (FAILED(rc))
+		err_prefix(err, "%s: ", d->name);
+	return rc;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * message.h: the messages between programs as tables of fields. One row says a member's name, form and bounds, and both
+ * directions obey it: what may not be read is not written either. Private to model.
+ */
+#ifndef CAIRN_MODEL_MESSAGE_H
+#define CAIRN_MODEL_MESSAGE_H
+
+#include "model/model.h"
+
+enum field_kind {
+	FIELD_ID,      /* struct id; "" stands for zero when min is 0 */
+	FIELD_WORD,    /* struct str of letters, digits and . _ - */
+	FIELD_TEXT,    /* struct str of printable ASCII */
+	FIELD_LINES,   /* the same with newlines */
+	FIELD_B64URL,  /* struct str of base64url, passed on as it is */
+	FIELD_HEX,     /* struct str of lower-case hex */
+	FIELD_TOKEN,   /* struct str: 32 bytes in base64url */
+	FIELD_BYTES,   /* struct str of any bytes; base64url in the message */
+	FIELD_BOOL,    /* bool */
+	FIELD_TIME,    /* int64_t >= 0 */
+	FIELD_METHOD,  /* enum challenge_type */
+	FIELD_PROBLEM, /* enum err_kind; ERR_NONE when min is 0 */
+	FIELD_IDENT,   /* struct ident without wildcard */
+	FIELD_IDENTS,  /* struct ident *, wildcards allowed */
+	FIELD_TEXTS,   /* struct str *, each FIELD_TEXT of at most item_max */
+	FIELD_STEPS,   /* struct verdict_step * */
+	FIELD_KIND_COUNT
+};
+
+struct field {
+	const char *key;
+	enum field_kind kind;
+	size_t at;       /* offset in the struct */
+	size_t count_at; /* of the array's size_t */
+	size_t min, max; /* bytes of text, or elements */
+	size_t item_max;
+};
+
+#define MESSAGE_FIELDS_MAX 32
+
+struct message {
+	const char *name; /* "validate job" */
+	size_t text_max;
+	const struct field *fields;
+	size_t field_count;
+	fallible (*check)(const void *m, struct err *err); /* what one field alone cannot tell; may be NULL */
+};
+
+fallible message_write(const struct message *d, const void *m, struct buf *ret, struct err *err);
+/* Writes *ret, as large as the struct that the table describes, only partly when it fails: readers keep a local. */
+fallible message_read(const struct message *d, struct arena *mem, struct str text, void *ret, struct err *err);
+
+#endif

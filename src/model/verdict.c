@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verdict.c: what one perspective saw, as it signs it, and the message that carries it.
+ */
+#include "model/message.h"
+
+#include <stddef.h>
+
+#define AT(member) offsetof(struct verdict, member)
+static const struct field verdict_fields[] = {
+	{ "attempt", FIELD_ID, AT(attempt), .min = 1 },
+	{ "authz", FIELD_ID, AT(authz), .min = 1 },
+	{ "perspective", FIELD_WORD, AT(perspective), .min = 1, .max = PERSPECTIVE_NAME_MAX },
+	{ "realm", FIELD_WORD, AT(realm), .min = 1, .max = REALM_NAME_MAX },
+	{ "method", FIELD_METHOD, AT(method) },
+	{ "identifier", FIELD_IDENT, AT(ident) },
+	{ "wildcard", FIELD_BOOL, AT(wildcard) },
+	{ "token", FIELD_TOKEN, AT(token), .min = TOKEN_LEN, .max = TOKEN_LEN },
+	{ "thumbprint", FIELD_TOKEN, AT(thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN },
+	{ "valid", FIELD_BOOL, AT(valid) },
+	{ "problem", FIELD_PROBLEM, AT(problem), .min = 0 },
+	{ "problemDetail", FIELD_TEXT, AT(problem_detail), .min = 0, .max = ERR_DETAIL_MAX },
+	{ "started", FIELD_TIME, AT(started_ms) },
+	{ "finished", FIELD_TIME, AT(finished_ms) },
+	{ "caa", FIELD_TEXT, AT(caa), .min = 1, .max = VERDICT_CAA_MAX },
+	{ "steps", FIELD_STEPS, AT(steps), AT(step_count), .min = 0, .max = VERDICT_STEPS_MAX },
+};
+#undef AT
+
+static fallible verdict_check(const void *m, struct err *err)
+{
+	const struct verdict *v = (const struct verdict *)m;
+	if (v->valid != (v->problem == ERR_NONE))
+		FAIL(err, ERR_MALFORMED, "\"valid\" is %s but \"problem\" is %s", v->valid ? "true" : "false",
+		     err_kind_name(v->problem));
+	if (v->valid && v->problem_detail.n > 0)
+		FAIL(err, ERR_MALFORMED, "\"valid\" is true but \"problemDetail\" says why not");
+	if (v->finished_ms < v->started_ms)
+		FAIL(err, ERR_MALFORMED, "\"finished\" %lld lies before \"started\" %lld", (long long)v->finished_ms,
+		     (long long)v->started_ms);
+	return OK;
+}
+
+static const struct message verdict_message_table = {
+	"verdict", VERDICT_PAYLOAD_MAX, verdict_fields, ARRAY_LEN(verdict_fields), verdict_check,
+};
+
+fallible verdict_write(const struct verdict *v, struct buf *ret, struct err *err)
+{
+	return message_write(&verdict_message_table, v, ret, err);
+}
+
+fallible verdict_read(struct arena *mem, struct str text, struct verdict *ret, struct err *err)
+{
+	struct verdict v = { .valid = false };
+	TRY(message_read(&verdict_message_table, mem, text, &v, err));
+	*ret = v;
+	return OK;
+}
+
+#define AT(member) offsetof(struct verdict_message, member)
+static const struct field carrier_fields[] = {
+	{ "attempt", FIELD_ID, AT(attempt), .min = 1 },
+	{ "order", FIELD_ID, AT(order), .min = 0 },
+	{ "perspective", FIELD_WORD, AT(perspective), .min = 1, .max = PERSPECTIVE_NAME_MAX },
+	{ "jws", FIELD_WORD, AT(jws), .min = 1, .max = VERDICT_JWS_MAX }, /* base64url and dots */
+};
+#undef AT
+
+static const struct message carrier_table = {
+	"verdict message", VERDICT_JWS_MAX + 1024, carrier_fields, ARRAY_LEN(carrier_fields), NULL,
+};
+
+fallible verdict_message_write(const struct verdict_message *m, struct buf *ret, struct err *err)
+{
+	return message_write(&carrier_table, m, ret, err);
+}
+
+fallible verdict_message_read(struct arena *mem, struct str text, struct verdict_message *ret, struct err *err)
+{
+	struct verdict_message m = { .jws = STR_NONE };
+	TRY(message_read(&carrier_table, mem, text, &m, err));
+	*ret = m;
+	return OK;
+}
