@@ -119,6 +119,7 @@ const char *err_kind_name(enum err_kind kind)
 		[ERR_METHOD_NOT_ALLOWED] = "methodNotAllowed",
 		[ERR_TOO_LARGE] = "tooLarge",
 		[ERR_MEDIA_TYPE] = "mediaType",
+		[ERR_ACCOUNT_ENDED] = "accountEnded",
 		[ERR_UNAVAILABLE] = "unavailable",
 		[ERR_CONFLICT] = "conflict",
 		[ERR_TIMEOUT] = "timeout",

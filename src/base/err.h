@@ -43,6 +43,7 @@ enum err_kind {
 	ERR_METHOD_NOT_ALLOWED,   /* 405 */
 	ERR_TOO_LARGE,            /* 413 */
 	ERR_MEDIA_TYPE,           /* 415 */
+	ERR_ACCOUNT_ENDED,        /* 401: RFC 8555 7.3.6 wants that status for a deactivated account */
 	ERR_UNAVAILABLE,          /* 503, Retry-After: try again later, nothing was changed */
 	/* Inside only. */
 	ERR_CONFLICT,             /* a conditional move found another state; a row exists already */

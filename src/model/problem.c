@@ -40,6 +40,7 @@ static const struct problem_row rows[] = {
 	[ERR_METHOD_NOT_ALLOWED] = { "malformed", 405 },
 	[ERR_TOO_LARGE] = { "malformed", 413 },
 	[ERR_MEDIA_TYPE] = { "malformed", 415 },
+	[ERR_ACCOUNT_ENDED] = { "unauthorized", 401 },
 	[ERR_UNAVAILABLE] = { "serverInternal", 503 },
 	[ERR_CONFLICT] = { "serverInternal", 500 },
 	[ERR_TIMEOUT] = { "serverInternal", 500 },

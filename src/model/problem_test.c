@@ -47,6 +47,7 @@ static void each_kind_has_the_type_and_status_of_the_rfc(void **state)
 		{ ERR_METHOD_NOT_ALLOWED, "malformed", 405 },
 		{ ERR_TOO_LARGE, "malformed", 413 },
 		{ ERR_MEDIA_TYPE, "malformed", 415 },
+		{ ERR_ACCOUNT_ENDED, "unauthorized", 401 },
 		{ ERR_UNAVAILABLE, "serverInternal", 503 },
 		{ ERR_CONFLICT, "serverInternal", 500 },
 		{ ERR_INTERNAL, "serverInternal", 500 },

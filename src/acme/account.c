@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * account.c: newAccount, the account resource and its list of orders (RFC 8555 7.1.2, 7.3).
+ */
+#include "acme/app.h"
+
+#define CONTACTS_MAX 10
+#define CONTACT_MAX 320 /* "mailto:" and an address of RFC 5321's length */
+#define ORDERS_PAGE 100
+
+/* One addr-spec and nothing else: no list, no header fields (RFC 8555 7.3). */
+static fallible contact_check(struct str url, struct err *err)
+{
+	struct str address = url;
+	if (!str_eq_nocase(str_sub(url, 0, 7), STR("mailto:")))
+		FAIL(err, ERR_UNSUPPORTED_CONTACT, "contact \"%.*s\" is not served; use mailto:", STR_FMT(url));
+	address = str_sub(url, 7, url.n);
+	size_t at = str_find(address, '@', 0);
+	struct str domain = str_sub(address, at + 1, address.n);
+	bool fine =
+		at > 0 && at < address.n && str_find(domain, '@', 0) == domain.n && str_find(domain, '.', 0) < domain.n;
+	for (size_t i = 0; i < address.n; i++) {
+		char ch = address.p[i];
+		fine = fine && ch > 0x20 && ch < 0x7f && strchr("?,;<>\"\\()%", ch) == NULL;
+	}
+	if (!fine || FAILED(name_check(domain, false, NULL)))
+		FAIL(err, ERR_INVALID_CONTACT, "contact \"%.*s\" is not one mail address at a public name",
+		     STR_FMT(url));
+	return OK;
+}
+
+/* The payload's contacts as JSON text; *ret_given false when the member is absent. */
+static fallible contacts_read(struct call *c, struct str *ret, bool *ret_given, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(CONTACTS_MAX * (CONTACT_MAX + 8) + 16);
+	const struct json *list = json_get(c->payload, "contact");
+	*ret_given = list != NULL;
+	if (list == NULL)
+		return OK;
+	TRY(json_want_array(c->payload, "contact", CONTACTS_MAX, &list, err));
+	struct jw w = jw_begin(&text, err);
+	jw_array(&w);
+	for (size_t i = 0; i < json_count(list); i++) {
+		struct str url;
+		if (!json_as_str(json_at(list, i), &url) || url.n > CONTACT_MAX)
+			FAIL(err, ERR_INVALID_CONTACT, "contact %zu is not a string of at most %d bytes", i,
+			     CONTACT_MAX);
+		TRY(contact_check(url, err));
+		jw_str(&w, url);
+	}
+	jw_array_end(&w);
+	TRY(jw_end(&w));
+	*ret = json_count(list) == 0 ? STR_NONE : str_dup(c->mem, buf_str(&text));
+	return OK;
+}
+
+/* The longest prefix that one customer has: an IPv4 address, an IPv6 /48 (THREATS A82). */
+static struct str address_bucket(const struct call *c)
+{
+	struct addr a = c->rq->peer;
+	char text[ADDR_TEXT_MAX];
+	if (a.family == AF_INET6)
+		memset(a.b + 6, 0, 10);
+	addr_show(&a, text);
+	return str_fmt(c->mem, "new-account:%.*s:%s", STR_FMT(c->realm->name), text);
+}
+
+struct new_account {
+	struct call *c;
+	struct account_row row;
+	bool only_existing, created;
+};
+
+static fallible new_account_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct new_account *n = ctx;
+	struct call *c = n->c;
+	struct account_row found;
+	n->created = false;
+	struct rc rc = account_by_thumbprint(tx, c->mem, c->realm->name, str_z(c->thumbprint.z), &found, err);
+	if (!FAILED(rc)) {
+		n->row = found;
+		return OK;
+	}
+	if (rc.kind != ERR_NOT_FOUND)
+		return rc;
+	if (n->only_existing)
+		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "no account has this key, and onlyReturnExisting was set");
+	TRY(limit_check(c, tx, address_bucket(c), c->realm->accounts_per_hour, "new accounts from this address", err));
+	TRY(account_insert(tx, &n->row, err));
+	n->created = true;
+	struct audit_row audit = { .at = c->now_ms,
+				   .actor = str_fmt(c->mem, "account:%s", id_show(n->row.id).z),
+				   .event = STR("account created"),
+				   .object = str_fmt(c->mem, "account:%s", id_show(n->row.id).z) };
+	return audit_insert(tx, &audit, err);
+}
+
+static fallible terms_check(struct call *c, bool agreed, struct err *err)
+{
+	if (c->realm->terms_of_service.n == 0 || agreed)
+		return OK;
+	TRY(reply_link(c, c->realm->terms_of_service, "terms-of-service", err)); /* RFC 8555 7.3.3 */
+	FAIL(err, ERR_USER_ACTION_REQUIRED,
+	     "this CA wants its terms of service agreed to: read %.*s, then send termsOfServiceAgreed",
+	     STR_FMT(c->realm->terms_of_service));
+}
+
+static fallible new_account_prepare(struct call *c, struct new_account *n, struct err *err)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	char peer[ADDR_TEXT_MAX];
+	bool given, agreed = false;
+	struct str contact = STR_NONE;
+	TRY(json_may_bool(c->payload, "onlyReturnExisting", &n->only_existing, err));
+	TRY(json_may_bool(c->payload, "termsOfServiceAgreed", &agreed, err));
+	TRY(contacts_read(c, &contact, &given, err));
+	TRY(jwk_write(c->key, &jwk, err));
+	addr_show(&c->rq->peer, peer);
+	n->row = (struct account_row){
+		.id = id_new(c->a->d.clk, c->a->d.rng),
+		.realm = c->realm->name,
+		.thumbprint = str_z(c->thumbprint.z),
+		.jwk = str_dup(c->mem, buf_str(&jwk)),
+		.status = ACCOUNT_VALID,
+		.contact = contact,
+		.tos_agreed_at = agreed ? c->now_ms : 0,
+		.created_at = c->now_ms,
+		.created_ip = str_dup(c->mem, str_z(peer)),
+	};
+	return OK;
+}
+
+static fallible account_existing(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct new_account *n = ctx;
+	return account_by_thumbprint(tx, n->c->mem, n->c->realm->name, str_z(n->c->thumbprint.z), &n->row, err);
+}
+
+static fallible reply_found_account(struct call *c, const struct new_account *n, struct err *err)
+{
+	if (n->row.status != ACCOUNT_VALID)
+		FAIL(err, ERR_ACCOUNT_ENDED, "the account of this key is %s; use another key for a new account",
+		     account_status_name(n->row.status));
+	return reply_account(c, 200, &n->row, err);
+}
+
+fallible post_new_account(struct call *c, struct err *err)
+{
+	struct new_account n = { .c = c };
+	TRY(new_account_prepare(c, &n, err));
+	/* RFC 8555 7.3.1: a known key gets its account back as it is, whatever else the payload says. */
+	struct new_account old = { .c = c };
+	struct rc rc = store_read(c->a->d.store, account_existing, &old, err);
+	if (!FAILED(rc))
+		return reply_found_account(c, &old, err);
+	if (rc.kind != ERR_NOT_FOUND)
+		return rc;
+	if (!n.only_existing) {
+		TRY(terms_check(c, n.row.tos_agreed_at != 0, err));
+		TRY(key_check(c->key, KEY_USE_ACCOUNT, err));
+	}
+	rc = store_tx(c->a->d.store, new_account_tx, &n, err);
+	if (rc.kind == ERR_CONFLICT) /* two at once: the other one made it */
+		rc = store_read(c->a->d.store, account_existing, &n, err);
+	TRY(rc);
+	c->account = n.row;
+	if (!n.created)
+		return reply_found_account(c, &n, err);
+	LOG(c->a->d.log, LOG_INFO, "account created", KV_ID("account", n.row.id), KV_STR("realm", c->realm->name),
+	    KV_STR("peer", n.row.created_ip));
+	return reply_account(c, 201, &n.row, err);
+}
+
+struct account_change {
+	struct call *c;
+	bool set_contact, agree, deactivate;
+	struct str contact;
+	struct account_row row;
+};
+
+static fallible account_change_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct account_change *ch = ctx;
+	struct call *c = ch->c;
+	struct id id = c->account.id;
+	if (ch->set_contact)
+		TRY(account_set_contact(tx, id, ch->contact, err));
+	if (ch->agree)
+		TRY(account_set_tos(tx, id, c->now_ms, err));
+	if (ch->deactivate) {
+		struct rc rc = account_move(tx, id, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err);
+		if (rc.kind == ERR_CONFLICT)
+			FAIL(err, ERR_ACCOUNT_ENDED, "the account is not valid any more");
+		TRY(rc);
+		struct str who = str_fmt(c->mem, "account:%s", id_show(id).z);
+		struct audit_row audit = {
+			.at = c->now_ms, .actor = who, .event = STR("account deactivated"), .object = who
+		};
+		TRY(audit_insert(tx, &audit, err));
+	}
+	return account_by_id(tx, c->mem, id, &ch->row, err);
+}
+
+static fallible account_change_read(struct call *c, struct account_change *ch, struct err *err)
+{
+	struct str status = STR_NONE;
+	TRY(json_may_bool(c->payload, "termsOfServiceAgreed", &ch->agree, err));
+	TRY(contacts_read(c, &ch->contact, &ch->set_contact, err));
+	TRY(json_may_str(c->payload, "status", 32, &status, err));
+	if (status.p == NULL || str_eq(status, STR("valid")))
+		return OK;
+	if (!str_eq(status, STR("deactivated"))) /* RFC 8555 7.3.6 */
+		FAIL(err, ERR_MALFORMED, "status is \"%.*s\"; a client can only set \"deactivated\"", STR_FMT(status));
+	ch->deactivate = true;
+	return OK;
+}
+
+fallible post_account(struct call *c, struct err *err)
+{
+	struct account_change ch = { .c = c };
+	if (!id_eq(c->path_id, c->account.id))
+		FAIL(err, ERR_UNAUTHORIZED, "this account URL is not the one that signed the request");
+	if (c->payload == NULL)
+		return reply_account(c, 200, &c->account, err);
+	TRY(account_change_read(c, &ch, err));
+	TRY(store_tx(c->a->d.store, account_change_tx, &ch, err));
+	if (ch.deactivate)
+		LOG(c->a->d.log, LOG_NOTICE, "account deactivated", KV_ID("account", c->account.id));
+	return reply_account(c, 200, &ch.row, err);
+}
+
+struct order_page {
+	struct call *c;
+	struct id before, *ids;
+	size_t count;
+};
+
+static fallible order_page_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct order_page *p = ctx;
+	return order_list(tx, p->c->mem, p->c->account.id, p->before, ORDERS_PAGE + 1, &p->ids, &p->count, err);
+}
+
+fallible post_account_orders(struct call *c, struct err *err)
+{
+	struct order_page p = { .c = c };
+	struct str cursor = c->rq->query;
+	if (!id_eq(c->path_id, c->account.id))
+		FAIL(err, ERR_UNAUTHORIZED, "this account URL is not the one that signed the request");
+	if (cursor.p != NULL && (!str_skip(&cursor, STR("before=")) || FAILED(id_read(cursor, &p.before, NULL))))
+		FAIL(err, ERR_MALFORMED, "the query is not one that a \"next\" link of this server has");
+	TRY(store_read(c->a->d.store, order_page_read, &p, err));
+	size_t shown = p.count > ORDERS_PAGE ? ORDERS_PAGE : p.count;
+	if (p.count > shown) /* RFC 8555 7.1.2.1 */
+		TRY(reply_link(c,
+			       str_fmt(c->mem, "%.*s?before=%s",
+				       STR_FMT(call_url(c, "account", c->account.id, "/orders")),
+				       id_show(p.ids[shown - 1]).z),
+			       "next", err));
+	c->re->status = 200;
+	c->re->content_type = "application/json";
+	struct jw w = jw_begin(&c->re->body, err);
+	jw_object(&w);
+	jw_key(&w, "orders");
+	jw_array(&w);
+	for (size_t i = 0; i < shown; i++)
+		jw_str(&w, call_url(c, "order", p.ids[i], ""));
+	jw_array_end(&w);
+	jw_object_end(&w);
+	return jw_end(&w);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * acme.h: the protocol of RFC 8555 as a function: acme_handle(app, request) -> reply. Handlers see no socket, no event
+ * loop and no OpenSSL type, so a test or a fuzzer can call them. What comes from the bus (verdicts, signed
+ * certificates) and what time brings (the sweeper) are the other two ways in.
+ */
+#ifndef CAIRN_ACME_ACME_H
+#define CAIRN_ACME_ACME_H
+
+#include "bus/bus.h"
+#include "conf/conf.h"
+#include "http/http.h"
+#include "jose/jose.h"
+#include "store/store.h"
+
+struct acme;
+struct acme_deps { /* all borrowed; must outlive the app */
+	struct store *store;
+	const struct crypto *crypto;
+	const struct log *log;
+	const struct clock *clk;
+	const struct rng *rng;
+	/* Hands a message to the bus: bus_publish on a running server, a script in replay tests. */
+	fallible (*publish)(void *ctx, struct str topic, struct str body, struct err *err);
+	void *publish_ctx;
+};
+/* Reads the pinned perspective keys that the configuration names. The configuration passes to the app on success. */
+fallible acme_new(const struct acme_deps *deps, struct conf *conf, struct acme **ret, struct err *err);
+void acme_free(struct acme *a);
+/* Takes over what may change without a restart; on failure the old one stays. Requests in flight keep the one they
+ * began with. */
+fallible acme_reload(struct acme *a, struct conf *conf, struct err *err);
+
+/* The three callbacks of struct http_handlers; ctx is the struct acme. */
+bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re);
+void acme_handle(void *ctx, const struct http_request *rq, struct http_reply *re);
+void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *re);
+
+/* A message from the bus. OK also for what is old, repeated or not ours (logged): it must not come again.
+ * ERR_UNAVAILABLE: the store could not take it now, deliver it again. */
+fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err);
+fallible acme_apply_signed(struct acme *a, struct str body, struct err *err);
+
+/* One round of the sweeper: sends again what has no result, ends what passed its deadline, removes what retention
+ * allows. */
+fallible acme_sweep(struct acme *a, struct err *err);
+
+#endif

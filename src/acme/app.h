@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * app.h: what the files of this folder share: the app, one call on its way through the gate to its handler, and the
+ * small services (nonces, the key cache, the waiting room) that hang off the app.
+ */
+#ifndef CAIRN_ACME_APP_H
+#define CAIRN_ACME_APP_H
+
+#include "acme/acme.h"
+#include "pki/pki.h"
+
+#include <pthread.h>
+
+/* --- one configuration in use; requests hold a reference while they run -------------------------------------------*/
+struct view {
+	struct conf *conf;
+	struct key **perspective_keys; /* as conf->perspectives */
+	_Atomic unsigned refs;
+};
+
+/* --- nonce.c: stateless to issue, a bitmap to spend (RFC 8555 6.5)
+ * --------------------------------------------------*/
+struct nonces;
+#define NONCE_TEXT_MAX 48
+fallible nonces_new(const struct crypto *c, const struct clock *clk, const struct rng *rng, struct nonces **ret,
+		    struct err *err);
+void nonces_free(struct nonces *n);
+fallible nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX], struct err *err);
+/* Once only, and within life_s; ERR_BAD_NONCE otherwise. */
+fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct err *err);
+
+/* --- keycache.c: account keys, decoded once, found by thumbprint ---------------------------------------------------*/
+struct keycache;
+fallible keycache_new(struct keycache **ret, struct err *err);
+void keycache_free(struct keycache *k);
+/* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. */
+fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
+
+/* --- wait.c: where a finalize waits a moment for its certificate
+ * ----------------------------------------------------*/
+struct waitroom;
+struct waiting {
+	struct id id;
+	bool done;
+	struct waiting *next;
+};
+fallible waitroom_new(unsigned seats, struct waitroom **ret, struct err *err);
+void waitroom_free(struct waitroom *w);
+/* Takes a seat before the job is sent, so that its result cannot slip by; false when the room is full. */
+bool waitroom_enter(struct waitroom *w, struct waiting *seat, struct id id);
+/* Until waitroom_call(id) or wait_ms has passed; gives the seat back. */
+void waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms);
+void waitroom_call(struct waitroom *w, struct id id);
+
+struct acme {
+	struct acme_deps d;
+	pthread_mutex_t view_lock;
+	struct view *view;
+	struct nonces *nonces;
+	struct keycache *keys;
+	struct waitroom *room;
+	int64_t next_retention_ms; /* the sweeper's own */
+};
+struct view *view_get(struct acme *a); /* a reference; give it back with view_put */
+void view_put(struct view *v);
+void view_auto(struct view **v);
+const struct key *view_perspective_key(const struct view *v, struct str name); /* NULL: not pinned */
+
+/* --- a call: one request on its way through the gate to its handler
+ * -------------------------------------------------*/
+enum auth { AUTH_NONE, AUTH_JWK, AUTH_KID };
+enum payload_rule { PAYLOAD_NONE, PAYLOAD_EMPTY, PAYLOAD_JSON, PAYLOAD_EITHER };
+struct route;
+struct call {
+	struct acme *a;
+	const struct conf *conf;
+	const struct view *view;
+	const struct conf_realm *realm;
+	const struct route *route;
+	struct str rest;   /* the path's part that the route's '*' matched */
+	struct id path_id; /* rest as an id, for routes that have one */
+	const struct http_request *rq;
+	struct arena *mem;
+	int64_t now_ms;
+	struct jws jws;       /* after the gate */
+	struct json *payload; /* NULL for POST-as-GET */
+	struct account_row account;
+	struct key *key; /* the account's, or the embedded one (owned) */
+	struct thumbprint thumbprint;
+	struct http_reply *re;
+	struct str problem_extra;
+	bool wants_nonce;
+};
+struct route {
+	enum http_method method;
+	const char *path; /* below the realm's prefix; one '*' stands for one segment */
+	enum auth auth;
+	enum payload_rule payload;
+	bool has_id;           /* '*' is an id: anything else is 404 before the store is asked */
+	const char *directory; /* its name in the directory object, or NULL */
+	fallible (*handle)(struct call *c, struct err *err);
+};
+const struct route *routes(size_t *ret_count);
+
+/* gate.c: bytes -> a verified call, in the order of cost and safety (DESIGN 3). */
+fallible gate_pass(struct call *c, struct err *err);
+
+/* reply.c: URLs, headers and the JSON of each resource. */
+struct str call_url(const struct call *c, const char *what, struct id id, const char *tail); /* tail: "", "/finalize" */
+struct str realm_base(const struct conf *conf, const struct conf_realm *realm, struct arena *mem);
+fallible reply_link(struct call *c, struct str url, const char *rel, struct err *err);
+fallible reply_location(struct call *c, struct str url, struct err *err);
+fallible reply_retry_after(struct call *c, int64_t seconds, struct err *err);
+fallible reply_account(struct call *c, int status, const struct account_row *a, struct err *err);
+fallible reply_order(struct call *c, int status, const struct order_row *o, const struct id *authzs, size_t authz_count,
+		     struct err *err);
+fallible reply_authz(struct call *c, const struct authz_row *z, const struct challenge_row *ch, size_t ch_count,
+		     struct err *err);
+fallible reply_challenge(struct call *c, const struct challenge_row *ch, struct err *err);
+fallible problem_text(struct arena *mem, const struct err *e, struct str extra, struct str *ret, struct err *err);
+void reply_problem(struct call *c, const struct err *e);
+
+/* idents.c: an order's identifiers as JSON text and back. */
+fallible idents_write(struct arena *mem, const struct ident *idents, size_t count, struct str *ret, struct err *err);
+fallible idents_read(struct arena *mem, struct str text, struct ident **ret, size_t *ret_count, struct err *err);
+
+/* jobs.c: what goes out on the bus, built from the store. */
+fallible jobs_send_validation(struct acme *a, const struct view *v, struct id attempt, struct err *err);
+fallible jobs_send_signing(struct acme *a, const struct view *v, struct id issuance, struct err *err);
+/* Ends a challenge as failed, with its authorization and the orders that wait for it: one place for verdicts and
+ * sweeper. */
+fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,
+			     int64_t now, struct str problem, struct err *err);
+
+/* limit.c: charges one to the bucket inside tx; per_hour 0 is "no limit". ERR_RATE_LIMITED says when to come back. */
+fallible limit_check(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, const char *what,
+		     struct err *err);
+
+/* handlers */
+fallible get_directory(struct call *c, struct err *err);
+fallible get_health(struct call *c, struct err *err);
+fallible post_new_account(struct call *c, struct err *err);
+fallible post_account(struct call *c, struct err *err);
+fallible post_account_orders(struct call *c, struct err *err);
+fallible post_new_order(struct call *c, struct err *err);
+fallible post_order(struct call *c, struct err *err);
+fallible post_finalize(struct call *c, struct err *err);
+fallible post_authz(struct call *c, struct err *err);
+fallible post_challenge(struct call *c, struct err *err);
+fallible post_certificate(struct call *c, struct err *err);
+
+/* The order of this account, or ERR_NOT_FOUND/ERR_UNAUTHORIZED in the same words for "not there" and "not yours" (A11).
+ */
+fallible order_of_call(struct call *c, struct store_tx *tx, struct id id, struct order_row *ret, struct err *err);
+
+#endif

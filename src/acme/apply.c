@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * apply.c: what comes back on the bus. A message may be repeated, late or forged: the verdict's signature is checked
+ * against the pinned key, its words against the attempt's rows, and every change is a conditional move, so that only
+ * the first one counts.
+ */
+#include "acme/app.h"
+
+struct verdict_apply {
+	struct acme *a;
+	const struct view *view;
+	struct arena *mem;
+	int64_t now_ms;
+	struct verdict verdict;
+	struct str jws;
+	struct attempt_row attempt;
+	struct challenge_row challenge;
+	struct authz_row authz;
+	const char *outcome; /* for the log; NULL: nothing was decided */
+	size_t ready;        /* orders that became ready */
+};
+
+/* A verdict is what its perspective signed, about this very challenge; anything else is dropped and logged as an alarm.
+ */
+static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
+{
+	const struct verdict *got = &v->verdict;
+	if (!id_eq(got->attempt, v->attempt.id) || !id_eq(got->authz, v->authz.id) ||
+	    got->method != v->challenge.type || got->ident.type != v->authz.ident.type ||
+	    !str_eq(got->ident.value, v->authz.ident.value) || got->wildcard != v->authz.wildcard ||
+	    !str_eq(got->token, v->challenge.token) || !str_eq(got->thumbprint, v->authz.thumbprint) ||
+	    !str_eq(got->realm, v->attempt.realm))
+		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
+	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
+	for (size_t i = 0; zone != NULL && i < zone->perspectives.n; i++)
+		if (str_eq(zone->perspectives.v[i], got->perspective))
+			return OK;
+	FAIL(err, ERR_UNAUTHORIZED, "perspective %.*s is not in zone %.*s", STR_FMT(got->perspective),
+	     STR_FMT(v->attempt.zone));
+}
+
+/* RFC 8555 7.1.6: the authorization is proved; orders that waited for nothing else become ready. */
+static fallible verdict_prove(struct verdict_apply *v, struct store_tx *tx, struct err *err)
+{
+	const struct conf_realm *realm = conf_realm(v->view->conf, v->attempt.realm);
+	struct id *orders;
+	size_t count, open;
+	int64_t reuse_s = realm == NULL ? 0 : realm->authz_valid_s;
+	TRY(attempt_move(tx, v->attempt.id, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
+	TRY(challenge_end(tx, v->challenge.id, CHALLENGE_VALID, v->now_ms, STR_NONE, err));
+	v->outcome = "valid";
+	struct rc rc = authz_prove(tx, v->authz.id, v->attempt.id, v->now_ms + reuse_s * 1000, err);
+	if (rc.kind == ERR_CONFLICT) /* deactivated while it was being proved */
+		return OK;
+	TRY(rc);
+	TRY(orders_pending_of_authz(tx, v->mem, v->authz.id, &orders, &count, err));
+	for (size_t i = 0; i < count; i++) {
+		TRY(order_open_authzs(tx, orders[i], v->now_ms, &open, err));
+		if (open > 0)
+			continue;
+		TRY(order_move(tx, orders[i], ORDER_PENDING, ORDER_READY, err));
+		v->ready++;
+	}
+	return OK;
+}
+
+static fallible verdict_disprove(struct verdict_apply *v, struct store_tx *tx, struct err *err)
+{
+	struct err why = { 0 };
+	struct str problem;
+	err_set(&why, v->verdict.problem, "%.*s", STR_FMT(v->verdict.problem_detail));
+	TRY(problem_text(v->mem, &why, STR_NONE, &problem, err));
+	v->outcome = "invalid";
+	return jobs_fail_challenge(tx, v->mem, &v->challenge, v->attempt.id, v->now_ms, problem, err);
+}
+
+/* Counts what is in: quorum many good ones decide, and so do so many bad ones that a quorum cannot come any more. */
+static fallible verdict_decide(struct verdict_apply *v, struct store_tx *tx, struct err *err)
+{
+	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
+	struct verdict_row *rows;
+	size_t count, good = 0;
+	TRY(verdicts_of_attempt(tx, v->mem, v->attempt.id, &rows, &count, err));
+	for (size_t i = 0; i < count; i++)
+		good += rows[i].valid;
+	if (good >= (size_t)zone->quorum)
+		return verdict_prove(v, tx, err);
+	if (count - good > zone->perspectives.n - (size_t)zone->quorum)
+		return verdict_disprove(v, tx, err);
+	return OK;
+}
+
+static fallible verdict_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct verdict_apply *v = ctx;
+	bool fresh;
+	v->outcome = NULL;
+	v->ready = 0;
+	TRY(attempt_by_id(tx, v->mem, v->verdict.attempt, &v->attempt, err));
+	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
+	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
+	TRY(verdict_fits(v, err));
+	if (v->attempt.status != ATTEMPT_OPEN)
+		return OK;
+	struct verdict_row row = { .attempt = v->attempt.id,
+				   .perspective = v->verdict.perspective,
+				   .valid = v->verdict.valid,
+				   .jws = v->jws,
+				   .received_at = v->now_ms };
+	TRY(verdict_insert(tx, &row, &fresh, err));
+	return fresh ? verdict_decide(v, tx, err) : OK;
+}
+
+static fallible verdict_open(struct verdict_apply *v, struct str body, struct id *ret_order, struct err *err)
+{
+	struct verdict_message m;
+	struct jws_compact jws;
+	TRY(verdict_message_read(v->mem, body, &m, err));
+	*ret_order = m.order;
+	const struct key *key = view_perspective_key(v->view, m.perspective);
+	if (key == NULL)
+		FAIL(err, ERR_UNAUTHORIZED, "no key is pinned for perspective %.*s", STR_FMT(m.perspective));
+	TRY(jws_compact_read(v->mem, m.jws, STR(VERDICT_TYP), VERDICT_JWS_MAX, &jws, err));
+	TRY(jws_compact_verify(v->a->d.crypto, &jws, key, err));
+	TRY(verdict_read(v->mem, jws.payload, &v->verdict, err));
+	if (!str_eq(v->verdict.perspective, m.perspective) || !str_eq(jws.kid, m.perspective) ||
+	    !id_eq(v->verdict.attempt, m.attempt))
+		FAIL(err, ERR_UNAUTHORIZED, "the verdict is not the one that its envelope names");
+	v->jws = m.jws;
+	return OK;
+}
+
+static void log_verdict(const struct verdict_apply *v, struct id order)
+{
+	const struct log *log = v->a->d.log;
+	LOG(log, LOG_INFO, "verdict received", KV_ID("order", order), KV_ID("authz", v->authz.id),
+	    KV_ID("attempt", v->attempt.id), KV_STR("perspective", v->verdict.perspective),
+	    KV_STR("name", v->verdict.ident.value), KV_BOOL("valid", v->verdict.valid),
+	    KV_Z("decided", v->outcome == NULL ? "not yet" : v->outcome), KV_U64("orders_ready", v->ready),
+	    KV_STR("detail", v->verdict.problem_detail));
+}
+
+/* Only a store that cannot take it now is a reason to see a message again. */
+static bool is_passing(struct rc rc)
+{
+	return rc.kind == ERR_UNAVAILABLE || rc.kind == ERR_TIMEOUT || rc.kind == ERR_CLOSED;
+}
+
+fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(view_auto) struct view *view = view_get(a);
+	struct verdict_apply v = { .a = a, .view = view, .mem = &mem, .now_ms = clock_now_ms(a->d.clk) };
+	struct id order = { 0 };
+	struct rc rc = verdict_open(&v, body, &order, err);
+	if (!FAILED(rc) && !v.verdict.valid && v.verdict.problem == ERR_INTERNAL) {
+		/* A fault of the validator's own is no vote: the sweeper asks again until the deadline. */
+		LOG(a->d.log, LOG_ERROR, "validator failed", KV_ID("order", order), KV_ID("attempt", v.verdict.attempt),
+		    KV_STR("perspective", v.verdict.perspective), KV_STR("detail", v.verdict.problem_detail));
+		return OK;
+	}
+	if (!FAILED(rc))
+		rc = store_tx(a->d.store, verdict_tx, &v, err);
+	if (is_passing(rc))
+		return rc;
+	if (rc.kind == ERR_NOT_FOUND)
+		LOG(a->d.log, LOG_INFO, "verdict dropped: its attempt is gone", KV_ID("order", order),
+		    KV_ID("attempt", v.verdict.attempt));
+	else if (FAILED(rc))
+		LOG(a->d.log, LOG_ERROR, "alarm: verdict refused", KV_ID("order", order),
+		    KV_ID("attempt", v.verdict.attempt), KV_ERR(err));
+	else
+		log_verdict(&v, order);
+	return OK;
+}
+
+struct signed_apply {
+	struct acme *a;
+	struct arena *mem;
+	int64_t now_ms;
+	struct sign_result result;
+	struct issuance_row issuance;
+	struct order_row order;
+	struct certificate_row certificate;
+	struct str *names;
+	size_t name_count;
+	bool fresh;
+};
+
+/* The signer has its word checked too: the certificate must be the one that was intended. */
+static fallible certificate_fits(struct signed_apply *s, struct err *err)
+{
+	AUTO(cert_auto) struct cert *cert = NULL;
+	AUTO(key_auto) struct key *key = NULL;
+	struct str serial, spki;
+	TRY(cert_read_der(s->result.der, &cert, err));
+	TRY(cert_get_serial_hex(s->mem, cert, &serial, err));
+	if (!str_eq(serial, s->issuance.serial) || cert_get_not_before(cert) != s->issuance.not_before_s ||
+	    cert_get_not_after(cert) != s->issuance.not_after_s)
+		FAIL(err, ERR_UNAUTHORIZED, "the certificate has serial %.*s; %.*s was intended", STR_FMT(serial),
+		     STR_FMT(s->issuance.serial));
+	TRY(cert_get_key(cert, &key, err));
+	TRY(key_spki(s->mem, key, &spki, err));
+	TRY(digest_sha256(s->a->d.crypto, spki, &s->certificate.spki_hash, err));
+	return cert_get_dns_names(s->mem, cert, &s->names, &s->name_count, err);
+}
+
+static void certificate_fill(struct signed_apply *s)
+{
+	const struct issuance_row *i = &s->issuance;
+	struct sha256 spki = s->certificate.spki_hash;
+	s->certificate = (struct certificate_row){
+		.id = i->id,
+		.order = i->order,
+		.account = i->account,
+		.realm = i->realm,
+		.profile = i->profile,
+		.issuer = i->issuer,
+		.serial = i->serial,
+		.der = s->result.der,
+		.chain_pem = s->result.chain_pem,
+		.spki_hash = spki,
+		.not_before_s = i->not_before_s,
+		.not_after_s = i->not_after_s,
+		.created_at = s->now_ms,
+	};
+}
+
+static fallible signed_audit(struct signed_apply *s, struct store_tx *tx, const char *event, struct str detail,
+			     struct err *err)
+{
+	struct audit_row row = { .at = s->now_ms,
+				 .actor = STR("signer"),
+				 .event = str_z(event),
+				 .object = str_fmt(s->mem, "order:%s", id_show(s->order.id).z),
+				 .detail = detail };
+	return audit_insert(tx, &row, err);
+}
+
+static fallible signed_issued(struct signed_apply *s, struct store_tx *tx, struct err *err)
+{
+	certificate_fill(s);
+	TRY(issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_ISSUED, err));
+	TRY(certificate_insert(tx, &s->certificate, s->names, s->name_count, err));
+	TRY(order_finish(tx, s->order.id, s->certificate.id, err));
+	return signed_audit(s, tx, "certificate issued",
+			    str_fmt(s->mem, "{\"serial\":\"%.*s\"}", STR_FMT(s->issuance.serial)), err);
+}
+
+static fallible signed_refused(struct signed_apply *s, struct store_tx *tx, struct err *err)
+{
+	struct err why = { 0 };
+	struct str problem;
+	err_set(&why, s->result.problem, "%.*s", STR_FMT(s->result.problem_detail));
+	TRY(problem_text(s->mem, &why, STR_NONE, &problem, err));
+	TRY(issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_REFUSED, err));
+	TRY(order_fail(tx, s->order.id, ORDER_PROCESSING, problem, err));
+	return signed_audit(s, tx, "issuance refused", problem, err);
+}
+
+static fallible signed_load(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct signed_apply *s = ctx;
+	TRY(issuance_by_id(tx, s->mem, s->result.issuance, &s->issuance, err));
+	return order_by_id(tx, s->mem, s->issuance.order, &s->order, err);
+}
+
+static fallible signed_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct signed_apply *s = ctx;
+	TRY(issuance_by_id(tx, s->mem, s->result.issuance, &s->issuance, err));
+	s->fresh = s->issuance.status == ISSUANCE_INTENDED;
+	if (!s->fresh) /* a repeat */
+		return OK;
+	return s->result.issued ? signed_issued(s, tx, err) : signed_refused(s, tx, err);
+}
+
+static fallible signed_run(struct signed_apply *s, struct str body, struct err *err)
+{
+	TRY(sign_result_read(s->mem, body, &s->result, err));
+	TRY(store_read(s->a->d.store, signed_load, s, err));
+	if (s->issuance.status != ISSUANCE_INTENDED)
+		return OK;
+	if (s->result.issued)
+		TRY(certificate_fits(s, err));
+	return store_tx(s->a->d.store, signed_tx, s, err);
+}
+
+fallible acme_apply_signed(struct acme *a, struct str body, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct signed_apply s = { .a = a, .mem = &mem, .now_ms = clock_now_ms(a->d.clk) };
+	struct rc rc = signed_run(&s, body, err);
+	if (is_passing(rc))
+		return rc;
+	if (rc.kind == ERR_NOT_FOUND) /* the signer makes some for the house itself: the API's own certificate */
+		LOG(a->d.log, LOG_INFO, "signed message dropped: its issuance is not known",
+		    KV_ID("issuance", s.result.issuance));
+	else if (FAILED(rc))
+		LOG(a->d.log, LOG_ERROR, "alarm: signed message refused", KV_ID("order", s.result.order),
+		    KV_ID("issuance", s.result.issuance), KV_ERR(err));
+	else if (s.fresh && s.result.issued)
+		LOG(a->d.log, LOG_NOTICE, "certificate issued", KV_ID("order", s.order.id),
+		    KV_ID("account", s.order.account), KV_ID("certificate", s.certificate.id),
+		    KV_STR("serial", s.issuance.serial), KV_U64("names", s.name_count));
+	else if (s.fresh)
+		LOG(a->d.log, LOG_WARNING, "issuance refused", KV_ID("order", s.order.id),
+		    KV_STR("detail", s.result.problem_detail));
+	if (!FAILED(rc))
+		waitroom_call(a->room, s.order.id);
+	return OK;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * authz.c: the authorization and challenge resources (RFC 8555 7.1.4, 7.5). Answering a challenge starts an attempt:
+ * the row first, then the job, so that a crash between the two is a delay that the sweeper ends.
+ */
+#include "acme/app.h"
+
+struct authz_view {
+	struct call *c;
+	struct authz_row row;
+	struct challenge_row *challenges;
+	size_t count;
+	bool deactivate;
+};
+
+static fallible authz_of_call(struct call *c, struct store_tx *tx, struct id id, struct authz_row *ret, struct err *err)
+{
+	struct rc rc = authz_by_id(tx, c->mem, id, ret, err);
+	if (FAILED(rc) && rc.kind != ERR_NOT_FOUND)
+		return rc;
+	if (FAILED(rc) || !id_eq(ret->account, c->account.id))
+		FAIL(err, ERR_NOT_FOUND, "this account has no such authorization");
+	return OK;
+}
+
+static fallible authz_view_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct authz_view *v = ctx;
+	TRY(authz_of_call(v->c, tx, v->c->path_id, &v->row, err));
+	return challenges_of_authz(tx, v->c->mem, v->row.id, &v->challenges, &v->count, err);
+}
+
+/* RFC 8555 7.5.2: pending or valid -> deactivated. Orders that still wait for it can never become ready. */
+static fallible authz_deactivate_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct authz_view *v = ctx;
+	TRY(authz_view_read(tx, ctx, err));
+	if (v->row.status == AUTHZ_DEACTIVATED)
+		return OK;
+	if (!authz_may_move(v->row.status, AUTHZ_DEACTIVATED))
+		FAIL(err, ERR_MALFORMED, "the authorization is %s; only a pending or valid one can be deactivated",
+		     authz_status_name(v->row.status));
+	TRY(authz_move(tx, v->row.id, v->row.status, AUTHZ_DEACTIVATED, err));
+	v->row.status = AUTHZ_DEACTIVATED;
+	struct id *orders;
+	size_t count;
+	struct str problem;
+	struct err why = { 0 };
+	err_set(&why, ERR_UNAUTHORIZED, "the authorization for %.*s was deactivated", STR_FMT(v->row.ident.value));
+	TRY(problem_text(v->c->mem, &why, STR_NONE, &problem, err));
+	TRY(orders_pending_of_authz(tx, v->c->mem, v->row.id, &orders, &count, err));
+	for (size_t i = 0; i < count; i++)
+		TRY(order_fail(tx, orders[i], ORDER_PENDING, problem, err));
+	return OK;
+}
+
+fallible post_authz(struct call *c, struct err *err)
+{
+	struct authz_view v = { .c = c };
+	struct str status = STR_NONE;
+	if (c->payload != NULL) {
+		TRY(json_want_str(c->payload, "status", 32, &status, err));
+		if (!str_eq(status, STR("deactivated")))
+			FAIL(err, ERR_MALFORMED, "status is \"%.*s\"; a client can only set \"deactivated\"",
+			     STR_FMT(status));
+		TRY(store_tx(c->a->d.store, authz_deactivate_tx, &v, err));
+		LOG(c->a->d.log, LOG_INFO, "authorization deactivated", KV_ID("authz", v.row.id),
+		    KV_ID("account", c->account.id));
+	} else {
+		TRY(store_read(c->a->d.store, authz_view_read, &v, err));
+	}
+	return reply_authz(c, &v.row, v.challenges, v.count, err);
+}
+
+struct answer {
+	struct call *c;
+	struct challenge_row challenge;
+	struct authz_row authz;
+	struct attempt_row attempt;
+	bool started;
+};
+
+static fallible challenge_of_call(struct answer *a, struct store_tx *tx, struct err *err)
+{
+	struct call *c = a->c;
+	struct rc rc = challenge_by_id(tx, c->mem, c->path_id, &a->challenge, err);
+	if (!FAILED(rc))
+		rc = authz_of_call(c, tx, a->challenge.authz, &a->authz, err);
+	if (rc.kind == ERR_NOT_FOUND)
+		FAIL(err, ERR_NOT_FOUND, "this account has no such challenge");
+	return rc;
+}
+
+static fallible challenge_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	return challenge_of_call(ctx, tx, err);
+}
+
+/* The order that the log lines of this attempt name: an authorization may serve several. */
+static fallible attempt_order(struct answer *a, struct store_tx *tx, struct id *ret, struct err *err)
+{
+	struct id *orders;
+	size_t count;
+	TRY(orders_pending_of_authz(tx, a->c->mem, a->authz.id, &orders, &count, err));
+	*ret = count > 0 ? orders[count - 1] : (struct id){ 0 };
+	return OK;
+}
+
+static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct answer *a = ctx;
+	struct call *c = a->c;
+	a->started = false;
+	TRY(challenge_of_call(a, tx, err));
+	if (a->challenge.status != CHALLENGE_PENDING) /* a repeat: it gets the challenge as it is */
+		return OK;
+	if (a->authz.status != AUTHZ_PENDING || a->authz.expires_at <= c->now_ms)
+		FAIL(err, ERR_MALFORMED, "the authorization is %s; make a new order for a new one",
+		     a->authz.status == AUTHZ_PENDING ? "expired" : authz_status_name(a->authz.status));
+	const struct conf_zone *zone = conf_zone(c->conf, c->realm->zone);
+	a->attempt = (struct attempt_row){
+		.id = id_new(c->a->d.clk, c->a->d.rng),
+		.challenge = a->challenge.id,
+		.authz = a->authz.id,
+		.account = c->account.id,
+		.realm = c->realm->name,
+		.zone = zone->name,
+		.status = ATTEMPT_OPEN,
+		.created_at = c->now_ms,
+		.deadline_at = c->now_ms + zone->deadline_ms,
+		.send_at = c->now_ms + c->conf->sweeper.resend_ms,
+		.sends = 1,
+	};
+	TRY(attempt_order(a, tx, &a->attempt.order, err));
+	TRY(attempt_insert(tx, &a->attempt, err));
+	TRY(challenge_begin(tx, a->challenge.id, a->attempt.id, err));
+	a->challenge.status = CHALLENGE_PROCESSING;
+	a->started = true;
+	return OK;
+}
+
+fallible post_challenge(struct call *c, struct err *err)
+{
+	struct answer a = { .c = c };
+	if (c->payload == NULL) { /* POST-as-GET */
+		TRY(store_read(c->a->d.store, challenge_read, &a, err));
+		return reply_challenge(c, &a.challenge, err);
+	}
+	TRY(store_tx(c->a->d.store, answer_tx, &a, err));
+	if (a.started) {
+		struct err why = { 0 };
+		LOG(c->a->d.log, LOG_INFO, "validation started", KV_ID("order", a.attempt.order),
+		    KV_ID("authz", a.authz.id), KV_ID("attempt", a.attempt.id), KV_STR("name", a.authz.ident.value),
+		    KV_Z("method", challenge_type_name(a.challenge.type)));
+		if (FAILED(jobs_send_validation(c->a, c->view, a.attempt.id, &why))) /* the sweeper sends it again */
+			LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a.attempt.order),
+			    KV_ID("attempt", a.attempt.id), KV_ERR(&why));
+	}
+	return reply_challenge(c, &a.challenge, err);
+}

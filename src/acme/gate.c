@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gate.c: from bytes to a verified call, in the order of cost and safety: media type, JWS shape, who it claims to be,
+ * signature, nonce, URL, account status, payload (DESIGN 3). The signature comes before the nonce is spent, so that a
+ * stranger cannot burn nonces; the nonce comes before anything is looked at that could differ between two sendings.
+ */
+#include "acme/app.h"
+
+static fallible gate_media_type(const struct call *c, struct err *err)
+{
+	if (!str_eq(c->rq->content_type, STR("application/jose+json")))
+		FAIL(err, ERR_MEDIA_TYPE,
+		     "Content-Type is \"%.*s\"; a POST must have application/jose+json (RFC 8555 6.2)",
+		     STR_FMT(c->rq->content_type));
+	if (c->rq->content_encoding.n > 0)
+		FAIL(err, ERR_MEDIA_TYPE, "Content-Encoding \"%.*s\" is not served; send the body as it is",
+		     STR_FMT(c->rq->content_encoding));
+	return OK;
+}
+
+/* RFC 8555 6.2: jwk for newAccount, kid for everything else. */
+static fallible gate_identity(struct call *c, struct err *err)
+{
+	bool wants_jwk = c->route->auth == AUTH_JWK;
+	if (wants_jwk && c->jws.jwk == NULL)
+		FAIL(err, ERR_MALFORMED,
+		     "the protected header has \"kid\"; this resource wants \"jwk\", the account's public key");
+	if (!wants_jwk && c->jws.kid.p == NULL)
+		FAIL(err, ERR_MALFORMED,
+		     "the protected header has \"jwk\"; this resource wants \"kid\", the account's URL");
+	return OK;
+}
+
+static fallible account_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct call *c = ctx;
+	return account_by_id(tx, c->mem, c->account.id, &c->account, err);
+}
+
+/* The kid is one of our own URLs to the byte, or it is nobody's. */
+static fallible gate_account(struct call *c, struct err *err)
+{
+	struct str rest = c->jws.kid, base = realm_base(c->conf, c->realm, c->mem);
+	struct id id;
+	if (!str_skip(&rest, base) || !str_skip(&rest, STR("/account/")) || FAILED(id_read(rest, &id, NULL)))
+		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST,
+		     "kid \"%.*s\" is not an account URL of this server; they look like %.*s/account/<id>",
+		     STR_FMT(c->jws.kid), STR_FMT(base));
+	c->account.id = id;
+	struct rc rc = store_read(c->a->d.store, account_read, c, err);
+	if (rc.kind == ERR_NOT_FOUND || (!FAILED(rc) && !str_eq(c->account.realm, c->realm->name))) {
+		c->account = (struct account_row){ 0 };
+		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "there is no account %.*s; create one with newAccount",
+		     STR_FMT(c->jws.kid));
+	}
+	TRY(rc);
+	if (c->account.thumbprint.n != THUMBPRINT_LEN)
+		FAIL(err, ERR_INTERNAL, "the stored thumbprint is damaged");
+	memcpy(c->thumbprint.z, c->account.thumbprint.p, THUMBPRINT_LEN + 0u);
+	c->thumbprint.z[THUMBPRINT_LEN] = '\0';
+	return keycache_get(c->a->keys, c->account.thumbprint, c->account.jwk, &c->key, err);
+}
+
+static fallible gate_key(struct call *c, struct err *err)
+{
+	if (c->route->auth == AUTH_KID)
+		return gate_account(c, err);
+	c->key = key_ref(c->jws.jwk);
+	return jwk_thumbprint(c->a->d.crypto, c->key, &c->thumbprint, err);
+}
+
+/* RFC 8555 6.4: compared with our own base URL, never with what Host says. */
+static fallible gate_url(const struct call *c, struct err *err)
+{
+	struct str url = c->jws.url;
+	if (!str_skip(&url, c->conf->api.base_url) || !str_eq(url, c->rq->target))
+		FAIL(err, ERR_UNAUTHORIZED, "the protected header's url is \"%.*s\"; this request went to %.*s%.*s",
+		     STR_FMT(c->jws.url), STR_FMT(c->conf->api.base_url), STR_FMT(c->rq->target));
+	return OK;
+}
+
+static fallible gate_status(struct call *c, struct err *err)
+{
+	if (c->route->auth != AUTH_KID || c->account.status == ACCOUNT_VALID)
+		return OK;
+	FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s; nothing can be done with it any more",
+	     account_status_name(c->account.status));
+}
+
+static fallible gate_payload(struct call *c, struct err *err)
+{
+	bool empty = c->jws.payload.n == 0;
+	if (c->route->payload == PAYLOAD_EMPTY && !empty)
+		FAIL(err, ERR_MALFORMED,
+		     "this resource is read with POST-as-GET: the payload must be empty (RFC 8555 6.3)");
+	if (c->route->payload == PAYLOAD_JSON && empty)
+		FAIL(err, ERR_MALFORMED, "the payload is empty; this resource wants a JSON object");
+	if (empty)
+		return OK;
+	struct rc rc = json_read(c->jws.payload, JWS_BODY_MAX, &c->payload, err);
+	if (FAILED(rc))
+		err_prefix(err, "payload: ");
+	return rc;
+}
+
+fallible gate_pass(struct call *c, struct err *err)
+{
+	struct acme *a = c->a;
+	TRY(gate_media_type(c, err));
+	struct rc rc = jws_read(c->mem, c->rq->body, &c->jws, err);
+	if (rc.kind == ERR_BAD_SIGNATURE_ALGORITHM) /* RFC 8555 6.2 */
+		c->problem_extra = STR("\"algorithms\":[\"ES256\",\"ES384\",\"ES512\",\"RS256\",\"EdDSA\"]");
+	TRY(rc);
+	TRY(gate_identity(c, err));
+	TRY(gate_key(c, err));
+	TRY(jws_verify(a->d.crypto, &c->jws, c->key, err));
+	if (!c->jws.has_nonce)
+		FAIL(err, ERR_BAD_NONCE, "the protected header has no nonce; use the Replay-Nonce of this reply");
+	TRY(nonce_spend(a->nonces, c->jws.nonce, c->conf->api.nonce_life_s, err));
+	TRY(gate_url(c, err));
+	TRY(gate_status(c, err));
+	return gate_payload(c, err);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * jobs.c: what goes out on the bus, always built from the store, by the handler that made the row and by the sweeper
+ * alike. A job that is sent twice does no harm (DESIGN 3), so nothing here remembers what was sent but the row's
+ * send_at.
+ */
+#include "acme/app.h"
+
+struct validation {
+	struct arena *mem;
+	struct id id;
+	struct attempt_row attempt;
+	struct challenge_row challenge;
+	struct authz_row authz;
+};
+
+static fallible validation_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct validation *v = ctx;
+	TRY(attempt_by_id(tx, v->mem, v->id, &v->attempt, err));
+	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
+	return authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err);
+}
+
+fallible jobs_send_validation(struct acme *a, const struct view *view, struct id attempt, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	struct validation v = { .mem = &mem, .id = attempt };
+	TRY(store_read(a->d.store, validation_read, &v, err));
+	const struct conf_zone *zone = conf_zone(view->conf, v.attempt.zone);
+	if (zone == NULL)
+		FAIL(err, ERR_CONFIG, "zone %.*s of an attempt is not in the configuration any more",
+		     STR_FMT(v.attempt.zone));
+	struct validate_job job = {
+		.attempt = v.attempt.id,
+		.authz = v.authz.id,
+		.order = v.attempt.order,
+		.realm = v.attempt.realm,
+		.zone = v.attempt.zone,
+		.method = v.challenge.type,
+		.ident = v.authz.ident,
+		.wildcard = v.authz.wildcard,
+		.token = v.challenge.token,
+		.thumbprint = v.authz.thumbprint,
+		.deadline_ms = v.attempt.deadline_at,
+	};
+	TRY(validate_job_write(&job, &body, err));
+	struct rc rc = OK;
+	for (size_t i = 0; i < zone->perspectives.n;
+	     i++) { /* one that cannot be reached does not keep the others waiting */
+		struct str topic = str_fmt(&mem, TOPIC_VALIDATE ".%.*s", STR_FMT(zone->perspectives.v[i]));
+		struct rc sent = a->d.publish(a->d.publish_ctx, topic, buf_str(&body), err);
+		if (FAILED(sent))
+			rc = sent;
+	}
+	return rc;
+}
+
+struct signing {
+	struct arena *mem;
+	struct id id;
+	struct issuance_row issuance;
+	struct order_row order;
+	struct account_row account;
+	struct ident *idents;
+	size_t ident_count;
+	struct str *verdicts;
+	size_t verdict_count;
+};
+
+/* The verdicts of the attempt that proved each authorization: all of them, for the signer to judge. */
+static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct err *err)
+{
+	struct id *authzs;
+	size_t count, most = 0;
+	TRY(order_authzs(tx, s->mem, s->order.id, &authzs, &count, err));
+	struct verdict_row **rows = ARENA_ARRAY(s->mem, struct verdict_row *, count);
+	size_t *row_counts = ARENA_ARRAY(s->mem, size_t, count);
+	for (size_t i = 0; i < count; i++) {
+		struct authz_row z;
+		TRY(authz_by_id(tx, s->mem, authzs[i], &z, err));
+		TRY(verdicts_of_attempt(tx, s->mem, z.attempt, &rows[i], &row_counts[i], err));
+		most += row_counts[i];
+	}
+	s->verdicts = ARENA_ARRAY(s->mem, struct str, most);
+	s->verdict_count = 0;
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < row_counts[i]; k++)
+			if (rows[i][k].valid)
+				s->verdicts[s->verdict_count++] = rows[i][k].jws;
+	return OK;
+}
+
+static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct signing *s = ctx;
+	TRY(issuance_by_id(tx, s->mem, s->id, &s->issuance, err));
+	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
+	TRY(account_by_id(tx, s->mem, s->issuance.account, &s->account, err));
+	TRY(idents_read(s->mem, s->order.identifiers, &s->idents, &s->ident_count, err));
+	return order_verdicts(s, tx, err);
+}
+
+fallible jobs_send_signing(struct acme *a, const struct view *view, struct id issuance, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	struct signing s = { .mem = &mem, .id = issuance };
+	(void)view;
+	TRY(store_read(a->d.store, signing_read, &s, err));
+	struct sign_job job = {
+		.issuance = s.issuance.id,
+		.order = s.order.id,
+		.account = s.account.id,
+		.realm = s.issuance.realm,
+		.profile = s.issuance.profile,
+		.issuer = s.issuance.issuer,
+		.serial_hex = s.issuance.serial,
+		.not_before = s.issuance.not_before_s,
+		.not_after = s.issuance.not_after_s,
+		.idents = s.idents,
+		.ident_count = s.ident_count,
+		.finalize_protected = s.issuance.finalize_protected,
+		.finalize_payload = s.issuance.finalize_payload,
+		.finalize_signature = s.issuance.finalize_signature,
+		.finalize_url = s.issuance.finalize_url,
+		.account_jwk = s.account.jwk,
+		.verdicts = s.verdicts,
+		.verdict_count = s.verdict_count,
+	};
+	TRY(sign_job_write(&job, &body, err));
+	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);
+}
+
+fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,
+			     int64_t now, struct str problem, struct err *err)
+{
+	struct id *orders;
+	size_t count;
+	TRY(attempt_move(tx, attempt, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
+	TRY(challenge_end(tx, ch->id, CHALLENGE_INVALID, now, problem, err));
+	struct rc rc = authz_move(tx, ch->authz, AUTHZ_PENDING, AUTHZ_INVALID, err);
+	if (rc.kind == ERR_CONFLICT) /* deactivated meanwhile: its orders have ended already */
+		return OK;
+	TRY(rc);
+	TRY(orders_pending_of_authz(tx, mem, ch->authz, &orders, &count, err));
+	for (size_t i = 0; i < count; i++)
+		TRY(order_fail(tx, orders[i], ORDER_PENDING, problem, err));
+	return OK;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nonce.c: anti-replay nonces (RFC 8555 6.5). Issuing costs no memory: a nonce is a counter and a time under a MAC
+ * whose key lives as long as the process. Spending sets one bit of a ring. A restart makes older nonces bad, and every
+ * client must be ready for that (badNonce, with a fresh one).
+ */
+#include "acme/app.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* The ring has twice the bits that a nonce may be behind: an accepted counter is never nearer than WINDOW to the slot
+ * that is being cleared, so a replay cannot slip between the check and the bit. */
+#define WINDOW (1u << 19)
+#define RING (2u * WINDOW)
+#define BODY 12 /* counter u64, seconds u32 */
+#define MAC 12
+
+struct nonces {
+	const struct crypto *crypto;
+	const struct clock *clk;
+	struct secret key;
+	_Atomic uint64_t next;
+	_Atomic uint64_t ring[RING / 64];
+};
+
+fallible nonces_new(const struct crypto *c, const struct clock *clk, const struct rng *rng, struct nonces **ret,
+		    struct err *err)
+{
+	uint8_t key[32];
+	rng_fill(rng, key, sizeof key);
+	struct nonces *n = mem_alloc(sizeof *n);
+	n->crypto = c;
+	n->clk = clk;
+	atomic_init(&n->next, 1);
+	struct rc rc = secret_set(&n->key, str_n(key, sizeof key), err);
+	explicit_bzero(key, sizeof key);
+	if (FAILED(rc)) {
+		nonces_free(n);
+		return rc;
+	}
+	*ret = n;
+	return OK;
+}
+
+void nonces_free(struct nonces *n)
+{
+	if (n == NULL)
+		return;
+	secret_done(&n->key);
+	free(n);
+}
+
+static void put_be(uint8_t *at, uint64_t v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		at[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+static uint64_t get_be(const uint8_t *at, size_t n)
+{
+	uint64_t v = 0;
+	for (size_t i = 0; i < n; i++)
+		v = v << 8 | at[i];
+	return v;
+}
+
+static fallible nonce_mac(const struct nonces *n, const uint8_t body[BODY], uint8_t out[DIGEST_MAX], struct err *err)
+{
+	size_t got;
+	TRY(hmac(n->crypto, DIGEST_SHA256, &n->key, str_n(body, BODY), out, &got, err));
+	if (got < MAC)
+		FAIL(err, ERR_INTERNAL, "a MAC of %zu bytes", got);
+	return OK;
+}
+
+fallible nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX], struct err *err)
+{
+	uint64_t counter = atomic_fetch_add(&n->next, 1);
+	uint64_t slot = counter % RING;
+	atomic_fetch_and(&n->ring[slot / 64], ~(UINT64_C(1) << (slot % 64)));
+
+	uint8_t raw[BODY + DIGEST_MAX];
+	put_be(raw, counter, 8);
+	put_be(raw + 8, (uint64_t)(clock_now_ms(n->clk) / 1000), 4);
+	TRY(nonce_mac(n, raw, raw + BODY, err));
+	AUTO(buf_done) struct buf text = BUF_MAX(NONCE_TEXT_MAX - 1);
+	TRY(b64url_add(&text, str_n(raw, BODY + MAC), err));
+	memcpy(out, text.p, text.n);
+	out[text.n] = '\0';
+	return OK;
+}
+
+fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct err *err)
+{
+	uint8_t raw[BODY + MAC], mac[DIGEST_MAX];
+	if (FAILED(b64url_decode_to(text, raw, sizeof raw, NULL)))
+		FAIL(err, ERR_BAD_NONCE, "the nonce was not made by this server; use the Replay-Nonce of this reply");
+	TRY(nonce_mac(n, raw, mac, err));
+	if (!bytes_eq_ct(str_n(raw + BODY, MAC), str_n(mac, MAC)))
+		FAIL(err, ERR_BAD_NONCE,
+		     "the nonce was not made by this server (or before it started); use the Replay-Nonce of this "
+		     "reply");
+
+	uint64_t counter = get_be(raw, 8);
+	uint64_t next = atomic_load(&n->next);
+	int64_t age = (int64_t)(uint32_t)((uint32_t)(clock_now_ms(n->clk) / 1000) - (uint32_t)get_be(raw + 8, 4));
+	if (age > INT32_MAX) /* the clock went back: the nonce is not from the future, it is fresh */
+		age = 0;
+	if (counter >= next || next - counter > WINDOW || age > life_s)
+		FAIL(err, ERR_BAD_NONCE, "the nonce is too old; use the Replay-Nonce of this reply");
+	uint64_t slot = counter % RING, bit = UINT64_C(1) << (slot % 64);
+	if (atomic_fetch_or(&n->ring[slot / 64], bit) & bit)
+		FAIL(err, ERR_BAD_NONCE, "the nonce was used before; use the Replay-Nonce of this reply");
+	return OK;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * reply.c: URLs, headers and the JSON of each resource (RFC 8555 7.1). Written straight into the reply's body.
+ */
+#include "acme/app.h"
+
+struct str realm_base(const struct conf *conf, const struct conf_realm *realm, struct arena *mem)
+{
+	if (str_eq(realm->name, STR("default")))
+		return conf->api.base_url;
+	return str_fmt(mem, "%.*s/realm/%.*s", STR_FMT(conf->api.base_url), STR_FMT(realm->name));
+}
+
+struct str call_url(const struct call *c, const char *what, struct id id, const char *tail)
+{
+	struct str base = realm_base(c->conf, c->realm, c->mem);
+	return str_fmt(c->mem, "%.*s/%s/%s%s", STR_FMT(base), what, id_show(id).z, tail);
+}
+
+fallible reply_link(struct call *c, struct str url, const char *rel, struct err *err)
+{
+	return http_reply_header(c->re, "Link", str_fmt(c->mem, "<%.*s>;rel=\"%s\"", STR_FMT(url), rel), err);
+}
+
+fallible reply_location(struct call *c, struct str url, struct err *err)
+{
+	return http_reply_header(c->re, "Location", url, err);
+}
+
+fallible reply_retry_after(struct call *c, int64_t seconds, struct err *err)
+{
+	return http_reply_header(c->re, "Retry-After", str_fmt(c->mem, "%lld", (long long)seconds), err);
+}
+
+static struct jw reply_json(struct call *c, int status, struct err *err)
+{
+	c->re->status = status;
+	c->re->content_type = "application/json";
+	buf_reset(&c->re->body);
+	return jw_begin(&c->re->body, err);
+}
+
+static void write_time(struct jw *w, const char *key, int64_t ms)
+{
+	char text[TIME_TEXT_MAX];
+	time_show(ms / 1000, text);
+	jw_kz(w, key, text);
+}
+
+static void write_url(struct jw *w, const struct call *c, const char *key, const char *what, struct id id,
+		      const char *tail)
+{
+	jw_kstr(w, key, call_url(c, what, id, tail));
+}
+
+/* A stored JSON text, ours since it was checked when it came. */
+static void write_stored(struct jw *w, const char *key, struct str json)
+{
+	if (json.n == 0)
+		return;
+	jw_key(w, key);
+	jw_raw(w, json);
+}
+
+fallible get_directory(struct call *c, struct err *err)
+{
+	struct str base = realm_base(c->conf, c->realm, c->mem);
+	size_t count;
+	const struct route *r = routes(&count);
+	struct jw w = reply_json(c, 200, err);
+	jw_object(&w);
+	for (size_t i = 0; i < count; i++)
+		if (r[i].directory != NULL)
+			jw_kstr(&w, r[i].directory, str_fmt(c->mem, "%.*s%s", STR_FMT(base), r[i].path));
+	jw_key(&w, "meta");
+	jw_object(&w);
+	if (c->realm->terms_of_service.n > 0)
+		jw_kstr(&w, "termsOfService", c->realm->terms_of_service);
+	if (c->realm->website.n > 0)
+		jw_kstr(&w, "website", c->realm->website);
+	if (c->realm->caa_identities.n > 0) {
+		jw_key(&w, "caaIdentities");
+		jw_array(&w);
+		for (size_t i = 0; i < c->realm->caa_identities.n; i++)
+			jw_str(&w, c->realm->caa_identities.v[i]);
+		jw_array_end(&w);
+	}
+	jw_kbool(&w, "externalAccountRequired", false);
+	jw_object_end(&w);
+	jw_object_end(&w);
+	return jw_end(&w);
+}
+
+fallible reply_account(struct call *c, int status, const struct account_row *a, struct err *err)
+{
+	TRY(reply_location(c, call_url(c, "account", a->id, ""), err));
+	struct jw w = reply_json(c, status, err);
+	jw_object(&w);
+	jw_kz(&w, "status", account_status_name(a->status));
+	write_stored(&w, "contact", a->contact);
+	if (a->tos_agreed_at != 0)
+		jw_kbool(&w, "termsOfServiceAgreed", true);
+	write_url(&w, c, "orders", "account", a->id, "/orders");
+	jw_object_end(&w);
+	return jw_end(&w);
+}
+
+/* What the row says, or what it means now: the sweeper writes an order's end down some seconds after it has come. */
+static enum order_status order_status_now(const struct call *c, const struct order_row *o)
+{
+	bool open = o->status == ORDER_PENDING || o->status == ORDER_READY;
+	return open && o->expires_at <= c->now_ms ? ORDER_INVALID : o->status;
+}
+
+fallible reply_order(struct call *c, int status, const struct order_row *o, const struct id *authzs, size_t authz_count,
+		     struct err *err)
+{
+	enum order_status now = order_status_now(c, o);
+	if (now == ORDER_PROCESSING)
+		TRY(reply_retry_after(c, 1, err));
+	struct jw w = reply_json(c, status, err);
+	jw_object(&w);
+	jw_kz(&w, "status", order_status_name(now));
+	write_time(&w, "expires", o->expires_at);
+	write_stored(&w, "identifiers", o->identifiers);
+	jw_key(&w, "authorizations");
+	jw_array(&w);
+	for (size_t i = 0; i < authz_count; i++)
+		jw_str(&w, call_url(c, "authz", authzs[i], ""));
+	jw_array_end(&w);
+	write_url(&w, c, "finalize", "order", o->id, "/finalize");
+	if (now == ORDER_VALID)
+		write_url(&w, c, "certificate", "certificate", o->certificate, "");
+	write_stored(&w, "error", o->error);
+	jw_object_end(&w);
+	return jw_end(&w);
+}
+
+static void write_challenge(struct jw *w, const struct call *c, const struct challenge_row *ch)
+{
+	jw_object(w);
+	jw_kz(w, "type", challenge_type_name(ch->type));
+	write_url(w, c, "url", "challenge", ch->id, "");
+	jw_kz(w, "status", challenge_status_name(ch->status));
+	jw_kstr(w, "token", ch->token);
+	if (ch->validated_at != 0)
+		write_time(w, "validated", ch->validated_at);
+	write_stored(w, "error", ch->error);
+	jw_object_end(w);
+}
+
+fallible reply_challenge(struct call *c, const struct challenge_row *ch, struct err *err)
+{
+	TRY(reply_link(c, call_url(c, "authz", ch->authz, ""), "up", err)); /* RFC 8555 7.5.1 */
+	if (ch->status == CHALLENGE_PROCESSING)
+		TRY(reply_retry_after(c, 1, err));
+	struct jw w = reply_json(c, 200, err);
+	write_challenge(&w, c, ch);
+	return jw_end(&w);
+}
+
+static enum authz_status authz_status_now(const struct call *c, const struct authz_row *z)
+{
+	if (z->expires_at > c->now_ms)
+		return z->status;
+	if (z->status == AUTHZ_VALID)
+		return AUTHZ_EXPIRED;
+	return z->status == AUTHZ_PENDING ? AUTHZ_INVALID : z->status;
+}
+
+/* RFC 8555 7.1.4: once decided, only the challenge that decided it is of interest. */
+static bool challenge_is_shown(enum authz_status now, const struct challenge_row *ch)
+{
+	switch (now) {
+	case AUTHZ_VALID:
+	case AUTHZ_EXPIRED:
+	case AUTHZ_DEACTIVATED:
+	case AUTHZ_REVOKED:
+		return ch->status == CHALLENGE_VALID;
+	case AUTHZ_INVALID:
+		return ch->status == CHALLENGE_INVALID;
+	case AUTHZ_PENDING:
+	case AUTHZ_STATUS_COUNT:
+		break;
+	}
+	return true;
+}
+
+fallible reply_authz(struct call *c, const struct authz_row *z, const struct challenge_row *ch, size_t ch_count,
+		     struct err *err)
+{
+	enum authz_status now = authz_status_now(c, z);
+	bool processing = false;
+	for (size_t i = 0; i < ch_count; i++)
+		processing |= ch[i].status == CHALLENGE_PROCESSING;
+	if (now == AUTHZ_PENDING && processing)
+		TRY(reply_retry_after(c, 1, err));
+	struct jw w = reply_json(c, 200, err);
+	jw_object(&w);
+	jw_key(&w, "identifier");
+	jw_object(&w);
+	jw_kz(&w, "type", ident_type_name(z->ident.type));
+	jw_kstr(&w, "value", z->ident.value);
+	jw_object_end(&w);
+	jw_kz(&w, "status", authz_status_name(now));
+	write_time(&w, "expires", z->expires_at);
+	if (z->wildcard) /* RFC 8555 7.1.4: absent otherwise */
+		jw_kbool(&w, "wildcard", true);
+	jw_key(&w, "challenges");
+	jw_array(&w);
+	for (size_t i = 0; i < ch_count; i++)
+		if (challenge_is_shown(now, &ch[i]))
+			write_challenge(&w, c, &ch[i]);
+	jw_array_end(&w);
+	jw_object_end(&w);
+	return jw_end(&w);
+}
+
+fallible problem_text(struct arena *mem, const struct err *e, struct str extra, struct str *ret, struct err *err)
+{
+	AUTO(buf_done) struct buf b = BUF_MAX(8192);
+	TRY(problem_write(e, extra, &b, err));
+	*ret = str_dup(mem, buf_str(&b));
+	return OK;
+}
+
+void reply_problem(struct call *c, const struct err *e)
+{
+	struct http_reply *re = c->re;
+	buf_reset(&re->body);
+	re->status = problem_row(e->kind)->status;
+	re->content_type = "application/problem+json";
+	if (FAILED(problem_write(e, c->problem_extra, &re->body, NULL)))
+		buf_reset(&re->body);
+	uint32_t wait = e->retry_after_s != 0 ? e->retry_after_s : e->kind == ERR_UNAVAILABLE ? 5 : 0;
+	if (wait != 0 && FAILED(reply_retry_after(c, wait, NULL)))
+		re->close = true;
+}
