@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bus.h: work between the programs: publish to a topic, consume with a credit limit, acknowledge. At least once, in any
- * order, repeated, late or lost: it must not matter to callers (DESIGN 3). The database is the truth, the bus carries work.
+ * order, repeated, late or lost: it must not matter to callers (DESIGN 3). The database is the truth, the bus carries
+ * work.
  *
  * bus_local: the api serves a Unix socket (the hub); validators and the signer connect and reconnect with back-off.
  * A published message goes to one connected consumer of its topic with credit left, and waits in a bounded queue while
@@ -12,17 +13,18 @@
 
 #include "net/net.h"
 
-#define BUS_TOPIC_MAX 96
+#define BUS_TOPIC_MAX 96                 /* [a-z0-9.-], for topics and for names */
+#define BUS_BODY_MAX (1024 * 1024 - 256) /* a frame, less its topic and tag */
 struct bus;
 struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_nack */
 
 struct bus_conf {
-	struct str url;          /* "unix:/run/cairn/bus.sock" */
-	bool hub;                /* serve the socket (api), or connect to it */
-	struct str name;         /* who we are, for the other side's log: "api", "signer", "validator.local" */
-	const uid_t *peer_uids;  /* who may be at the other end (SO_PEERCRED); none: only our own uid */
+	struct str url;         /* "unix:/run/cairn/bus.sock" */
+	bool hub;               /* serve the socket (api), or connect to it */
+	struct str name;        /* who we are, for the other side's log: "api", "signer", "validator.local" */
+	const uid_t *peer_uids; /* who may be at the other end (SO_PEERCRED); none: only our own uid */
 	size_t peer_uid_count;
-	size_t queue_max;        /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
+	size_t queue_max; /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
 	const struct clock *clk;
 	/* Told of connects and disconnects, on the bus's thread; may be NULL. */
 	void (*event)(void *ctx, const char *what, struct str peer, const struct err *err);
