@@ -70,9 +70,27 @@ struct conf_realm {
 	int64_t accounts_per_hour;   /* per address; 0: no limit */
 };
 
+/* Where an effective setting comes from, for `cairn check-config --print` and for errors found after reading. */
+enum conf_source { CONF_FROM_DEFAULT, CONF_FROM_FILE, CONF_FROM_ENV, CONF_SOURCE_COUNT };
+struct conf_where {
+	enum conf_source source;
+	size_t line, col; /* from 1; CONF_FROM_FILE, and for defaults the place of the entry ("realm.team-a:") or 0 */
+	const char *env;  /* CONF_FROM_ENV */
+};
+struct conf_row;
+struct conf_setting {
+	const struct conf_row *row;
+	struct str key;  /* "realm.default.names" */
+	struct str text; /* the value in the schema's own form: lists comma-separated */
+	struct conf_where where;
+};
+
 struct conf {
 	struct arena mem;      /* owns every slice below */
+	struct str name;       /* the file as it was named to us, for messages */
 	struct str file;       /* absolute path */
+	struct conf_setting *settings; /* every effective setting, in the schema's order */
+	size_t setting_count;
 	struct str state_dir;  /* relative paths below are taken from here; conf_path resolves */
 	struct {
 		struct str level, format; /* "notice"; "auto", "json", "text" */
@@ -128,7 +146,9 @@ fallible conf_read(const char *path, const char *(*env)(void *ctx, const char *n
                    struct err *err);
 fallible conf_read_text(struct str text, const char *name, const char *(*env)(void *ctx, const char *name), void *env_ctx,
                         struct conf **ret, struct err *err);
+/* An environment for the two above: the process's own, and one without any variable. */
 const char *conf_env_system(void *ctx, const char *name);
+const char *conf_env_none(void *ctx, const char *name);
 void conf_free(struct conf *c);
 
 /* A path of the configuration, made absolute against state_dir; NUL-terminated, in c's arena or mem. */
@@ -143,19 +163,30 @@ const struct conf_perspective *conf_perspective(const struct conf *c, struct str
 fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err);
 
 /* The schema, for check-config, init and the man page. */
-enum conf_kind { CONF_STR, CONF_LIST, CONF_INT, CONF_SECONDS, CONF_MILLIS, CONF_BOOL, CONF_NAMES /* static names */ };
+enum conf_kind {
+	CONF_STR,
+	CONF_LIST,
+	CONF_INT,
+	CONF_SECONDS,
+	CONF_MILLIS,
+	CONF_BOOL,
+	CONF_NAMES, /* static names: a map, or "NAME=ADDRESS,..." in a default or variable */
+	CONF_KIND_COUNT
+};
 struct conf_row {
 	const char *key;      /* "api.nonce-life", "realm.*.names" */
 	enum conf_kind kind;
 	size_t offset;        /* into struct conf, or into the section's struct for "*" rows */
 	const char *deflt;    /* as written in the file; lists comma-separated */
-	int64_t min, max;
+	int64_t min, max;     /* of a number or duration; of a list: its length */
 	const char *const *choices; /* NULL, or the words that are allowed */
 	const char *env;      /* NULL, or the variable that overrides it */
 	bool reload;          /* taken over on SIGHUP; the others want a restart */
 	const char *help;     /* one or two sentences */
 };
 const struct conf_row *conf_schema(size_t *ret_count);
+/* Lines "FILE:LINE:COL: KEY: ..." for what is allowed but hardly meant, such as a realm without names. Empty: nothing to say. */
+fallible conf_warnings(const struct conf *c, struct buf *ret, struct err *err);
 /* roff for cairn.conf(5)'s settings, and a commented YAML file with every default explained in which `values` (NULL-terminated key,
  * value pairs, lists comma-separated) are set. */
 fallible conf_write_man(struct buf *ret, struct err *err);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * schema.c: one row a setting. Parser, defaults, check-config, cairn.conf(5) and the file that `cairn init` writes all
+ * read this table, so a new setting is a new row here and a member in conf.h.
+ */
+#include "conf/internal.h"
+
+#include <assert.h>
+
+#define DAY_S 86400
+#define HOUR_S 3600
+
+static const char *const log_levels[] = { "debug", "info", "notice", "warning", "error", NULL };
+static const char *const log_formats[] = { "auto", "json", "text", NULL };
+static const char *const challenges[] = { "http-01", NULL };
+
+#define AT(member) offsetof(struct conf, member)
+#define IN_REALM(member) offsetof(struct conf_realm, member)
+#define IN_ZONE(member) offsetof(struct conf_zone, member)
+#define IN_PERSPECTIVE(member) offsetof(struct conf_perspective, member)
+#define IN_PROFILE(member) offsetof(struct conf_profile, member)
+#define IN_ISSUER(member) offsetof(struct conf_issuer, member)
+#define RESTART false
+#define RELOAD true
+
+/* The columns: key, kind, where, default, least, most, words, variable, reload, help. */
+static const struct conf_row rows[] = {
+	{ "state-dir", CONF_STR, AT(state_dir), ".", 1, 0, NULL, "CAIRN_STATE_DIR", RESTART,
+	  "The folder that relative paths of this file are taken from. Relative itself, it is taken from the folder of "
+	  "this file." },
+
+	{ "log.level", CONF_STR, AT(log.level), "notice", 0, 0, log_levels, "CAIRN_LOG_LEVEL", RELOAD,
+	  "The least weighty events that are logged." },
+	{ "log.format", CONF_STR, AT(log.format), "auto", 0, 0, log_formats, "CAIRN_LOG_FORMAT", RESTART,
+	  "JSON or text, one line an event, to standard error. auto: text on a terminal, JSON elsewhere." },
+
+	{ "api.listen", CONF_LIST, AT(api.listen), "127.0.0.1:14000", 1, 16, NULL, "CAIRN_LISTEN", RESTART,
+	  "Addresses and ports that serve ACME over HTTPS. \"[::]:14000\" means every address of both families." },
+	{ "api.base-url", CONF_STR, AT(api.base_url), "https://localhost:14000", 1, 0, NULL, "CAIRN_BASE_URL", RESTART,
+	  "How clients reach the API: https, a host, a port unless it is 443, no slash at the end. Every URL that "
+	  "cairn hands out "
+	  "starts with it, and signed requests must name it." },
+	{ "api.tls-certificate", CONF_STR, AT(api.tls_certificate), "tls/api.pem", 1, 0, NULL, NULL, RELOAD,
+	  "The API's own certificate with its chain, leaf first, as PEM." },
+	{ "api.tls-key", CONF_STR, AT(api.tls_key), "tls/api.key", 1, 0, NULL, NULL, RELOAD,
+	  "The private key of that certificate." },
+	{ "api.tls-own", CONF_BOOL, AT(api.tls_own), "true", 0, 0, NULL, NULL, RELOAD,
+	  "Whether that certificate comes from cairn's own issuer. false: it comes from elsewhere and cairn only reads "
+	  "it." },
+	{ "api.tls-names", CONF_LIST, AT(api.tls_names), "localhost, 127.0.0.1, ::1", 1, 100, NULL, NULL, RELOAD,
+	  "Names and addresses in the API's own certificate." },
+	{ "api.loops", CONF_INT, AT(api.loops), "0", 0, 256, NULL, NULL, RESTART,
+	  "Event loops for sockets. 0: one a core." },
+	{ "api.workers", CONF_INT, AT(api.workers), "32", 1, 1024, NULL, NULL, RESTART,
+	  "Threads that answer requests. They sleep while the store writes, and sleeping together makes one disk write "
+	  "serve many." },
+	{ "api.nonce-life", CONF_SECONDS, AT(api.nonce_life_s), "1h", 60, DAY_S, NULL, NULL, RESTART,
+	  "How long a nonce stays usable." },
+	{ "api.finalize-wait", CONF_MILLIS, AT(api.finalize_wait_ms), "3s", 0, 30000, NULL, NULL, RELOAD,
+	  "How long finalize waits for the signer before it answers \"processing\"." },
+	{ "api.connections-max", CONF_INT, AT(api.connections_max), "10000", 16, 1000000, NULL, "CAIRN_CONNECTIONS_MAX",
+	  RESTART, "Open connections at once; idle ones make room for new ones." },
+	{ "api.drain", CONF_MILLIS, AT(api.drain_ms), "20s", 0, 25000, NULL, NULL, RELOAD,
+	  "How long requests in progress may take to end when the API stops." },
+
+	{ "store.url", CONF_STR, AT(store.url), "sqlite:store/cairn.db", 1, 0, NULL, "CAIRN_STORE, DATABASE_URL",
+	  RESTART, "Where accounts, orders and certificates are kept: sqlite:PATH." },
+	{ "store.readers", CONF_INT, AT(store.readers), "4", 1, 64, NULL, NULL, RESTART, "Connections for reading." },
+	{ "store.keep-ended", CONF_SECONDS, AT(store.keep_ended_s), "30d", HOUR_S, 3650 * (int64_t)DAY_S, NULL, NULL,
+	  RESTART, "How long orders and authorizations that have ended are kept." },
+	{ "store.keep-expired", CONF_SECONDS, AT(store.keep_expired_s), "90d", 0, 36500 * (int64_t)DAY_S, NULL, NULL,
+	  RESTART, "How long certificates are kept past their end, with the evidence behind them." },
+
+	{ "bus.url", CONF_STR, AT(bus.url), "unix:run/bus.sock", 1, 0, NULL, "CAIRN_BUS", RESTART,
+	  "How the programs reach each other: unix:PATH of a socket that the API makes." },
+
+	{ "signer.journal", CONF_STR, AT(signer.journal), "journal", 1, 0, NULL, NULL, RESTART,
+	  "The folder of the signer's journal, which knows every serial before it is signed. Keep it on a disk that "
+	  "keeps what it "
+	  "acknowledged." },
+	{ "signer.serial-prefix", CONF_INT, AT(signer.serial_prefix), "1", 1, 127, NULL, NULL, RESTART,
+	  "The first byte of every serial. Signers that share an issuer need different ones." },
+
+	{ "validator.perspective", CONF_STR, AT(validator.perspective), "local", 1, 0, NULL, "CAIRN_PERSPECTIVE",
+	  RESTART, "Which of the perspectives below a validator that reads this file is." },
+	{ "validator.probes-max", CONF_INT, AT(validator.probes_max), "256", 1, 4096, NULL, NULL, RESTART,
+	  "Validations at once." },
+
+	{ "sweeper.resend", CONF_MILLIS, AT(sweeper.resend_ms), "5s", 500, 60000, NULL, NULL, RESTART,
+	  "A job without a result is sent again after this long." },
+	{ "sweeper.interval", CONF_MILLIS, AT(sweeper.interval_ms), "2s", 100, 30000, NULL, NULL, RESTART,
+	  "How often the API looks for jobs without a result, deadlines that passed and rows that may go." },
+
+	{ "realm.*.names", CONF_LIST, IN_REALM(names), "", 0, 4096, NULL, NULL, RELOAD,
+	  "The names that may be asked for: \"host.corp.example\" itself, \"*.corp.example\" everything below it, "
+	  "\"*\" everything. "
+	  "None: this realm issues nothing." },
+	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01", 1, 8, challenges, NULL, RELOAD,
+	  "How clients may prove that they control a name." },
+	{ "realm.*.profiles", CONF_LIST, IN_REALM(profiles), "server", 1, 32, NULL, NULL, RELOAD,
+	  "Kinds of certificates that clients may ask for; the first one is for those that do not say." },
+	{ "realm.*.issuer", CONF_STR, IN_REALM(issuer), "default", 1, 0, NULL, NULL, RELOAD,
+	  "Which issuer below signs." },
+	{ "realm.*.zone", CONF_STR, IN_REALM(zone), "default", 1, 0, NULL, NULL, RELOAD,
+	  "Which zone below validates." },
+	{ "realm.*.terms-of-service", CONF_STR, IN_REALM(terms_of_service), "", 0, 0, NULL, NULL, RELOAD,
+	  "URL of the terms that clients must agree to. Empty: none." },
+	{ "realm.*.website", CONF_STR, IN_REALM(website), "", 0, 0, NULL, NULL, RELOAD,
+	  "URL of a page about this CA, shown in the directory. Empty: none." },
+	{ "realm.*.caa-identities", CONF_LIST, IN_REALM(caa_identities), "", 0, 16, NULL, NULL, RELOAD,
+	  "Names by which CAA records may allow this CA. None: a name with a CAA record that forbids others is "
+	  "refused." },
+	{ "realm.*.order-life", CONF_SECONDS, IN_REALM(order_life_s), "7d", 60, 30 * DAY_S, NULL, NULL, RELOAD,
+	  "How long a client may take from order to finalize." },
+	{ "realm.*.authz-pending", CONF_SECONDS, IN_REALM(authz_pending_s), "7d", 60, 30 * DAY_S, NULL, NULL, RELOAD,
+	  "How long a client may take to prove control of a name." },
+	{ "realm.*.authz-valid", CONF_SECONDS, IN_REALM(authz_valid_s), "30d", 0, 398 * DAY_S, NULL, NULL, RELOAD,
+	  "How long a proof may be used again by the same account and key. 0: every order needs a new one." },
+	{ "realm.*.names-per-order", CONF_INT, IN_REALM(names_per_order), "100", 1, 100, NULL, NULL, RELOAD,
+	  "Names in one certificate." },
+	{ "realm.*.orders-per-hour", CONF_INT, IN_REALM(orders_per_hour), "1000", 0, 100000000, NULL, NULL, RELOAD,
+	  "New orders an account may make in an hour. 0: no limit." },
+	{ "realm.*.accounts-per-hour", CONF_INT, IN_REALM(accounts_per_hour), "100", 0, 100000000, NULL, NULL, RELOAD,
+	  "New accounts an address may make in an hour. 0: no limit." },
+
+	{ "zone.*.perspectives", CONF_LIST, IN_ZONE(perspectives), "local", 1, 32, NULL, NULL, RELOAD,
+	  "Which perspectives below look at a name." },
+	{ "zone.*.quorum", CONF_INT, IN_ZONE(quorum), "1", 1, 32, NULL, NULL, RELOAD, "How many of them must agree." },
+	{ "zone.*.resolvers", CONF_LIST, IN_ZONE(resolvers), "", 0, 8, NULL, NULL, RELOAD,
+	  "DNS servers that validators ask: \"192.0.2.53\" or \"127.0.0.1:5353\". None: those of /etc/resolv.conf." },
+	{ "zone.*.trust-anchor", CONF_STR, IN_ZONE(trust_anchor), "", 0, 0, NULL, NULL, RELOAD,
+	  "A file with DNSSEC trust anchors. Empty: answers are not validated." },
+	{ "zone.*.names", CONF_NAMES, IN_ZONE(names), "", 0, 4096, NULL, NULL, RELOAD,
+	  "Names that validators look up here and not in the DNS: a map of \"host.corp.example\" or \"*.corp.example\" "
+	  "to an address or "
+	  "a list of them." },
+	{ "zone.*.http-port", CONF_INT, IN_ZONE(http_port), "80", 1, 65535, NULL, NULL, RELOAD,
+	  "The port of http-01. RFC 8555 says 80; others suit tests and closed networks only." },
+	{ "zone.*.allow-addresses", CONF_LIST, IN_ZONE(allow_addresses), "", 0, 256, NULL, NULL, RELOAD,
+	  "Ranges of special addresses (private, loopback and so on) that validators may connect to, such as "
+	  "\"10.0.0.0/8\". Others of "
+	  "that kind are refused." },
+	{ "zone.*.deadline", CONF_MILLIS, IN_ZONE(deadline_ms), "20s", 1000, 60000, NULL, NULL, RELOAD,
+	  "How long one validation may take." },
+
+	{ "perspective.*.key", CONF_STR, IN_PERSPECTIVE(key), "perspectives/*.key", 1, 0, NULL, NULL, RESTART,
+	  "The private key with which this validator signs what it saw. A * stands for the perspective's name." },
+	{ "perspective.*.public-key", CONF_STR, IN_PERSPECTIVE(public_key), "perspectives/*.jwk", 1, 0, NULL, NULL,
+	  RELOAD, "The public key, a JWK, that API and signer check it with." },
+
+	{ "profile.*.lifetime", CONF_SECONDS, IN_PROFILE(lifetime_s), "90d", 60, 825 * DAY_S, NULL, NULL, RELOAD,
+	  "How long certificates of this kind are valid." },
+	{ "profile.*.backdate", CONF_SECONDS, IN_PROFILE(backdate_s), "1h", 0, 2 * DAY_S, NULL, NULL, RELOAD,
+	  "How far their start lies in the past, for clients whose clock is behind. It is part of the lifetime." },
+	{ "profile.*.common-name", CONF_BOOL, IN_PROFILE(common_name), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether the first name also stands in the subject, for old software." },
+	{ "profile.*.eku-client", CONF_BOOL, IN_PROFILE(eku_client), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether they serve TLS clients too." },
+
+	{ "issuer.*.certificate", CONF_STR, IN_ISSUER(certificate), "issuer/issuer.pem", 1, 0, NULL, NULL, RESTART,
+	  "The issuing CA's certificate and those above it, leaf first, as PEM; the root may be left out." },
+	{ "issuer.*.key", CONF_STR, IN_ISSUER(key), "issuer/issuer.key", 1, 0, NULL, NULL, RESTART,
+	  "Its private key. Only the signer reads it." },
+	{ "issuer.*.aia-url", CONF_STR, IN_ISSUER(aia_url), "", 0, 0, NULL, NULL, RESTART,
+	  "http URL in certificates where the issuing certificate can be had. Empty: none." },
+	{ "issuer.*.crl-url", CONF_STR, IN_ISSUER(crl_url), "", 0, 0, NULL, NULL, RESTART,
+	  "http URL in certificates where the list of revoked certificates can be had. Empty: none." },
+};
+
+#define SECTION(word, entry, type, member, counter)                                     \
+	{                                                                               \
+#word, #word ".*.", entry, sizeof(struct type), AT(member), AT(counter) \
+	}
+static const struct conf_section sections[] = {
+	SECTION(realm, "default", conf_realm, realms, realm_count),
+	SECTION(zone, "default", conf_zone, zones, zone_count),
+	SECTION(perspective, "local", conf_perspective, perspectives, perspective_count),
+	SECTION(profile, "server", conf_profile, profiles, profile_count),
+	SECTION(issuer, "default", conf_issuer, issuers, issuer_count),
+};
+
+/* The reader writes an entry's name without knowing the struct. */
+static_assert(IN_REALM(name) == 0 && IN_ZONE(name) == 0 && IN_PERSPECTIVE(name) == 0 && IN_PROFILE(name) == 0 &&
+		      IN_ISSUER(name) == 0,
+	      "a section's struct starts with its name");
+
+const struct conf_row *conf_schema(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(rows);
+	return rows;
+}
+
+const struct conf_section *conf_sections(size_t *ret_count)
+{
+	*ret_count = ARRAY_LEN(sections);
+	return sections;
+}
+
+const struct conf_section *conf_row_section(const struct conf_row *row)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+		if (str_starts(str_z(row->key), str_z(sections[i].prefix)))
+			return &sections[i];
+	}
+	return NULL;
+}
+
+struct str conf_row_leaf(const struct conf_row *row)
+{
+	struct str key = str_z(row->key);
+	size_t at = key.n;
+	while (at > 0 && key.p[at - 1] != '.')
+		at--;
+	return str_sub(key, at, key.n);
+}
