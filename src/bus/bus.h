@@ -26,17 +26,24 @@ struct bus_conf {
 	size_t peer_uid_count;
 	size_t queue_max; /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
 	const struct clock *clk;
-	/* Told of connects and disconnects, on the bus's thread; may be NULL. */
+	/* "bus connected", "bus disconnected", "bus peer refused", "bus unreachable", "bus message dropped"; err says
+	 * why. Told of connects and disconnects, on the bus's thread; may be NULL. */
 	void (*event)(void *ctx, const char *what, struct str peer, const struct err *err);
 	void *event_ctx;
 };
+/* The hub listens from here on (so that a program can lock itself down before bus_start); the others connect from
+ * bus_start on, and again after every loss, 50 ms to 2 s apart, until bus_stop. A peer's uid is what it was at its
+ * connect, the hub's what it was at bus_new. With peer_uids named, the socket file is open to all and the uids decide,
+ * without them its mode is 0600. */
 fallible bus_new(const struct bus_conf *conf, struct bus **ret, struct err *err);
 /* Handlers run on the bus's own thread and must hand the work on (workers_submit_wait or a queue). The delivery stays
  * theirs until acknowledged, from any thread. Subscribe before bus_start. */
 typedef void bus_handler(void *ctx, struct bus_delivery *d);
 fallible bus_consume(struct bus *b, struct str topic, unsigned credits, bus_handler *fn, void *ctx, struct err *err);
 fallible bus_start(struct bus *b, struct err *err);
-/* Any thread; copies. ERR_UNAVAILABLE: queue full, or (not the hub) not connected: nothing was sent, the sweeper or the
+/* A client's message is safe from the hub's acceptance on, as long as the hub runs: what is under way when the
+ * connection breaks is lost, and what finds no room at the hub is dropped there with an event ("bus message dropped").
+ * Any thread; copies. ERR_UNAVAILABLE: queue full, or (not the hub) not connected: nothing was sent, the sweeper or the
  * sender will try again. OK means handed over, not done. */
 fallible bus_publish(struct bus *b, struct str topic, struct str body, struct err *err);
 struct str bus_delivery_body(const struct bus_delivery *d);
@@ -46,7 +53,10 @@ void bus_nack(struct bus_delivery *d); /* give it to somebody again later */
 /* Connected consumers of a topic, for status and doctor (hub only). */
 unsigned bus_consumers(struct bus *b, struct str topic);
 bool bus_connected(struct bus *b);
-void bus_stop(struct bus *b); /* no more deliveries; waits for the bus thread */
-void bus_free(struct bus *b); /* accepts NULL; unacknowledged deliveries must be gone */
+/* No more deliveries; waits for the bus thread, and so for a handler that runs: not from a handler or event. */
+void bus_stop(struct bus *b);
+/* Accepts NULL; stops first. Gives handlers up to 2 s to settle what they hold; what they hold longer stays readable,
+ * and bus_ack and bus_nack just free it. */
+void bus_free(struct bus *b);
 
 #endif

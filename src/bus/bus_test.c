@@ -122,14 +122,17 @@ static int was_told(struct told *t, const char *words)
 
 #define KEPT_MAX 64
 enum habit { ACK, KEEP, NACK_ONCE };
+struct count {
+	_Atomic unsigned char n;
+};
 struct worker {
 	enum habit habit;
 	_Atomic unsigned got;
 	pthread_mutex_t mu;
 	struct bus_delivery *kept[KEPT_MAX];
 	unsigned kept_count;
-	char first[64];              /* body of the first delivery */
-	_Atomic unsigned char *seen; /* counts by the number that a body is */
+	char first[64];     /* body of the first delivery */
+	struct count *seen; /* counts by the number that a body is */
 };
 #define WORKER(h)                                             \
 	{                                                     \
@@ -145,7 +148,7 @@ static void handle(void *ctx, struct bus_delivery *d)
 		(void)snprintf(w->first, sizeof w->first, "%.*s", STR_FMT(body));
 	uint64_t number = 0;
 	if (w->seen != NULL && !FAILED(str_u64(body, 1000000, &number, NULL)))
-		w->seen[number]++;
+		w->seen[number].n++;
 	if (w->habit == KEEP) {
 		(void)pthread_mutex_lock(&w->mu);
 		if (w->kept_count < KEPT_MAX)
@@ -656,6 +659,33 @@ static void a_peer_that_never_reads_is_dropped(void **state)
 	bus_free(hub);
 }
 
+static void a_hub_that_never_reads_has_publishers_refused(void **state)
+{
+	const struct place *at = (const struct place *)*state;
+	int listener = -1;
+	assert_false(FAILED(unix_listen(at->path, 0600, &listener, NULL)));
+	struct bus *client = new_bus(at, false, "signer", NULL, NULL);
+	assert_false(FAILED(bus_start(client, NULL)));
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	int fd = accept(listener, NULL, NULL);
+	raw_send(fd, &(struct bus_frame){ .type = BUS_HELLO, .number = BUS_VERSION, .name = STR("deaf") });
+	EVENTUALLY(bus_connected(client));
+	char *body = (char *)mem_alloc(BUS_BODY_MAX);
+	struct err err = { 0 };
+	int taken = 0;
+	while (!FAILED(bus_publish(client, T, str_n(body, BUS_BODY_MAX), &err)) && taken < 100)
+		taken++;
+	free(body);
+	assert_in_range(taken, 1, 4);
+	assert_int_equal(err.kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.detail, "does not keep up"));
+	assert_true(bus_connected(client));
+	bus_free(client); /* does not wait for what cannot be sent */
+	fd_close(&fd);
+	fd_close(&listener);
+}
+
 static void a_foreign_uid_is_refused_by_the_hub(void **state)
 {
 	const struct place *at = (const struct place *)*state;
@@ -760,7 +790,7 @@ static void nothing_is_lost_between_many_threads_and_consumers(void **state)
 {
 	const struct place *at = (const struct place *)*state;
 	struct worker w[3] = { WORKER(ACK), WORKER(ACK), WORKER(ACK) };
-	_Atomic unsigned char *seen = (_Atomic unsigned char *)mem_alloc(PUBLISHERS * EACH);
+	struct count *seen = (struct count *)mem_alloc_n(sizeof *seen, (size_t)PUBLISHERS * EACH);
 	for (size_t i = 0; i < ARRAY_LEN(w); i++)
 		w[i].seen = seen;
 	struct bus *hub = new_bus(at, true, "api", NULL, NULL);
@@ -778,14 +808,14 @@ static void nothing_is_lost_between_many_threads_and_consumers(void **state)
 		(void)pthread_join(p[i].thread, NULL);
 	EVENTUALLY(w[0].got + w[1].got + w[2].got >= PUBLISHERS * EACH);
 	for (unsigned i = 0; i < PUBLISHERS * EACH; i++)
-		assert_int_equal(seen[i], 1); /* no connection was lost, so nothing came twice either */
+		assert_int_equal(seen[i].n, 1); /* no connection was lost, so nothing came twice either */
 	for (size_t i = 0; i < ARRAY_LEN(w); i++)
 		assert_true(w[i].got > 0);
 	bus_free(sender);
 	bus_free(a);
 	bus_free(b);
 	bus_free(hub);
-	free((void *)seen);
+	free(seen);
 }
 
 static void stopping_under_traffic_is_quick_and_clean(void **state)
@@ -855,6 +885,7 @@ int main(void)
 		BUS_TEST(silent_peers_are_asked_and_then_dropped),
 		BUS_TEST(a_ping_is_sent_to_the_silent_and_answered_to_the_asking),
 		BUS_TEST(a_peer_that_never_reads_is_dropped),
+		BUS_TEST(a_hub_that_never_reads_has_publishers_refused),
 		BUS_TEST(a_foreign_uid_is_refused_by_the_hub),
 		BUS_TEST(a_hub_of_a_foreign_uid_is_refused_by_the_client),
 		BUS_TEST(a_second_hub_on_the_same_path_is_refused),
