@@ -23,43 +23,45 @@ fallible serial_read_hex(struct str text, struct serial *ret, struct err *err);
 
 /* What a CSR says that matters (RFC 8555 7.4): its key and the names it asks for. */
 struct csr {
-	struct key *key;        /* owned; csr_done */
-	struct str *names;      /* dNSNames of the SAN and the CN if it is one, lower case, sorted, no duplicates */
+	struct key *key;   /* owned; csr_done */
+	struct str *names; /* dNSNames of the SAN and the CN if it is one, lower case, sorted, no duplicates */
 	size_t name_count;
 	struct sha256 spki_hash; /* SHA-256 of the DER SubjectPublicKeyInfo */
 };
-/* Strict DER, no trailing bytes, version 1, self-signature verified with SHA-2 (A23), key policy checked, SAN of dNSName
- * only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the names or the only name;
- * CA:TRUE refused; other requested extensions ignored. All errors ERR_BAD_CSR. Checks sizes before signatures. */
+/* Strict DER, no trailing bytes, version 1, self-signature verified with SHA-2 (A23), key policy checked, SAN of
+ * dNSName only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the names or the
+ * only name; CA:TRUE refused; other requested extensions ignored. All errors ERR_BAD_CSR. Checks sizes before
+ * signatures. */
 fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, struct csr *ret, struct err *err);
 void csr_done(struct csr *r);
 /* Makes one (for the client): subject empty, SAN of the names. */
-fallible csr_make(const struct crypto *c, const struct key *k, const struct str *names, size_t count, struct buf *ret_der,
-                  struct err *err);
+fallible csr_make(const struct crypto *c, const struct key *k, const struct str *names, size_t count,
+		  struct buf *ret_der, struct err *err);
 
 struct cert; /* a parsed X.509 certificate; immutable, reference-counted */
 fallible cert_read_der(struct str der, struct cert **ret, struct err *err);
 fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, size_t *ret_count, struct err *err);
 void cert_free(struct cert *c);
 void cert_auto(struct cert **c);
-struct str cert_get_der(const struct cert *c);      /* borrowed */
-X509 *cert_get_x509(const struct cert *c);          /* borrowed; for net/tls and tests */
-int64_t cert_get_not_before(const struct cert *c);  /* unix seconds */
+struct str cert_get_der(const struct cert *c);     /* borrowed */
+X509 *cert_get_x509(const struct cert *c);         /* borrowed; for net/tls and tests */
+int64_t cert_get_not_before(const struct cert *c); /* unix seconds */
 int64_t cert_get_not_after(const struct cert *c);
 fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err);
 fallible cert_add_pem(const struct cert *c, struct buf *ret, struct err *err); /* appends one PEM block */
 fallible der_add_pem(struct str der, struct buf *ret, struct err *err);
 fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
-fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count, struct err *err);
+fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
+			    struct err *err);
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
 
 /* Extended key usages, policies and so on that a kind of certificate has; the profile of conf, resolved. */
 struct cert_template {
 	bool eku_server, eku_client;
-	bool policy_dv;            /* certificatePolicies 2.23.140.1.2.1 */
-	bool common_name;          /* subject CN = first name when it fits 64 bytes; otherwise an empty subject */
-	struct str aia_url;        /* caIssuers, http only; empty: none */
-	struct str crl_url;        /* CRLDP; empty: none */
+	bool policy_dv;     /* certificatePolicies 2.23.140.1.2.1 */
+	bool common_name;   /* subject CN = first name when it fits 64 bytes; otherwise an empty subject */
+	struct str aia_url; /* caIssuers, http only; empty: none */
+	struct str crl_url; /* CRLDP; empty: none */
 };
 
 /* An issuer: certificate, its chain upward without the root, and (in the signer) the private key. */
@@ -67,46 +69,47 @@ struct issuer;
 /* Refuses when key and certificate differ, the certificate is no CA, lacks keyCertSign, or its chain does not verify
  * link by link (A61). key may be NULL: then it can lint and describe, not sign. References are taken. */
 fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
-                    struct issuer **ret, struct err *err);
+		    struct issuer **ret, struct err *err);
 void issuer_free(struct issuer *i);
 const struct cert *issuer_get_cert(const struct issuer *i);
 fallible issuer_add_chain_pem(const struct issuer *i, struct buf *ret, struct err *err);
 
-struct cert_request { /* what goes into one certificate besides the template */
+struct cert_request {            /* what goes into one certificate besides the template */
 	const struct str *names; /* dNSNames as they go into the SAN, checked */
 	size_t name_count;
-	const struct key *key;   /* the subscriber's */
+	const struct key *key; /* the subscriber's */
 	struct serial serial;
 	int64_t not_before, not_after; /* unix seconds, inclusive */
 };
 /* The to-be-signed bytes (deterministic: same inputs, same bytes). Refuses not_after beyond the issuer's. */
 fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
-                        struct buf *ret_tbs, struct err *err);
+			struct buf *ret_tbs, struct err *err);
 /* Signs tbs with the issuer's key, wraps, and verifies the result with the issuer's public key before returning it. */
-fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der, struct err *err);
+fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
+		       struct err *err);
 /* The same shape signed by a throw-away key of the issuer's kind: what the lint reads (RULES R5). The key is made once
  * per issuer. TBS bytes are the same as the real one's. */
 fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
-                             struct err *err);
+			     struct err *err);
 
-/* Lint: parses der again from scratch and checks it against RULES R1-R4, R14 and against what was asked. Every finding is
- * "rule: what was found, what was wanted"; the first one comes back as ERR_INTERNAL with that text as its cause, because a
- * finding is our own mistake: the client did nothing wrong and is told nothing but that. */
+/* Lint: parses der again from scratch and checks it against RULES R1-R4, R14 and against what was asked. Every finding
+ * is "rule: what was found, what was wanted"; the first one comes back as ERR_INTERNAL with that text as its cause,
+ * because a finding is our own mistake: the client did nothing wrong and is told nothing but that. */
 fallible cert_lint(const struct issuer *i, const struct cert_template *t, const struct cert_request *r, struct str der,
-                   struct err *err);
+		   struct err *err);
 
 /* The CA's own hierarchy, for cairn init. */
 struct ca_request {
 	struct str common_name, organization; /* organization may be empty */
 	const struct key *key;
 	int64_t not_before, not_after;
-	int path_len;               /* < 0: none */
-	const struct str *permit;   /* critical nameConstraints permittedSubtrees dNSName; 0: none */
+	int path_len;             /* < 0: none */
+	const struct str *permit; /* critical nameConstraints permittedSubtrees dNSName; 0: none */
 	size_t permit_count;
 };
 fallible ca_make_root(const struct crypto *c, const struct ca_request *r, const struct rng *rng, struct cert **ret,
-                      struct err *err);
+		      struct err *err);
 fallible ca_make_intermediate(const struct crypto *c, const struct ca_request *r, const struct cert *parent,
-                              const struct key *parent_key, const struct rng *rng, struct cert **ret, struct err *err);
+			      const struct key *parent_key, const struct rng *rng, struct cert **ret, struct err *err);
 
 #endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cert.c: certificates as they are read: strict DER taken apart by our own reader, and the same bytes held as an X509
+ * for TLS. Slices point into the one copy of the DER, so names and key identifiers compare as bytes (RULES R14).
+ */
+#include "pki/internal.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define PEM_FILE_MAX (256 * 1024)
+
+struct cert *cert_ref(struct cert *c)
+{
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	return c;
+}
+
+void cert_free(struct cert *c)
+{
+	if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	X509_free(c->x509);
+	free(c);
+}
+
+void cert_auto(struct cert **c)
+{
+	cert_free(*c);
+}
+
+fallible ext_next(struct cur *c, struct ext *ret, struct err *err)
+{
+	struct der seq, oid, flag, value;
+	struct ext e = { 0 };
+	TRY(der_want(c, DER_SEQUENCE, &seq, err));
+	struct cur in = cur_of(seq.body);
+	TRY(der_want(&in, DER_OID, &oid, err));
+	if (der_peek(&in, DER_BOOLEAN)) {
+		TRY(der_want(&in, DER_BOOLEAN, &flag, err));
+		if (!str_eq(flag.body, STR("\xff")))
+			FAIL(err, ERR_MALFORMED, "DER: extension with \"critical\" spelled out as FALSE");
+		e.critical = true;
+	}
+	TRY(der_want(&in, DER_OCTET_STRING, &value, err));
+	if (!cur_end(&in))
+		FAIL(err, ERR_MALFORMED, "DER: extension with more than three members");
+	e.oid = oid.body;
+	e.value = value.body;
+	*ret = e;
+	return OK;
+}
+
+static fallible refuse_general_name(unsigned tag, struct err *err)
+{
+	static const struct {
+		unsigned tag;
+		const char *name;
+	} kinds[] = {
+		{ DER_CONTEXT_MADE(0), "otherName" },    { DER_CONTEXT(1), "rfc822Name" },
+		{ DER_CONTEXT_MADE(3), "x400Address" },  { DER_CONTEXT_MADE(4), "directoryName" },
+		{ DER_CONTEXT_MADE(5), "ediPartyName" }, { DER_CONTEXT(6), "uniformResourceIdentifier" },
+		{ DER_CONTEXT(7), "iPAddress" },         { DER_CONTEXT(8), "registeredID" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i].tag == tag)
+			FAIL(err, ERR_MALFORMED, "subjectAltName has a name of kind %s, dNSName only is served",
+			     kinds[i].name);
+	FAIL(err, ERR_MALFORMED, "subjectAltName has a name of unknown kind 0x%02x", tag);
+}
+
+fallible san_read(struct arena *mem, struct str value, struct str **ret, size_t *ret_count, struct err *err)
+{
+	struct der seq, name;
+	size_t count = 0;
+	TRY(der_check(value, err));
+	TRY(der_only(value, DER_SEQUENCE, &seq, err));
+	struct str *names = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX);
+	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
+		TRY(der_next(&c, &name, err));
+		if (name.tag != TAG_DNS_NAME)
+			return refuse_general_name(name.tag, err);
+		if (count == CERT_NAMES_MAX)
+			FAIL(err, ERR_MALFORMED, "more than %d names", CERT_NAMES_MAX);
+		names[count++] = str_dup(mem, name.body);
+	}
+	*ret = names;
+	*ret_count = count;
+	return OK;
+}
+
+bool cert_find_ext(const struct cert *cert, struct str oid, struct ext *ret)
+{
+	struct ext e;
+	for (struct cur c = cur_of(cert->extensions); !cur_end(&c);) {
+		if (FAILED(ext_next(&c, &e, NULL)))
+			return false;
+		if (!str_eq(e.oid, oid))
+			continue;
+		*ret = e;
+		return true;
+	}
+	return false;
+}
+
+static fallible check_extensions(struct str extensions, struct err *err)
+{
+	struct ext e, other;
+	for (struct cur c = cur_of(extensions); !cur_end(&c);) {
+		TRY(ext_next(&c, &e, err));
+		for (struct cur rest = c; !cur_end(&rest);) {
+			TRY(ext_next(&rest, &other, err));
+			if (str_eq(e.oid, other.oid))
+				FAIL(err, ERR_MALFORMED, "certificate has an extension twice");
+		}
+	}
+	return OK;
+}
+
+static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
+{
+	struct der d, seq;
+	TRY(der_only(tbs, DER_SEQUENCE, &seq, err));
+	struct cur c = cur_of(seq.body);
+	TRY(der_want(&c, DER_CONTEXT_MADE(0), &d, err));
+	if (!str_eq(d.body, STR("\x02\x01\x02")))
+		FAIL(err, ERR_MALFORMED, "certificate is not of version 3");
+	TRY(der_want(&c, DER_INTEGER, &d, err));
+	cert->serial = d.body;
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	cert->algorithm = d.whole;
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	cert->issuer = d.whole;
+	TRY(der_want(&c, DER_SEQUENCE, &d, err)); /* validity */
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	cert->subject = d.whole;
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	cert->spki = d.whole;
+	/* issuerUniqueID and subjectUniqueID: read past here, found by the lint */
+	while (der_peek(&c, DER_CONTEXT(1)) || der_peek(&c, DER_CONTEXT(2)))
+		TRY(der_next(&c, &d, err));
+	if (!cur_end(&c)) {
+		TRY(der_want(&c, DER_CONTEXT_MADE(3), &d, err));
+		TRY(der_only(d.body, DER_SEQUENCE, &seq, err));
+		cert->extensions = seq.body;
+	}
+	if (!cur_end(&c))
+		FAIL(err, ERR_MALFORMED, "DER: bytes after the extensions");
+	return check_extensions(cert->extensions, err);
+}
+
+static fallible split_cert(struct cert *cert, struct err *err)
+{
+	struct str der = str_n(cert->der, cert->der_n);
+	struct der whole, tbs, algorithm, signature;
+	TRY(der_check(der, err));
+	TRY(der_only(der, DER_SEQUENCE, &whole, err));
+	struct cur c = cur_of(whole.body);
+	TRY(der_want(&c, DER_SEQUENCE, &tbs, err));
+	TRY(der_want(&c, DER_SEQUENCE, &algorithm, err));
+	TRY(der_want(&c, DER_BIT_STRING, &signature, err));
+	if (!cur_end(&c))
+		FAIL(err, ERR_MALFORMED, "DER: certificate with more than three members");
+	cert->tbs = tbs.whole;
+	TRY(split_tbs(cert, tbs.whole, err));
+	if (!str_eq(algorithm.whole, cert->algorithm))
+		FAIL(err, ERR_MALFORMED, "certificate names two signature algorithms");
+	return OK;
+}
+
+static fallible read_time(const ASN1_TIME *t, int64_t *ret, struct err *err)
+{
+	struct tm tm = { 0 };
+	if (ASN1_TIME_to_tm(t, &tm) != 1) {
+		ERR_clear_error();
+		FAIL(err, ERR_MALFORMED, "certificate with a time that is none");
+	}
+	*ret = (int64_t)timegm(&tm);
+	return OK;
+}
+
+/* What the parsed form says better than we could. */
+static fallible fill_from_x509(struct cert *cert, struct err *err)
+{
+	struct ext e;
+	struct der d;
+	TRY(read_time(X509_get0_notBefore(cert->x509), &cert->not_before, err));
+	TRY(read_time(X509_get0_notAfter(cert->x509), &cert->not_after, err));
+	uint32_t flags = X509_get_extension_flags(cert->x509);
+	if ((flags & EXFLAG_INVALID) != 0) {
+		ERR_clear_error();
+		FAIL(err, ERR_MALFORMED, "certificate has an extension that does not parse");
+	}
+	cert->is_ca = (flags & EXFLAG_CA) != 0;
+	cert->may_sign_certs = (flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(cert->x509) & KU_KEY_CERT_SIGN) != 0;
+	if (cert_find_ext(cert, OID_SKI, &e)) {
+		TRY(der_only(e.value, DER_OCTET_STRING, &d, err));
+		cert->ski = d.body;
+	}
+	return OK;
+}
+
+fallible cert_read_der(struct str der, struct cert **ret, struct err *err)
+{
+	if (der.n == 0 || der.n > CERT_DER_MAX)
+		FAIL(err, ERR_MALFORMED, "certificate of %zu bytes, wanted 1 to %d", der.n, CERT_DER_MAX);
+	AUTO(cert_auto) struct cert *cert = mem_alloc(sizeof *cert + der.n);
+	atomic_init(&cert->refs, 1);
+	cert->der_n = der.n;
+	memcpy(cert->der, der.p, der.n);
+	TRY(split_cert(cert, err));
+	const uint8_t *p = (const uint8_t *)cert->der;
+	cert->x509 = d2i_X509(NULL, &p, (long)der.n);
+	if (cert->x509 == NULL || p != (const uint8_t *)cert->der + der.n) {
+		err_set(err, ERR_MALFORMED, "certificate does not parse");
+		err_cause_openssl(err);
+		return (struct rc){ ERR_MALFORMED };
+	}
+	TRY(fill_from_x509(cert, err));
+	*ret = TAKE(cert);
+	return OK;
+}
+
+static void bio_auto(BIO **p)
+{
+	BIO_free_all(*p);
+}
+
+/* One block; *ret stays NULL at the end of the text. */
+static fallible read_pem_block(BIO *in, struct cert **ret, struct err *err)
+{
+	char *name = NULL, *header = NULL;
+	uint8_t *der = NULL;
+	long n = 0;
+	if (PEM_read_bio(in, &name, &header, &der, &n) != 1) {
+		bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+		ERR_clear_error();
+		if (end)
+			return OK;
+		FAIL(err, ERR_CONFIG, "PEM does not parse");
+	}
+	struct rc rc = OK;
+	if (strcmp(name, PEM_STRING_X509) != 0) {
+		err_set(err, ERR_CONFIG, "PEM block of kind \"%s\", wanted CERTIFICATE only", name);
+		rc = (struct rc){ ERR_CONFIG };
+	} else {
+		rc = cert_read_der(str_n(der, n < 0 ? 0 : (size_t)n), ret, err);
+	}
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(der);
+	return rc;
+}
+
+static fallible read_pem_blocks(BIO *in, struct cert **ret, size_t max, size_t *count, struct err *err)
+{
+	for (;;) {
+		struct cert *cert = NULL;
+		TRY(read_pem_block(in, &cert, err));
+		if (cert == NULL)
+			break;
+		if (*count == max) {
+			cert_free(cert);
+			FAIL(err, ERR_CONFIG, "more than %zu certificates", max);
+		}
+		ret[(*count)++] = cert;
+	}
+	if (*count == 0)
+		FAIL(err, ERR_CONFIG, "no certificate found");
+	return OK;
+}
+
+fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, size_t *ret_count, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(PEM_FILE_MAX);
+	size_t count = 0;
+	TRY(file_read(path, PEM_FILE_MAX, &text, err));
+	AUTO(bio_auto) BIO *in = BIO_new_mem_buf(text.p == NULL ? "" : text.p, (int)text.n);
+	if (in == NULL)
+		FAIL(err, ERR_INTERNAL, "crypto library failed: memory");
+	if (FAILED(read_pem_blocks(in, ret, max, &count, err))) {
+		while (count > 0)
+			cert_free(ret[--count]);
+		err_prefix(err, "%s: ", path);
+		if (err != NULL)
+			err->kind = ERR_CONFIG;
+		return (struct rc){ ERR_CONFIG }; /* whatever the reader called it, the file is the operator's */
+	}
+	*ret_count = count;
+	return OK;
+}
+
+struct str cert_get_der(const struct cert *c)
+{
+	return str_n(c->der, c->der_n);
+}
+
+X509 *cert_get_x509(const struct cert *c)
+{
+	return c->x509;
+}
+
+int64_t cert_get_not_before(const struct cert *c)
+{
+	return c->not_before;
+}
+
+int64_t cert_get_not_after(const struct cert *c)
+{
+	return c->not_after;
+}
+
+fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err)
+{
+	return key_from_spki(c->spki, ret, err);
+}
+
+/* RFC 7468: lines of 64 characters, which 48 bytes make. */
+fallible der_add_pem(struct str der, struct buf *ret, struct err *err)
+{
+	TRY(buf_add(ret, STR("-----BEGIN CERTIFICATE-----\n"), err));
+	for (size_t at = 0; at < der.n; at += 48) {
+		TRY(b64_add(ret, str_sub(der, at, at + 48), err));
+		TRY(buf_add_char(ret, '\n', err));
+	}
+	return buf_add(ret, STR("-----END CERTIFICATE-----\n"), err);
+}
+
+fallible cert_add_pem(const struct cert *c, struct buf *ret, struct err *err)
+{
+	return der_add_pem(cert_get_der(c), ret, err);
+}
+
+fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err)
+{
+	return digest_sha256(c, cert_get_der(cert), ret, err);
+}
+
+fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
+			    struct err *err)
+{
+	struct ext e;
+	if (!cert_find_ext(c, OID_SAN, &e)) {
+		*ret = NULL;
+		*ret_count = 0;
+		return OK;
+	}
+	return san_read(mem, e.value, ret, ret_count, err);
+}
+
+fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err)
+{
+	(void)err;
+	*ret = hex_encode(mem, c->serial);
+	return OK;
+}

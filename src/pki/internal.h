@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * internal.h: what the files of pki share: the parts of a parsed certificate as slices of its DER, and the writers that
+ * requests, leaves and CA certificates have in common.
+ */
+#ifndef CAIRN_PKI_INTERNAL_H
+#define CAIRN_PKI_INTERNAL_H
+
+#include "pki/pki.h"
+
+#include <openssl/x509.h>
+#include <stdatomic.h>
+
+/* Bodies of OBJECT IDENTIFIERs. */
+#define OID_COMMON_NAME STR("\x55\x04\x03")
+#define OID_ORGANIZATION STR("\x55\x04\x0a")
+#define OID_SKI STR("\x55\x1d\x0e")
+#define OID_KEY_USAGE STR("\x55\x1d\x0f")
+#define OID_SAN STR("\x55\x1d\x11")
+#define OID_BASIC_CONSTRAINTS STR("\x55\x1d\x13")
+#define OID_NAME_CONSTRAINTS STR("\x55\x1d\x1e")
+#define OID_CRLDP STR("\x55\x1d\x1f")
+#define OID_POLICIES STR("\x55\x1d\x20")
+#define OID_ANY_POLICY STR("\x55\x1d\x20\x00")
+#define OID_AKI STR("\x55\x1d\x23")
+#define OID_EKU STR("\x55\x1d\x25")
+#define OID_AIA STR("\x2b\x06\x01\x05\x05\x07\x01\x01")
+#define OID_CA_ISSUERS STR("\x2b\x06\x01\x05\x05\x07\x30\x02")
+#define OID_SERVER_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x01")
+#define OID_CLIENT_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x02")
+#define OID_POLICY_DV STR("\x67\x81\x0c\x01\x02\x01")
+#define OID_EXTENSION_REQUEST STR("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")
+
+/* Named bits of KeyUsage as the whole BIT STRING (RFC 5280 4.2.1.3). */
+#define KU_SIGN STR("\x03\x02\x07\x80")
+#define KU_SIGN_ENCIPHER STR("\x03\x02\x05\xa0")
+#define KU_CA STR("\x03\x02\x01\x06")
+
+#define TAG_DNS_NAME DER_CONTEXT(2)
+#define TAG_URI DER_CONTEXT(6)
+#define TAG_IP_ADDRESS DER_CONTEXT(7)
+
+struct ext {
+	struct str oid;
+	bool critical;
+	struct str value; /* what the OCTET STRING holds */
+};
+/* Extensions is a SEQUENCE OF: *c stands in its body. Refuses an explicit FALSE, which DER leaves out. */
+fallible ext_next(struct cur *c, struct ext *ret, struct err *err);
+/* The dNSNames of a SubjectAltName's value; any other kind of name is refused, and so are more than CERT_NAMES_MAX. */
+fallible san_read(struct arena *mem, struct str value, struct str **ret, size_t *ret_count, struct err *err);
+
+struct cert {
+	atomic_uint refs;
+	X509 *x509;
+	struct str tbs, serial, algorithm, issuer, subject, spki; /* whole elements; serial is the INTEGER's body */
+	struct str extensions; /* body of the SEQUENCE OF; empty when there is none */
+	struct str ski;        /* keyIdentifier octets; empty when there is none */
+	bool is_ca, may_sign_certs;
+	int64_t not_before, not_after;
+	size_t der_n;
+	char der[];
+};
+struct cert *cert_ref(struct cert *c);
+bool cert_find_ext(const struct cert *c, struct str oid, struct ext *ret);
+
+struct issuer {
+	struct cert **chain;
+	size_t chain_count;
+	struct key *key;    /* NULL: can describe and lint, not sign */
+	struct key *public; /* the certificate's */
+	struct key *throwaway;
+};
+static inline const struct cert *issuer_cert(const struct issuer *i)
+{
+	return i->chain[0];
+}
+
+/* Writers. */
+void ext_open(struct derw *w, struct str oid, bool critical); /* SEQUENCE { OID, BOOLEAN?, OCTET STRING { */
+void ext_close(struct derw *w);
+void ext_put(struct derw *w, struct str oid, bool critical, struct str value);
+void ext_san(struct derw *w, bool critical, const struct str *names, size_t count);
+void ext_eku(struct derw *w, bool server, bool client);
+void ext_aki(struct derw *w, struct str key_id);
+void rdn_put(struct derw *w, struct str oid, struct str value); /* RelativeDistinguishedName of one UTF8String */
+/* version 3, serial, algorithm, issuer, validity, subject, key: all of a TBSCertificate before its extensions. */
+struct tbs_head {
+	struct str serial, algorithm, issuer, subject, spki;
+	int64_t not_before, not_after;
+};
+void tbs_put_head(struct derw *w, const struct tbs_head *h);
+/* SEQUENCE { tbs, algorithm, BIT STRING signature } signed by k. */
+fallible cert_wrap(const struct crypto *c, const struct key *k, struct str tbs, struct buf *ret_der, struct err *err);
+/* Parses der again and verifies it with k's public half. */
+fallible cert_verify_der(struct str der, const struct key *k, struct cert **ret, struct err *err);
+
+#endif

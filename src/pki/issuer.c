@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * issuer.c: an issuing CA: its certificate, the chain above it, its key. A wrong pairing is found at start, not by the
+ * first client (THREATS A61).
+ */
+#include "pki/internal.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+
+static void issuer_auto(struct issuer **i)
+{
+	issuer_free(*i);
+}
+
+static bool is_self_issued(const struct cert *c)
+{
+	return str_eq(c->issuer, c->subject);
+}
+
+static fallible check_ca(const struct cert *c, struct err *err)
+{
+	if (!c->is_ca)
+		FAIL(err, ERR_CONFIG, "issuer's certificate is no CA certificate (basicConstraints)");
+	if (!c->may_sign_certs)
+		FAIL(err, ERR_CONFIG, "issuer's certificate may not sign certificates (keyUsage lacks keyCertSign)");
+	if (c->ski.n == 0 || c->ski.n > 64)
+		FAIL(err, ERR_CONFIG, "issuer's certificate has no usable subjectKeyIdentifier");
+	return OK;
+}
+
+/* authorityKeyIdentifier of child, when it has a keyid, is the parent's subjectKeyIdentifier. */
+static bool key_ids_agree(const struct cert *child, const struct cert *parent)
+{
+	struct ext e;
+	struct der seq, id;
+	if (!cert_find_ext(child, OID_AKI, &e) || FAILED(der_only(e.value, DER_SEQUENCE, &seq, NULL)))
+		return true;
+	struct cur c = cur_of(seq.body);
+	return FAILED(der_want(&c, DER_CONTEXT(0), &id, NULL)) || str_eq(id.body, parent->ski);
+}
+
+static fallible check_link(const struct cert *child, const struct cert *parent, struct err *err)
+{
+	AUTO(key_auto) struct key *k = NULL;
+	TRY(check_ca(parent, err));
+	if (!str_eq(child->issuer, parent->subject))
+		FAIL(err, ERR_CONFIG,
+		     "chain is broken: a certificate names another issuer than the next one's subject");
+	if (!key_ids_agree(child, parent))
+		FAIL(err, ERR_CONFIG,
+		     "chain is broken: authorityKeyIdentifier is not the next one's subjectKeyIdentifier");
+	TRY(cert_get_key(parent, &k, err));
+	if (X509_verify(child->x509, key_get_evp(k)) != 1) {
+		ERR_clear_error();
+		FAIL(err, ERR_CONFIG, "chain is broken: a signature does not verify with the next one's key");
+	}
+	return OK;
+}
+
+static fallible check_chain(const struct issuer *i, struct err *err)
+{
+	TRY(check_ca(i->chain[0], err));
+	for (size_t n = 0; n + 1 < i->chain_count; n++)
+		TRY(check_link(i->chain[n], i->chain[n + 1], err));
+	return OK;
+}
+
+static fallible check_key(const struct issuer *i, const struct key *key, struct err *err)
+{
+	if (key_get_kind(i->public) == KEY_ED25519)
+		FAIL(err, ERR_CONFIG, "issuer's key is Ed25519, wanted an ECDSA or RSA key");
+	if (key == NULL)
+		return OK;
+	if (!key_has_private(key))
+		FAIL(err, ERR_CONFIG, "issuer's key has no private part");
+	if (!key_public_eq(key, i->public))
+		FAIL(err, ERR_CONFIG, "issuer's key is not the key of its certificate");
+	return OK;
+}
+
+fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
+		    struct issuer **ret, struct err *err)
+{
+	(void)c;
+	if (chain_count == 0)
+		FAIL(err, ERR_CONFIG, "issuer has no certificate");
+	AUTO(issuer_auto) struct issuer *i = mem_alloc(sizeof *i);
+	i->chain = mem_alloc_n(sizeof(struct cert *), chain_count);
+	for (; i->chain_count < chain_count; i->chain_count++)
+		i->chain[i->chain_count] = cert_ref(chain[i->chain_count]);
+	TRY(cert_get_key(i->chain[0], &i->public, err));
+	TRY(check_key(i, key, err));
+	TRY(check_chain(i, err));
+	i->key = key == NULL ? NULL : key_ref(key);
+	TRY(key_generate(key_get_kind(i->public), key_get_bits(i->public), &i->throwaway, err));
+	*ret = TAKE(i);
+	return OK;
+}
+
+void issuer_free(struct issuer *i)
+{
+	if (i == NULL)
+		return;
+	for (size_t n = 0; n < i->chain_count; n++)
+		cert_free(i->chain[n]);
+	free(i->chain);
+	key_free(i->key);
+	key_free(i->public);
+	key_free(i->throwaway);
+	free(i);
+}
+
+const struct cert *issuer_get_cert(const struct issuer *i)
+{
+	return i->chain[0];
+}
+
+/* RFC 8555 9.1: the chain without the root, which a client has or does not trust. */
+fallible issuer_add_chain_pem(const struct issuer *i, struct buf *ret, struct err *err)
+{
+	for (size_t n = 0; n < i->chain_count && !is_self_issued(i->chain[n]); n++)
+		TRY(cert_add_pem(i->chain[n], ret, err));
+	return OK;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tbs.c: certificates as they are written: the TBSCertificate by hand (RFC 5280 4.1, RULES R1, R2, R14), so that the
+ * same request gives the same bytes, and building one takes no lock of OpenSSL's.
+ */
+#include "pki/internal.h"
+
+#include <openssl/err.h>
+
+#define COMMON_NAME_MAX 64 /* RFC 5280 A.1, ub-common-name */
+
+void ext_open(struct derw *w, struct str oid, bool critical)
+{
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_OID, oid);
+	if (critical)
+		derw_bool(w, true);
+	derw_open(w, DER_OCTET_STRING);
+}
+
+void ext_close(struct derw *w)
+{
+	derw_close(w);
+	derw_close(w);
+}
+
+void ext_put(struct derw *w, struct str oid, bool critical, struct str value)
+{
+	ext_open(w, oid, critical);
+	derw_raw(w, value);
+	ext_close(w);
+}
+
+void ext_san(struct derw *w, bool critical, const struct str *names, size_t count)
+{
+	ext_open(w, OID_SAN, critical);
+	derw_open(w, DER_SEQUENCE);
+	for (size_t i = 0; i < count; i++)
+		derw_put(w, TAG_DNS_NAME, names[i]);
+	derw_close(w);
+	ext_close(w);
+}
+
+void ext_eku(struct derw *w, bool server, bool client)
+{
+	ext_open(w, OID_EKU, false);
+	derw_open(w, DER_SEQUENCE);
+	if (server)
+		derw_put(w, DER_OID, OID_SERVER_AUTH);
+	if (client)
+		derw_put(w, DER_OID, OID_CLIENT_AUTH);
+	derw_close(w);
+	ext_close(w);
+}
+
+void ext_aki(struct derw *w, struct str key_id)
+{
+	ext_open(w, OID_AKI, false);
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_CONTEXT(0), key_id);
+	derw_close(w);
+	ext_close(w);
+}
+
+void rdn_put(struct derw *w, struct str oid, struct str value)
+{
+	derw_open(w, DER_SET);
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_OID, oid);
+	derw_put(w, DER_UTF8_STRING, value);
+	derw_close(w);
+	derw_close(w);
+}
+
+void tbs_put_head(struct derw *w, const struct tbs_head *h)
+{
+	derw_raw(w, STR("\xa0\x03\x02\x01\x02")); /* version 3 */
+	derw_uint(w, h->serial);
+	derw_raw(w, h->algorithm);
+	derw_raw(w, h->issuer);
+	derw_open(w, DER_SEQUENCE);
+	derw_time(w, h->not_before);
+	derw_time(w, h->not_after);
+	derw_close(w);
+	derw_raw(w, h->subject);
+	derw_raw(w, h->spki);
+}
+
+static void put_aia(struct derw *w, struct str url)
+{
+	ext_open(w, OID_AIA, false);
+	derw_open(w, DER_SEQUENCE);
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_OID, OID_CA_ISSUERS);
+	derw_put(w, TAG_URI, url);
+	derw_close(w);
+	derw_close(w);
+	ext_close(w);
+}
+
+static void put_policy(struct derw *w, struct str policy)
+{
+	ext_open(w, OID_POLICIES, false);
+	derw_open(w, DER_SEQUENCE);
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_OID, policy);
+	derw_close(w);
+	derw_close(w);
+	ext_close(w);
+}
+
+/* CRLDistributionPoints of one point, whose name is one URL (RFC 5280 4.2.1.13). */
+static void put_crldp(struct derw *w, struct str url)
+{
+	ext_open(w, OID_CRLDP, false);
+	derw_open(w, DER_SEQUENCE);
+	derw_open(w, DER_SEQUENCE);
+	derw_open(w, DER_CONTEXT_MADE(0));
+	derw_open(w, DER_CONTEXT_MADE(0));
+	derw_put(w, TAG_URI, url);
+	derw_close(w);
+	derw_close(w);
+	derw_close(w);
+	derw_close(w);
+	ext_close(w);
+}
+
+static void put_extensions(struct derw *w, const struct issuer *i, const struct cert_template *t,
+			   const struct cert_request *r, bool subject_empty)
+{
+	bool rsa = key_get_kind(r->key) == KEY_RSA;
+	derw_open(w, DER_CONTEXT_MADE(3));
+	derw_open(w, DER_SEQUENCE);
+	ext_put(w, OID_KEY_USAGE, true, rsa ? KU_SIGN_ENCIPHER : KU_SIGN);
+	ext_eku(w, t->eku_server, t->eku_client);
+	ext_put(w, OID_BASIC_CONSTRAINTS, true, STR("\x30\x00"));
+	ext_aki(w, issuer_cert(i)->ski);
+	if (t->aia_url.n > 0)
+		put_aia(w, t->aia_url);
+	ext_san(w, subject_empty, r->names, r->name_count);
+	if (t->policy_dv)
+		put_policy(w, OID_POLICY_DV);
+	if (t->crl_url.n > 0)
+		put_crldp(w, t->crl_url);
+	derw_close(w);
+	derw_close(w);
+}
+
+static fallible check_request(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
+			      struct err *err)
+{
+	if (r->name_count == 0 || r->name_count > CERT_NAMES_MAX)
+		FAIL(err, ERR_INTERNAL, "certificate for %zu names, wanted 1 to %d", r->name_count, CERT_NAMES_MAX);
+	if (!t->eku_server && !t->eku_client)
+		FAIL(err, ERR_INTERNAL, "certificate template has no extended key usage");
+	if (r->serial.b[0] == 0 || r->serial.b[0] > 0x7f)
+		FAIL(err, ERR_INTERNAL, "serial starts with 0x%02x, wanted 0x01 to 0x7f", r->serial.b[0]);
+	if (r->not_after < r->not_before)
+		FAIL(err, ERR_INTERNAL, "certificate would end before it begins");
+	if (r->not_after > issuer_cert(i)->not_after)
+		FAIL(err, ERR_INTERNAL, "certificate would outlive its issuer by %lld s",
+		     (long long)(r->not_after - issuer_cert(i)->not_after));
+	return OK;
+}
+
+fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
+			struct buf *ret_tbs, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf subject = BUF_MAX(256);
+	bool has_cn = t->common_name && r->name_count > 0 && r->names[0].n <= COMMON_NAME_MAX;
+	struct str spki;
+	TRY(check_request(i, t, r, err));
+	TRY(key_spki(&mem, r->key, &spki, err));
+	struct derw w = derw_begin(&subject, err);
+	derw_open(&w, DER_SEQUENCE);
+	if (has_cn)
+		rdn_put(&w, OID_COMMON_NAME, r->names[0]);
+	derw_close(&w);
+	TRY(derw_end(&w));
+	const struct tbs_head head = {
+		.serial = str_n(r->serial.b, SERIAL_LEN),
+		.algorithm = key_x509_algorithm(i->public),
+		.issuer = issuer_cert(i)->subject,
+		.subject = buf_str(&subject),
+		.spki = spki,
+		.not_before = r->not_before,
+		.not_after = r->not_after,
+	};
+	w = derw_begin(ret_tbs, err);
+	derw_open(&w, DER_SEQUENCE);
+	tbs_put_head(&w, &head);
+	put_extensions(&w, i, t, r, !has_cn);
+	derw_close(&w);
+	return derw_end(&w);
+}
+
+fallible cert_wrap(const struct crypto *c, const struct key *k, struct str tbs, struct buf *ret_der, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str signature;
+	TRY(sig_sign_x509(c, k, tbs, &mem, &signature, err));
+	struct derw w = derw_begin(ret_der, err);
+	derw_open(&w, DER_SEQUENCE);
+	derw_raw(&w, tbs);
+	derw_raw(&w, key_x509_algorithm(k));
+	derw_bits(&w, signature);
+	derw_close(&w);
+	return derw_end(&w);
+}
+
+/* A fault while signing (hardware, memory) can give away the key along with a wrong signature, so none leaves
+ * unverified. OpenSSL parses and verifies: another code than the one that wrote the bytes. */
+fallible cert_verify_der(struct str der, const struct key *k, struct cert **ret, struct err *err)
+{
+	AUTO(cert_auto) struct cert *cert = NULL;
+	TRY(cert_read_der(der, &cert, err));
+	if (X509_verify(cert->x509, key_get_evp(k)) != 1) {
+		err_set(err, ERR_INTERNAL, "the signature just made does not verify");
+		err_cause_openssl(err);
+		return (struct rc){ ERR_INTERNAL };
+	}
+	*ret = TAKE(cert);
+	return OK;
+}
+
+/* sign by signer, verify by the public half that the world will use */
+static fallible sign_and_check(const struct crypto *c, const struct key *signer, const struct key *verifier,
+			       struct str tbs, struct buf *ret_der, struct err *err)
+{
+	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
+	AUTO(cert_auto) struct cert *cert = NULL;
+	struct err sub = { 0 };
+	TRY(cert_wrap(c, signer, tbs, &der, err));
+	if (FAILED(cert_verify_der(buf_str(&der), verifier, &cert, &sub))) {
+		err_set(err, ERR_INTERNAL, "signed certificate is no good: %s", sub.detail);
+		err_cause(err, "%s", sub.cause);
+		return (struct rc){ ERR_INTERNAL };
+	}
+	if (!str_eq(cert->tbs, tbs))
+		FAIL(err, ERR_INTERNAL, "signed certificate holds other bytes than those given");
+	return buf_add(ret_der, buf_str(&der), err);
+}
+
+/* Of a TBS, the issuer's name must be ours before our key touches it. */
+static fallible check_tbs_issuer(const struct issuer *i, struct str tbs, struct err *err)
+{
+	struct der seq, d;
+	TRY(der_only(tbs, DER_SEQUENCE, &seq, err));
+	struct cur c = cur_of(seq.body);
+	TRY(der_want(&c, DER_CONTEXT_MADE(0), &d, err));
+	TRY(der_want(&c, DER_INTEGER, &d, err));
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	if (!str_eq(d.whole, key_x509_algorithm(i->public)))
+		FAIL(err, ERR_INTERNAL, "TBS names another signature algorithm than the issuer's");
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	if (!str_eq(d.whole, issuer_cert(i)->subject))
+		FAIL(err, ERR_INTERNAL, "TBS names another issuer");
+	return OK;
+}
+
+fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
+		       struct err *err)
+{
+	if (i->key == NULL)
+		FAIL(err, ERR_INTERNAL, "issuer has no private key here");
+	TRY(check_tbs_issuer(i, tbs, err));
+	return sign_and_check(c, i->key, i->public, tbs, ret_der, err);
+}
+
+fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
+			     struct err *err)
+{
+	return sign_and_check(c, i->throwaway, i->throwaway, tbs, ret_der, err);
+}
