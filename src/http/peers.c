@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * peers.c: a chained hash table with a secret hash key, so that nobody can choose addresses that collide (THREATS A72).
+ */
+#include "http/peers.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BUCKETS 4096u
+
+struct peer {
+	struct peer *next;
+	struct addr addr;
+	unsigned count;
+};
+
+struct peers {
+	pthread_mutex_t lock;
+	uint8_t key[16];
+	unsigned max_each;
+	struct peer *buckets[BUCKETS];
+};
+
+struct peers *peers_new(unsigned max_each)
+{
+	struct peers *p = mem_alloc(sizeof *p);
+	pthread_mutex_init(&p->lock, NULL);
+	rng_fill(&rng_system, p->key, sizeof p->key);
+	p->max_each = max_each;
+	return p;
+}
+
+void peers_free(struct peers *p)
+{
+	if (p == NULL)
+		return;
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		while (p->buckets[i] != NULL) {
+			struct peer *e = p->buckets[i];
+			p->buckets[i] = e->next;
+			free(e);
+		}
+	}
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static struct addr client_of(const struct addr *a)
+{
+	struct addr r = { .family = a->family };
+	memcpy(r.b, a->b, a->family == AF_INET6 ? 8 : sizeof r.b);
+	return r;
+}
+
+/* Where the entry hangs, or the end of its chain. */
+static struct peer **find(struct peers *p, const struct addr *client)
+{
+	uint64_t h = hash_keyed(p->key, str_n(client->b, sizeof client->b));
+	struct peer **at = &p->buckets[h % BUCKETS];
+	while (*at != NULL && !addr_eq(&(*at)->addr, client))
+		at = &(*at)->next;
+	return at;
+}
+
+bool peers_enter(struct peers *p, const struct addr *a)
+{
+	if (p == NULL)
+		return true;
+	struct addr client = client_of(a);
+	pthread_mutex_lock(&p->lock);
+	struct peer **at = find(p, &client);
+	if (*at == NULL) {
+		*at = mem_alloc(sizeof **at);
+		(*at)->addr = client;
+	}
+	bool ok = (*at)->count < p->max_each;
+	if (ok)
+		(*at)->count++;
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+void peers_leave(struct peers *p, const struct addr *a)
+{
+	if (p == NULL)
+		return;
+	struct addr client = client_of(a);
+	pthread_mutex_lock(&p->lock);
+	struct peer **at = find(p, &client);
+	assert(*at != NULL && (*at)->count > 0);
+	if (--(*at)->count == 0) {
+		struct peer *gone = *at;
+		*at = gone->next;
+		free(gone);
+	}
+	pthread_mutex_unlock(&p->lock);
+}

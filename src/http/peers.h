@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * peers.h: how many connections each client address has; thread-safe. An IPv6 client counts by its /64, since it may
+ * have any address of it.
+ */
+#ifndef CAIRN_HTTP_PEERS_H
+#define CAIRN_HTTP_PEERS_H
+
+#include "codec/codec.h"
+
+struct peers;
+struct peers *peers_new(unsigned max_each);
+void peers_free(struct peers *p); /* accepts NULL */
+/* False, and nothing is counted, when the address has max_each already. p may be NULL: no limit. */
+bool peers_enter(struct peers *p, const struct addr *a);
+void peers_leave(struct peers *p, const struct addr *a);
+
+#endif

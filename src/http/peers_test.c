@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * peers_test.c: connections counted by client.
+ */
+#include "http/peers.h"
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+static struct addr addr_of(const char *text)
+{
+	struct addr a = { 0 };
+	struct err err = { 0 };
+	assert_int_equal(addr_read(str_z(text), &a, &err).kind, ERR_NONE);
+	return a;
+}
+
+static void each_client_has_its_own_limit(void **state)
+{
+	(void)state;
+	struct peers *p = peers_new(2);
+	struct addr a = addr_of("192.0.2.1"), b = addr_of("192.0.2.2");
+	assert_true(peers_enter(p, &a));
+	assert_true(peers_enter(p, &a));
+	assert_false(peers_enter(p, &a));
+	assert_true(peers_enter(p, &b));
+	peers_leave(p, &a);
+	assert_true(peers_enter(p, &a));
+	assert_false(peers_enter(p, &a));
+	peers_free(p);
+}
+
+static void a_v6_client_is_its_64(void **state)
+{
+	(void)state;
+	struct peers *p = peers_new(1);
+	struct addr a = addr_of("2001:db8:0:1::1"), same = addr_of("2001:db8:0:1:ffff::9"),
+		    other = addr_of("2001:db8:0:2::1");
+	assert_true(peers_enter(p, &a));
+	assert_false(peers_enter(p, &same));
+	assert_true(peers_enter(p, &other));
+	peers_leave(p, &a);
+	assert_true(peers_enter(p, &same));
+	peers_free(p);
+}
+
+static void many_clients_are_kept_apart(void **state)
+{
+	(void)state;
+	struct peers *p = peers_new(1);
+	struct addr a = addr_of("10.0.0.0");
+	for (unsigned i = 0; i < 20000; i++) {
+		a.b[2] = (uint8_t)(i >> 8);
+		a.b[3] = (uint8_t)i;
+		assert_true(peers_enter(p, &a));
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		a.b[2] = (uint8_t)(i >> 8);
+		a.b[3] = (uint8_t)i;
+		assert_false(peers_enter(p, &a));
+		peers_leave(p, &a);
+	}
+	assert_true(peers_enter(p, &a));
+	peers_free(p);
+	assert_true(peers_enter(NULL, &a)); /* no limit */
+	peers_leave(NULL, &a);
+	peers_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_client_has_its_own_limit),
+		cmocka_unit_test(a_v6_client_is_its_64),
+		cmocka_unit_test(many_clients_are_kept_apart),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
