@@ -5,6 +5,7 @@
  */
 #include "base/arena.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +153,7 @@ fallible str_dupz(struct arena *mem, struct str s, char **ret, struct err *err)
 
 struct str str_fmt(struct arena *mem, const char *fmt, ...)
 {
+	assert(fmt != NULL); /* also keeps gcc's UBSan from inventing a path with no format */
 	va_list args;
 	va_start(args, fmt);
 	va_list again;
