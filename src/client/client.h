@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client.h: an ACME client (RFC 8555), in two halves. The engine has no sockets, no clock and no files: it says what to
+ * do next (send this request, publish this answer, wait so long) and is told what came of it. The driver does that over
+ * libcurl. Nothing that a server says is ever evaluated; all of it is parsed as hostile input with limits.
+ */
+#ifndef CAIRN_CLIENT_CLIENT_H
+#define CAIRN_CLIENT_CLIENT_H
+
+#include "jose/jose.h"
+#include "model/model.h"
+#include "net/net.h"
+#include "pki/pki.h"
+
+#define CLIENT_REPLY_MAX (256 * 1024)
+#define CLIENT_POLLS_MAX 120 /* of one object; the driver's deadline usually comes first */
+#define CLIENT_RETRIES_MAX 5 /* badNonce, 429 and 503 in a row */
+#define CLIENT_WAIT_MAX_MS (60 * 1000)
+
+struct client;
+
+struct client_conf { /* borrowed until client_free, but for the slices, which are copied */
+	const struct crypto *crypto;
+	struct str directory_url;
+	const struct key *account_key;
+	struct str contact; /* "mailto:..." or empty */
+	bool terms_agreed;
+	enum challenge_type method; /* CHALLENGE_HTTP01 */
+};
+fallible client_new(const struct client_conf *conf, struct client **ret, struct err *err);
+void client_free(struct client *cl);
+
+/* Begins an order. May be called again after CLIENT_DONE or a failure: directory, account and nonce are kept. The
+ * certificate's key must outlive the order. */
+fallible client_order(struct client *cl, const struct str *names, size_t count, const struct key *certificate_key,
+		      struct err *err);
+
+enum client_kind { CLIENT_REQUEST, CLIENT_PUBLISH, CLIENT_WITHDRAW, CLIENT_WAIT, CLIENT_DONE };
+struct client_step { /* slices live until the next call */
+	enum client_kind kind;
+	struct str method, url, body;              /* CLIENT_REQUEST; a body goes as application/jose+json */
+	struct str name, token, key_authorization; /* CLIENT_PUBLISH, CLIENT_WITHDRAW */
+	int64_t wait_ms;                           /* CLIENT_WAIT */
+	struct str chain_pem;                      /* CLIENT_DONE */
+	struct str account_url, order_url;
+	const char *doing; /* a few words for progress lines: "new order", "poll authorization" */
+};
+/* What to do now; the same again until it is answered. */
+fallible client_next(struct client *cl, struct client_step *ret, struct err *err);
+
+struct client_reply {
+	int status;
+	struct str nonce, location, retry_after; /* p == NULL when absent */
+	struct str body;
+	int64_t now_s; /* wall clock, for a Retry-After that is a date; 0: such dates count as 5 s */
+};
+/* The answer to CLIENT_REQUEST. A refusal that cannot be mended by trying again ends the order: its kind and the
+ * server's own words are in err, and client_order may begin another one. */
+fallible client_replied(struct client *cl, const struct client_reply *reply, struct err *err);
+/* The answer to CLIENT_PUBLISH, CLIENT_WITHDRAW and CLIENT_WAIT: it was done. */
+fallible client_did(struct client *cl, struct err *err);
+
+/* --- the driver: runs one order to its end over libcurl, on the calling thread
+ * ---------------------------------------*/
+struct client_answers { /* where answers to challenges go */
+	fallible (*publish)(void *ctx, struct str name, struct str token, struct str key_authorization,
+			    struct err *err);
+	void (*withdraw)(void *ctx, struct str name, struct str token);
+	void (*progress)(void *ctx, const char *doing, struct str detail); /* may be NULL */
+	void *ctx;
+};
+struct client_drive {
+	struct fetcher *fetcher;
+	const char *ca_file; /* NULL: the system's store */
+	struct str user_agent;
+	const struct clock *clk;
+	int64_t deadline_mono_ms;
+	const struct client_answers *answers;
+};
+fallible client_drive(struct client *cl, const struct client_drive *how, struct arena *mem, struct str *ret_chain_pem,
+		      struct err *err);
+
+/* --- answers over HTTP: a small server on a thread of its own, for `--standalone` and the load generator
+ * ------------*/
+struct responder;
+fallible responder_new(const struct addr *addr, uint16_t port, struct responder **ret, struct err *err);
+uint16_t responder_port(const struct responder *r);
+fallible responder_add(struct responder *r, struct str token, struct str key_authorization, struct err *err);
+void responder_remove(struct responder *r, struct str token);
+void responder_free(struct responder *r);
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cairn-api: speaks ACME to clients, keeps the state, hands out work. It holds the store and its own TLS key, and
+ * neither a CA key nor a way to any name that a client chooses. Read configuration, open, then serve until told to
+ * stop.
+ */
+#include "acme/acme.h"
+#include "cmd/role.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define APPLY_THREADS 16 /* asleep in the group commit: they make it wide (DEPENDENCIES 11) */
+#define STACK (256 * 1024)
+#define BUS_CREDITS 256
+#define HOUSEKEEPING_MS 5000
+#define LISTEN_BACKLOG 1024
+
+struct api {
+	struct role role;
+	struct conf *conf; /* of the start; the app has its own, newer one after a reload */
+	struct crypto *crypto;
+	struct store *store;
+	struct bus *bus;
+	struct acme *acme;
+	struct tls_server *tls;
+	struct workers *workers, *apply;
+	struct http_server *http;
+	int listen_fds[16];
+	size_t listen_count;
+	struct timespec tls_seen[2]; /* mtimes of certificate and key */
+	pthread_t sweeper;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool sweeping, stopping;
+	int64_t sweep_interval_ms;
+};
+
+/* --- the bus: results go to threads of their own, never to those that wait for results
+ * ------------------------------*/
+struct arrival {
+	struct api *api;
+	struct bus_delivery *delivery;
+	fallible (*apply)(struct acme *a, struct str body, struct err *err);
+};
+
+static void arrival_run(void *arg)
+{
+	struct arrival *in = arg;
+	struct err why = { 0 };
+	if (FAILED(in->apply(in->api->acme, bus_delivery_body(in->delivery), &why))) {
+		LOG(&in->api->role.log, LOG_WARNING, "message put back",
+		    KV_STR("topic", bus_delivery_topic(in->delivery)), KV_ERR(&why));
+		bus_nack(in->delivery);
+	} else {
+		bus_ack(in->delivery);
+	}
+	free(in);
+}
+
+static void arrival_submit(struct api *api, struct bus_delivery *d,
+			   fallible (*apply)(struct acme *a, struct str body, struct err *err))
+{
+	struct arrival *in = mem_alloc(sizeof *in);
+	*in = (struct arrival){ .api = api, .delivery = d, .apply = apply };
+	workers_submit_wait(api->apply, arrival_run, in);
+}
+
+static void on_verdict(void *ctx, struct bus_delivery *d)
+{
+	arrival_submit(ctx, d, acme_apply_verdict);
+}
+
+static void on_signed(void *ctx, struct bus_delivery *d)
+{
+	arrival_submit(ctx, d, acme_apply_signed);
+}
+
+static fallible publish(void *ctx, struct str topic, struct str body, struct err *err)
+{
+	struct api *api = ctx;
+	return bus_publish(api->bus, topic, body, err);
+}
+
+/* --- the sweeper's thread ------------------------------------------------------------------------------------------*/
+static bool sweeper_sleep(struct api *api)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	pthread_mutex_lock(&api->lock);
+	until.tv_sec += api->sweep_interval_ms / 1000;
+	until.tv_nsec += api->sweep_interval_ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	while (!api->stopping && pthread_cond_timedwait(&api->wake, &api->lock, &until) == 0)
+		;
+	bool stop = api->stopping;
+	pthread_mutex_unlock(&api->lock);
+	return !stop;
+}
+
+static void *sweeper_main(void *arg)
+{
+	struct api *api = arg;
+	do {
+		struct err why = { 0 };
+		if (FAILED(acme_sweep(api->acme, &why)))
+			LOG(&api->role.log, LOG_ERROR, "sweep failed", KV_ERR(&why));
+	} while (sweeper_sleep(api));
+	return NULL;
+}
+
+static fallible sweeper_start(struct api *api, struct err *err)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&api->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	int rc = pthread_create(&api->sweeper, NULL, sweeper_main, api);
+	if (rc != 0)
+		FAIL(err, ERR_IO, "cannot start the sweeper's thread: %s", strerror(rc));
+	api->sweeping = true;
+	return OK;
+}
+
+static void sweeper_stop(struct api *api)
+{
+	if (!api->sweeping)
+		return;
+	pthread_mutex_lock(&api->lock);
+	api->stopping = true;
+	pthread_cond_signal(&api->wake);
+	pthread_mutex_unlock(&api->lock);
+	pthread_join(api->sweeper, NULL);
+	api->sweeping = false;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------*/
+/* Sockets that the supervisor (or systemd) opened, or our own when started by hand. */
+static fallible listeners_open(struct api *api, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct proc_fd *passed;
+	size_t count;
+	TRY(proc_listen_fds(&mem, &passed, &count, err));
+	if (count > ARRAY_LEN(api->listen_fds))
+		FAIL(err, ERR_CONFIG, "%zu sockets were passed; at most %zu are served", count,
+		     ARRAY_LEN(api->listen_fds));
+	for (size_t i = 0; i < count; i++)
+		api->listen_fds[api->listen_count++] = passed[i].fd;
+	if (count > 0)
+		return OK;
+	for (size_t i = 0; i < api->conf->api.listen.n && i < ARRAY_LEN(api->listen_fds); i++) {
+		struct addr addr;
+		uint16_t port;
+		TRY(addr_port_read(api->conf->api.listen.v[i], &addr, &port, err));
+		TRY(proc_listen(&addr, port, LISTEN_BACKLOG, &api->listen_fds[i], err));
+		api->listen_count = i + 1;
+	}
+	return OK;
+}
+
+static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
+{
+	struct str url;
+	TRY(role_bus_url(api->conf, mem, &url, err));
+	struct bus_conf conf = { .url = url,
+				 .hub = true,
+				 .name = STR("api"),
+				 .queue_max = 10000,
+				 .clk = &clock_system,
+				 .event = role_bus_event,
+				 .event_ctx = &api->role };
+	TRY(bus_new(&conf, &api->bus, err));
+	TRY(bus_consume(api->bus, STR(TOPIC_VERDICT), BUS_CREDITS, on_verdict, api, err));
+	return bus_consume(api->bus, STR(TOPIC_SIGNED), BUS_CREDITS, on_signed, api, err);
+}
+
+static fallible store_open_conf(struct api *api, struct arena *mem, struct err *err)
+{
+	struct str url;
+	TRY(role_store_url(api->conf, mem, &url, err));
+	return store_open(url, (unsigned)api->conf->store.readers, &clock_system, &api->store, err);
+}
+
+static void tls_mtimes(const struct api *api, struct timespec ret[2])
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const struct str paths[2] = { api->conf->api.tls_certificate, api->conf->api.tls_key };
+	for (int i = 0; i < 2; i++) {
+		struct stat st;
+		ret[i] = (struct timespec){ 0 };
+		if (stat(conf_path(api->conf, &mem, paths[i]), &st) == 0)
+			ret[i] = st.st_mtim;
+	}
+}
+
+/* The signer makes the API's own certificate when there is none: give it a moment at a first start. */
+static fallible tls_open(struct api *api, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const char *chain = conf_path(api->conf, &mem, api->conf->api.tls_certificate);
+	const char *key = conf_path(api->conf, &mem, api->conf->api.tls_key);
+	tls_mtimes(api, api->tls_seen);
+	return tls_server_new(chain, key, &api->tls, err);
+}
+
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
+}
+
+static fallible http_open(struct api *api, struct err *err)
+{
+	struct http_limits limits = http_limits_default;
+	limits.connections_max = (unsigned)api->conf->api.connections_max;
+	const struct http_handlers handlers = {
+		.quick = acme_quick, .handle = acme_handle, .refuse = acme_refuse, .ctx = api->acme
+	};
+	unsigned workers = (unsigned)api->conf->api.workers;
+	unsigned loops = api->conf->api.loops > 0 ? (unsigned)api->conf->api.loops : cores();
+	TRY(workers_new("worker", workers, 4 * workers, STACK, &api->workers, err));
+	TRY(http_server_new(api->listen_fds, api->listen_count, api->tls, api->workers, loops, &limits, &handlers,
+			    &clock_system, &api->http, err));
+	return http_server_start(api->http, err);
+}
+
+static fallible api_open(struct api *api, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct conf *own;
+	TRY(role_conf_read(&api->role, &api->conf, err));
+	api->sweep_interval_ms = api->conf->sweeper.interval_ms;
+	TRY(listeners_open(api, err));
+	TRY(crypto_new(&api->crypto, err));
+	TRY(store_open_conf(api, &mem, err));
+	TRY(workers_new("apply", APPLY_THREADS, 1024, STACK, &api->apply, err));
+	TRY(bus_open(api, &mem, err));
+
+	const struct acme_deps deps = { .store = api->store,
+					.crypto = api->crypto,
+					.log = &api->role.log,
+					.clk = &clock_system,
+					.rng = &rng_system,
+					.publish = publish,
+					.publish_ctx = api };
+	TRY(role_conf_read(&api->role, &own, err));
+	struct rc rc = acme_new(&deps, own, &api->acme, err);
+	if (FAILED(rc)) {
+		conf_free(own);
+		return rc;
+	}
+	TRY(bus_start(api->bus, err));
+	TRY(tls_open(api, err));
+	TRY(http_open(api, err));
+	return sweeper_start(api, err);
+}
+
+/* In the order that loses nothing: no new requests, then those in flight, then what the bus brought, then the store. */
+static void api_close(struct api *api)
+{
+	int64_t drain_ms = api->conf == NULL ? 0 : api->conf->api.drain_ms;
+	if (api->http != NULL)
+		http_server_drain(api->http, drain_ms);
+	sweeper_stop(api);
+	http_server_free(api->http);
+	workers_free(api->workers);
+	if (api->bus != NULL)
+		bus_stop(api->bus);
+	workers_free(api->apply);
+	bus_free(api->bus);
+	acme_free(api->acme);
+	tls_server_free(api->tls);
+	store_close(api->store);
+	crypto_free(api->crypto);
+	for (size_t i = 0; i < api->listen_count; i++)
+		close(api->listen_fds[i]);
+	conf_free(api->conf);
+}
+
+/* --- while it runs -------------------------------------------------------------------------------------------------*/
+static void on_reload(void *ctx)
+{
+	struct api *api = ctx;
+	struct err why = { 0 };
+	struct conf *fresh = NULL;
+	struct rc rc = role_conf_read(&api->role, &fresh, &why);
+	if (!FAILED(rc)) {
+		const char *key = conf_needs_restart(api->conf, fresh);
+		if (key != NULL)
+			LOG(&api->role.log, LOG_WARNING, "setting wants a restart", KV_Z("key", key));
+		rc = acme_reload(api->acme, fresh, &why);
+		if (FAILED(rc))
+			conf_free(fresh);
+	}
+	if (!FAILED(rc))
+		rc = tls_server_reload(api->tls, &why);
+	if (FAILED(rc))
+		LOG(&api->role.log, LOG_ERROR, "reload refused: the old configuration stays", KV_ERR(&why));
+	else
+		LOG(&api->role.log, LOG_NOTICE, "configuration reloaded");
+}
+
+/* A renewed certificate is two renames; one seen between them does not fit its key and is tried again at the next look.
+ */
+static void on_tick(void *ctx)
+{
+	struct api *api = ctx;
+	struct err why = { 0 };
+	struct timespec now[2];
+	tls_mtimes(api, now);
+	if (memcmp(now, api->tls_seen, sizeof now) == 0)
+		return;
+	if (FAILED(tls_server_reload(api->tls, &why))) {
+		LOG(&api->role.log, LOG_WARNING, "new TLS certificate not taken", KV_ERR(&why));
+		return;
+	}
+	memcpy(api->tls_seen, now, sizeof now);
+	LOG(&api->role.log, LOG_NOTICE, "TLS certificate reloaded");
+}
+
+int main(int argc, char **argv)
+{
+	struct api api = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct err err = { 0 };
+	int code;
+	api.role = (struct role){
+		.program = "cairn-api", .reload = on_reload, .tick = on_tick, .tick_ms = HOUSEKEEPING_MS, .ctx = &api
+	};
+	if (role_args(&api.role, argc, argv, "cairn-api - answers ACME clients and keeps the state", &code))
+		return code;
+	struct rc rc = role_start(&api.role, &err);
+	if (!FAILED(rc))
+		rc = api_open(&api, &err);
+	if (!FAILED(rc)) {
+		LOG(&api.role.log, LOG_NOTICE, "serving", KV_STR("url", api.conf->api.base_url),
+		    KV_Z("version", CAIRN_VERSION));
+		rc = role_wait(&api.role, &err);
+	}
+	if (FAILED(rc))
+		LOG(&api.role.log, LOG_ERROR, "cairn-api stops", KV_ERR(&err));
+	else
+		LOG(&api.role.log, LOG_NOTICE, "stopping");
+	api_close(&api);
+	role_done(&api.role);
+	return FAILED(rc) ? 1 : 0;
+}
