@@ -15,18 +15,19 @@ struct resolve_static { /* "www.a.test" or "*.a.test" -> addresses */
 };
 struct resolve_conf {
 	const struct str *servers; /* "192.0.2.53", "127.0.0.1:5353"; none: those of /etc/resolv.conf */
-	size_t server_count;
+	size_t server_count;       /* at most 8 */
 	const struct resolve_static *statics;
 	size_t static_count;
 	struct str trust_anchor_file; /* empty: none, everything is "insecure" */
 };
+/* ERR_CONFIG names the server or file that cannot be used. Without any server the static table alone answers. */
 fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, struct err *err);
-void resolver_free(struct resolver *r);
+void resolver_free(struct resolver *r); /* accepts NULL; no lookup may be running */
 /* How it looks things up, for transcripts: "static table", "127.0.0.1:5353", "system resolvers 192.0.2.1". */
 struct str resolver_describe(const struct resolver *r);
 
 enum dnssec { DNSSEC_INSECURE, DNSSEC_SECURE, DNSSEC_BOGUS };
-struct resolve_answer { /* in the caller's arena */
+struct resolve_answer {     /* in the caller's arena */
 	struct addr *addrs; /* at most RESOLVE_ADDRS_MAX; the order of the answer */
 	size_t addr_count;
 	bool from_static;
@@ -35,8 +36,10 @@ struct resolve_answer { /* in the caller's arena */
 };
 #define RESOLVE_ADDRS_MAX 16
 /* AAAA and A of a name: v6 first in addrs. ERR_DNS with a text that names the question, the resolver and what came back
- * (SERVFAIL, NXDOMAIN, no address, bogus with its reason, no answer in time). deadline is mono_ms of clk. */
+ * (SERVFAIL, NXDOMAIN, no address, bogus with its reason, no answer in time). deadline is mono_ms of clk; at most half
+ * of the addresses are of one family. One family's addresses are enough, whatever became of the other, unless it was
+ * bogus. ret->nxdomain and ret->dnssec are set even on failure. */
 fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
-                       struct arena *mem, struct resolve_answer *ret, struct err *err);
+		       struct arena *mem, struct resolve_answer *ret, struct err *err);
 
 #endif

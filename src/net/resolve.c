@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * resolve.c: blocking lookups over libunbound's asynchronous ones. A caller asks for AAAA and A at once and sleeps; one
+ * dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and by each
+ * outstanding callback, because a waiter may give up at the very moment when an answer arrives. libunbound itself has
+ * no time limit (a dead forwarder takes 17 s), so the deadline is kept here. Nothing is read from /etc/hosts.
+ */
+#include "net/resolve.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unbound.h>
+#include <unistd.h>
+
+#define RESOLVE_STACK (256 * 1024)
+#define RESOLVE_SERVERS_MAX 8
+#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_CONF_MAX (64 * 1024)
+#define DNS_IN 1
+#define DNS_A 1
+#define DNS_AAAA 28
+#define RCODE_SERVFAIL 2
+#define FAMILY_ADDRS_MAX (RESOLVE_ADDRS_MAX / 2) /* so that neither family can crowd the other out */
+
+struct resolver {
+	struct arena mem; /* statics, description */
+	struct resolve_static *statics;
+	size_t static_count;
+	struct str description;
+	struct ub_ctx *ctx; /* NULL: no server is known, only the static table answers */
+	int wake_fd;
+	pthread_t dispatcher;
+	bool dispatching;
+};
+
+/* --- one question, two types ------------------------------------------------------------------------------------*/
+
+enum { ASK_AAAA, ASK_A, ASK_COUNT };
+static const struct {
+	const char *name;
+	int rrtype, family;
+	int size;
+} ask_types[] = {
+	[ASK_AAAA] = { "AAAA", DNS_AAAA, AF_INET6, 16 },
+	[ASK_A] = { "A", DNS_A, AF_INET, 4 },
+};
+static_assert(ARRAY_LEN(ask_types) == ASK_COUNT, "name them all");
+
+struct ask;
+struct ask_part {
+	struct ask *ask;
+	int id;
+	bool asked, done;
+	int error; /* of libunbound; 0: result is there */
+	struct ub_result *result;
+};
+struct ask {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	int refs; /* the waiter's and one for each callback that may still come */
+	struct ask_part parts[ASK_COUNT];
+};
+
+static struct ask *ask_new(void)
+{
+	struct ask *a = mem_alloc(sizeof *a);
+	a->refs = 1;
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&a->answered, &attr);
+	pthread_condattr_destroy(&attr);
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		a->parts[i].ask = a;
+	return a;
+}
+
+static void ask_unref(struct ask *a)
+{
+	pthread_mutex_lock(&a->lock);
+	bool last = --a->refs == 0;
+	pthread_mutex_unlock(&a->lock);
+	if (!last)
+		return;
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		ub_resolve_free(a->parts[i].result); /* accepts NULL */
+	pthread_cond_destroy(&a->answered);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* Dispatcher thread, inside ub_process. The result is ours to free. */
+static void answer_cb(void *arg, int error, struct ub_result *result)
+{
+	struct ask_part *part = arg;
+	struct ask *a = part->ask;
+	pthread_mutex_lock(&a->lock);
+	part->done = true;
+	part->error = error;
+	part->result = result;
+	pthread_cond_signal(&a->answered);
+	pthread_mutex_unlock(&a->lock);
+	ask_unref(a);
+}
+
+static fallible ask_send(struct ask *a, struct ub_ctx *ctx, const char *name, struct err *err)
+{
+	for (size_t i = 0; i < ASK_COUNT; i++) {
+		struct ask_part *part = &a->parts[i];
+		pthread_mutex_lock(&a->lock);
+		a->refs++;
+		pthread_mutex_unlock(&a->lock);
+		int rc = ub_resolve_async(ctx, name, ask_types[i].rrtype, DNS_IN, part, answer_cb, &part->id);
+		if (rc != UB_NOERROR) {
+			ask_unref(a);
+			err_cause(err, "ub_resolve_async: %s", ub_strerror(rc));
+			FAIL(err, ERR_INTERNAL, "the DNS library refused a lookup of %s", name);
+		}
+		part->asked = true;
+	}
+	return OK;
+}
+
+static struct timespec real_deadline(const struct clock *clk, int64_t deadline_mono_ms)
+{
+	int64_t left = deadline_mono_ms - clock_mono_ms(clk);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (left <= 0)
+		return t;
+	t.tv_sec += (time_t)(left / 1000);
+	t.tv_nsec += (long)(left % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_nsec -= 1000000000L;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static bool ask_is_done(const struct ask *a)
+{
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		if (a->parts[i].asked && !a->parts[i].done)
+			return false;
+	return true;
+}
+
+static void ask_wait(struct ask *a, const struct timespec *until)
+{
+	pthread_mutex_lock(&a->lock);
+	while (!ask_is_done(a))
+		if (pthread_cond_timedwait(&a->answered, &a->lock, until) != 0)
+			break;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* Ends the waiter's part. A successful ub_cancel promises that the callback will not come, so its count is ours to
+ * drop; a failed one means that the callback has come or is coming, and drops it itself. */
+static void ask_end(struct ask *a, struct ub_ctx *ctx)
+{
+	for (size_t i = 0; i < ASK_COUNT; i++) {
+		struct ask_part *part = &a->parts[i];
+		pthread_mutex_lock(&a->lock);
+		bool open = part->asked && !part->done;
+		pthread_mutex_unlock(&a->lock);
+		if (open && ub_cancel(ctx, part->id) == UB_NOERROR)
+			ask_unref(a);
+	}
+	ask_unref(a);
+}
+
+/* --- reading the answers ------------------------------------------------------------------------------------------*/
+
+/* What one type's lookup came to; text belongs to the result. */
+struct outcome {
+	bool answered, bogus, secure, nxdomain;
+	int error, rcode;
+	const char *why_bogus;
+	struct addr addrs[FAMILY_ADDRS_MAX];
+	size_t count;
+};
+
+static void outcome_read(const struct ask_part *part, size_t type, struct outcome *ret)
+{
+	*ret = (struct outcome){ .answered = part->done, .error = part->error };
+	const struct ub_result *r = part->result;
+	if (!part->done || part->error != 0 || r == NULL)
+		return;
+	ret->rcode = r->rcode;
+	ret->secure = r->secure != 0;
+	ret->nxdomain = r->nxdomain != 0;
+	ret->bogus = r->bogus != 0;
+	ret->why_bogus = r->why_bogus;
+	/* A bogus answer says havedata too: what it carries must never be looked at. */
+	if (ret->bogus || r->havedata == 0)
+		return;
+	for (size_t i = 0; r->data[i] != NULL && ret->count < FAMILY_ADDRS_MAX; i++) {
+		if (r->len[i] != ask_types[type].size)
+			continue;
+		struct addr *to = &ret->addrs[ret->count++];
+		to->family = ask_types[type].family;
+		memcpy(to->b, r->data[i], (size_t)r->len[i]);
+	}
+}
+
+static const char *rcode_name(int rcode)
+{
+	static const char *const names[] = { "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };
+	return rcode >= 0 && (size_t)rcode < ARRAY_LEN(names) ? names[rcode] : "an unknown error code";
+}
+
+static fallible outcomes_fail(const struct outcome o[ASK_COUNT], const char *name, struct str from, int64_t waited_ms,
+			      struct err *err)
+{
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		if (o[i].answered && o[i].error != 0) {
+			if (o[i].error == UB_SYNTAX)
+				FAIL(err, ERR_DNS, "%s cannot be looked up: it is not a DNS name", name);
+			err_cause(err, "libunbound: %s", ub_strerror(o[i].error));
+			FAIL(err, ERR_INTERNAL, "the DNS library failed to look up %s of %s", ask_types[i].name, name);
+		}
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		if (o[i].answered && o[i].nxdomain)
+			FAIL(err, ERR_DNS,
+			     "%s does not exist: NXDOMAIN from %.*s; wanted an A or AAAA record; publish one, or "
+			     "correct the name",
+			     name, STR_FMT(from));
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		if (o[i].answered && o[i].rcode != 0)
+			FAIL(err, ERR_DNS,
+			     "looking up %s of %s: %s from %.*s%s; wanted an address; check the name servers of this "
+			     "name",
+			     ask_types[i].name, name, rcode_name(o[i].rcode), STR_FMT(from),
+			     o[i].rcode == RCODE_SERVFAIL ? " (it failed, or did not answer)" : "");
+	for (size_t i = 0; i < ASK_COUNT; i++)
+		if (!o[i].answered)
+			FAIL(err, ERR_DNS,
+			     "looking up %s of %s: no answer from %.*s within %.1f s; check that the resolver runs and "
+			     "that the "
+			     "name's servers answer it",
+			     ask_types[i].name, name, STR_FMT(from), (double)waited_ms / 1000.0);
+	FAIL(err, ERR_DNS, "%s has no address: no A and no AAAA record from %.*s; wanted one of them; publish it", name,
+	     STR_FMT(from));
+}
+
+static fallible outcomes_join(const struct outcome o[ASK_COUNT], const char *name, struct str from, int64_t waited_ms,
+			      struct arena *mem, struct resolve_answer *ret, struct err *err)
+{
+	for (size_t i = 0; i < ASK_COUNT; i++) {
+		ret->nxdomain = ret->nxdomain || o[i].nxdomain;
+		/* One forged type spoils the other: the records of a name come from one zone. */
+		if (!o[i].bogus)
+			continue;
+		ret->dnssec = DNSSEC_BOGUS;
+		FAIL(err, ERR_DNS,
+		     "looking up %s of %s: the answer from %.*s is bogus (DNSSEC): %.200s; wanted a valid chain of "
+		     "signatures; check the zone's DS and RRSIG records",
+		     ask_types[i].name, name, STR_FMT(from),
+		     o[i].why_bogus == NULL ? "no reason given" : o[i].why_bogus);
+	}
+	if (o[ASK_AAAA].count + o[ASK_A].count == 0)
+		return outcomes_fail(o, name, from, waited_ms, err);
+	ret->addrs = ARENA_ARRAY(mem, struct addr, RESOLVE_ADDRS_MAX);
+	bool secure = true;
+	for (size_t i = 0; i < ASK_COUNT; i++) {
+		secure = secure && (o[i].count == 0 || o[i].secure);
+		for (size_t k = 0; k < o[i].count; k++)
+			ret->addrs[ret->addr_count++] = o[i].addrs[k];
+	}
+	ret->dnssec = secure ? DNSSEC_SECURE : DNSSEC_INSECURE;
+	return OK;
+}
+
+static fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+			struct arena *mem, struct resolve_answer *ret, struct err *err)
+{
+	char *namez;
+	TRY(str_dupz(mem, name, &namez, err));
+	int64_t began = clock_mono_ms(clk);
+	struct timespec until = real_deadline(clk, deadline_mono_ms);
+	struct ask *a = ask_new();
+	struct rc rc = ask_send(a, r->ctx, namez, err);
+	if (rc.kind == ERR_NONE) {
+		ask_wait(a, &until);
+		struct outcome o[ASK_COUNT];
+		pthread_mutex_lock(&a->lock);
+		for (size_t i = 0; i < ASK_COUNT; i++)
+			outcome_read(&a->parts[i], i, &o[i]);
+		pthread_mutex_unlock(&a->lock);
+		int64_t waited = deadline_mono_ms > began ? deadline_mono_ms - began : 0;
+		rc = outcomes_join(o, namez, r->description, waited, mem, ret, err);
+	}
+	ask_end(a, r->ctx);
+	return rc;
+}
+
+/* --- the static table --------------------------------------------------------------------------------------------*/
+
+/* The most specific pattern that matches: the name itself, else the longest wildcard. */
+static struct str static_find(const struct resolver *r, struct str name)
+{
+	struct str best = STR_NONE;
+	for (size_t i = 0; i < r->static_count; i++) {
+		struct str pattern = r->statics[i].pattern;
+		if (str_eq_nocase(pattern, name))
+			return pattern;
+		if (!str_starts(pattern, STR("*.")))
+			continue;
+		struct str tail = str_sub(pattern, 1, pattern.n); /* ".a.test": something must stand before it */
+		bool below = name.n > tail.n && str_eq_nocase(str_sub(name, name.n - tail.n, name.n), tail);
+		if (below && pattern.n > best.n)
+			best = pattern;
+	}
+	return best;
+}
+
+static bool ask_static(const struct resolver *r, struct str name, struct arena *mem, struct resolve_answer *ret)
+{
+	struct str pattern = static_find(r, name);
+	if (pattern.p == NULL)
+		return false;
+	ret->addrs = ARENA_ARRAY(mem, struct addr, RESOLVE_ADDRS_MAX);
+	ret->from_static = true;
+	for (size_t t = 0; t < ASK_COUNT; t++) {
+		size_t of_type = 0;
+		for (size_t i = 0; i < r->static_count && of_type < FAMILY_ADDRS_MAX; i++) {
+			const struct resolve_static *s = &r->statics[i];
+			if (s->addr.family != ask_types[t].family || !str_eq_nocase(s->pattern, pattern))
+				continue;
+			ret->addrs[ret->addr_count++] = s->addr;
+			of_type++;
+		}
+	}
+	return true;
+}
+
+fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		       struct arena *mem, struct resolve_answer *ret, struct err *err)
+{
+	*ret = (struct resolve_answer){ .dnssec = DNSSEC_INSECURE };
+	if (name.n == 0 || name.n > NAME_MAX_LEN)
+		FAIL(err, ERR_DNS, "a name of %zu bytes cannot be looked up; wanted 1 to %d", name.n, NAME_MAX_LEN);
+	if (ask_static(r, name, mem, ret))
+		return OK;
+	if (r->ctx == NULL)
+		FAIL(err, ERR_DNS,
+		     "%.*s is not in the static table, and no resolver is configured; set zone.resolvers, or name "
+		     "servers in %s",
+		     STR_FMT(name), RESOLV_CONF);
+	return ask_dns(r, clk, deadline_mono_ms, name, mem, ret, err);
+}
+
+/* --- making one ---------------------------------------------------------------------------------------------------*/
+
+struct server {
+	struct addr addr;
+	uint16_t port;
+};
+
+static fallible server_read(struct str text, struct server *ret, struct err *err)
+{
+	ret->port = 53;
+	if (!FAILED(addr_read(text, &ret->addr, NULL)))
+		return OK;
+	if (FAILED(addr_port_read(text, &ret->addr, &ret->port, NULL)) || ret->port == 0 || text.p[0] == ':')
+		FAIL(err, ERR_CONFIG,
+		     "resolver \"%.*s\" is not an address; wanted \"192.0.2.53\", \"127.0.0.1:5353\" or \"[::1]:53\"",
+		     STR_FMT(text));
+	return OK;
+}
+
+/* The nameserver lines of resolv.conf(5). What cannot be read is passed over, as the C library does: the file belongs
+ * to the system, and an address with a zone ("fe80::1%eth0") is none of ours. */
+static size_t servers_of_system(struct server out[RESOLVE_SERVERS_MAX])
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(RESOLV_CONF_MAX);
+	size_t n = 0;
+	if (FAILED(file_read(RESOLV_CONF, RESOLV_CONF_MAX, &text, NULL)))
+		return 0;
+	struct str all = buf_str(&text);
+	for (size_t at = 0; at < all.n && n < RESOLVE_SERVERS_MAX;) {
+		size_t end = str_find(all, '\n', at);
+		struct str line = str_trim(str_sub(all, at, end));
+		at = end + 1;
+		if (!str_skip(&line, STR("nameserver")) || line.n == 0 || (line.p[0] != ' ' && line.p[0] != '\t'))
+			continue;
+		line = str_trim(line);
+		out[n].port = 53;
+		if (!FAILED(addr_read(line, &out[n].addr, NULL)))
+			n++;
+	}
+	return n;
+}
+
+static fallible servers_read(const struct resolve_conf *conf, struct server out[RESOLVE_SERVERS_MAX], size_t *ret_n,
+			     struct err *err)
+{
+	if (conf->server_count > RESOLVE_SERVERS_MAX)
+		FAIL(err, ERR_CONFIG, "%zu resolvers are too many; at most %d", conf->server_count,
+		     RESOLVE_SERVERS_MAX);
+	for (size_t i = 0; i < conf->server_count; i++)
+		TRY(server_read(conf->servers[i], &out[i], err));
+	*ret_n = conf->server_count > 0 ? conf->server_count : servers_of_system(out);
+	return OK;
+}
+
+static struct str server_show(struct arena *mem, const struct server *s, char separator)
+{
+	char text[ADDR_TEXT_MAX];
+	addr_show(&s->addr, text);
+	if (separator == ':' && s->port == 53)
+		return str_fmt(mem, "%s", text);
+	if (separator == ':' && s->addr.family == AF_INET6)
+		return str_fmt(mem, "[%s]:%u", text, s->port);
+	return str_fmt(mem, "%s%c%u", text, separator, s->port);
+}
+
+static struct str describe(struct resolver *r, const struct server *servers, size_t n, bool of_system)
+{
+	if (n == 0)
+		return r->static_count > 0 ? STR("static table") : STR("no resolver");
+	struct str all = of_system ? STR("system resolvers ") : STR("");
+	for (size_t i = 0; i < n; i++) {
+		struct str one = server_show(&r->mem, &servers[i], ':');
+		all = str_fmt(&r->mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(one));
+	}
+	return all;
+}
+
+static fallible ub_check(int rc, const char *what, struct err *err)
+{
+	if (rc == UB_NOERROR)
+		return OK;
+	FAIL(err, ERR_CONFIG, "DNS library: %s: %s", what, ub_strerror(rc));
+}
+
+static fallible ub_options(struct ub_ctx *ctx, bool validating, struct err *err)
+{
+	/* Without an anchor nothing is kept, so that a corrected record counts at once; with one, the keys of the
+	 * zones above are worth half a minute. */
+	const char *ttl = validating ? "30" : "0";
+	const char *const options[][2] = {
+		{ "do-not-query-localhost:", "no" }, /* a resolver on this host is the usual case */
+		{ "cache-max-ttl:", ttl },
+		{ "cache-max-negative-ttl:", "0" },
+		{ "val-bogus-ttl:", "0" },
+		{ "aggressive-nsec:", "no" }, /* would answer for names that were never asked */
+		/* Every question stands alone: names that nobody answers, which clients choose, must not make the
+		 * library take the forwarder itself for dead and leave it out for minutes. */
+		{ "infra-host-ttl:", "0" },
+		/* The library's own 16 sockets are soon full of such questions, and then everybody waits. */
+		{ "outgoing-range:", "256" },
+		{ "num-queries-per-thread:", "512" },
+		{ "outgoing-num-tcp:", "32" },
+		{ "use-caps-for-id:", "yes" }, /* THREATS A41 */
+		{ "edns-buffer-size:", "1232" },
+		{ "use-syslog:", "no" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		TRY(ub_check(ub_ctx_set_option(ctx, options[i][0], options[i][1]), options[i][0], err));
+	return OK;
+}
+
+static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
+			 struct err *err)
+{
+	struct ub_ctx *ctx = r->ctx;
+	AUTO(arena_done) struct arena mem = { 0 };
+	/* Its messages would go to stderr; results say what matters. */
+	TRY(ub_check(ub_ctx_debugout(ctx, NULL), "debug output", err));
+	TRY(ub_options(ctx, conf->trust_anchor_file.n > 0, err));
+	for (size_t i = 0; i < n; i++) {
+		const char *fwd = str_dupz_raw(&mem, server_show(&mem, &servers[i], '@'));
+		TRY(ub_check(ub_ctx_set_fwd(ctx, fwd), fwd, err));
+	}
+	if (conf->trust_anchor_file.n > 0) {
+		char *path;
+		TRY(str_dupz(&mem, conf->trust_anchor_file, &path, err));
+		if (access(path, R_OK) != 0)
+			FAIL(err, ERR_CONFIG, "trust anchor file %s: %s", path, strerror(errno));
+		TRY(ub_check(ub_ctx_add_ta_file(ctx, path), path, err));
+	}
+	TRY(ub_check(ub_ctx_async(ctx, 1), "threads", err));
+	/* Built-in zones answer NXDOMAIN for these, which private networks use. The first ub_ctx_zone_add finalises the
+	 * context: nothing above may come after it. */
+	static const char *const zones[] = { "test.", "invalid.", "home.arpa." };
+	for (size_t i = 0; i < ARRAY_LEN(zones); i++)
+		TRY(ub_check(ub_ctx_zone_add(ctx, zones[i], "nodefault"), zones[i], err));
+	return OK;
+}
+
+static void *dispatch(void *arg)
+{
+	struct resolver *r = arg;
+	struct pollfd fds[] = { { .fd = ub_fd(r->ctx), .events = POLLIN }, { .fd = r->wake_fd, .events = POLLIN } };
+	for (;;) {
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+			continue; /* EINTR: the program's signals may land here */
+		if (fds[1].revents != 0)
+			return NULL;
+		/* Failure here is a lost pipe to the library's own thread: the deadline of every waiter still holds. */
+		if (fds[0].revents != 0 && ub_process(r->ctx) != UB_NOERROR)
+			fds[0].fd = -1;
+	}
+}
+
+static fallible dispatch_start(struct resolver *r, struct err *err)
+{
+	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->wake_fd < 0)
+		FAIL(err, ERR_IO, "eventfd: %s", strerror(errno));
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, RESOLVE_STACK);
+	int rc = pthread_create(&r->dispatcher, &attr, dispatch, r);
+	pthread_attr_destroy(&attr);
+	if (rc != 0)
+		FAIL(err, ERR_IO, "starting the resolver thread: %s", strerror(rc));
+	r->dispatching = true;
+	return OK;
+}
+
+static void resolver_auto(struct resolver **r)
+{
+	resolver_free(*r);
+}
+
+fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, struct err *err)
+{
+	AUTO(resolver_auto) struct resolver *r = mem_alloc(sizeof *r);
+	r->wake_fd = -1;
+	r->statics = ARENA_ARRAY(&r->mem, struct resolve_static, conf->static_count);
+	r->static_count = conf->static_count;
+	for (size_t i = 0; i < conf->static_count; i++) {
+		r->statics[i].pattern = str_dup(&r->mem, conf->statics[i].pattern);
+		r->statics[i].addr = conf->statics[i].addr;
+	}
+	struct server servers[RESOLVE_SERVERS_MAX];
+	size_t n = 0;
+	TRY(servers_read(conf, servers, &n, err));
+	r->description = describe(r, servers, n, conf->server_count == 0);
+	if (n > 0) {
+		r->ctx = ub_ctx_create();
+		if (r->ctx == NULL)
+			FAIL(err, ERR_IO, "the DNS library cannot be started: %s", strerror(errno));
+		TRY(ub_setup(r, conf, servers, n, err));
+		TRY(dispatch_start(r, err));
+	}
+	*ret = TAKE(r);
+	return OK;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (r == NULL)
+		return;
+	if (r->dispatching) {
+		uint64_t one = 1;
+		ssize_t ignored = write(r->wake_fd, &one, sizeof one);
+		(void)ignored; /* an eventfd at zero always takes a one */
+		pthread_join(r->dispatcher, NULL);
+	}
+	if (r->ctx != NULL)
+		ub_ctx_delete(r->ctx);
+	fd_close(&r->wake_fd);
+	arena_done(&r->mem);
+	free(r);
+}
+
+struct str resolver_describe(const struct resolver *r)
+{
+	return r->description;
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * resolve_test.c: against a tiny name server on loopback, whose answer is chosen by the first label of the name.
+ */
+#include "net/resolve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define THREADS 50
+#define PACKET_MAX 1200
+
+/* --- the name server ----------------------------------------------------------------------------------------------*/
+
+struct dns {
+	int udp, tcp;
+	uint16_t port;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_int questions, over_tcp;
+};
+
+enum act { ACT_ANSWER, ACT_NXDOMAIN, ACT_SERVFAIL, ACT_DROP, ACT_TRUNCATE, ACT_CNAME };
+static const struct host {
+	const char *label;
+	enum act act;
+	int a_count, aaaa_count;
+	enum act aaaa_act;
+} hosts[] = {
+	{ "v4", ACT_ANSWER, 1, 0, ACT_ANSWER },           { "v6", ACT_ANSWER, 0, 1, ACT_ANSWER },
+	{ "both", ACT_ANSWER, 1, 1, ACT_ANSWER },         { "many", ACT_ANSWER, 20, 20, ACT_ANSWER },
+	{ "none", ACT_ANSWER, 0, 0, ACT_ANSWER },         { "nx", ACT_NXDOMAIN, 0, 0, ACT_NXDOMAIN },
+	{ "servfail", ACT_SERVFAIL, 0, 0, ACT_SERVFAIL }, { "drop", ACT_DROP, 0, 0, ACT_DROP },
+	{ "half", ACT_ANSWER, 1, 0, ACT_DROP },           { "big", ACT_TRUNCATE, 1, 0, ACT_ANSWER },
+	{ "alias", ACT_CNAME, 1, 0, ACT_CNAME },          { "target", ACT_ANSWER, 1, 0, ACT_ANSWER },
+};
+
+struct packet {
+	uint8_t b[PACKET_MAX];
+	size_t n;
+};
+
+static void put(struct packet *p, const void *from, size_t n)
+{
+	assert_true(p->n + n <= sizeof p->b);
+	memcpy(p->b + p->n, from, n);
+	p->n += n;
+}
+
+static void put_u16(struct packet *p, unsigned v)
+{
+	const uint8_t two[2] = { (uint8_t)(v >> 8), (uint8_t)v };
+	put(p, two, 2);
+}
+
+static void put_record(struct packet *p, const void *owner, size_t owner_n, unsigned type, const void *data, size_t n)
+{
+	put(p, owner, owner_n);
+	put_u16(p, type);
+	put_u16(p, 1);
+	put_u16(p, 0);
+	put_u16(p, 3600);
+	put_u16(p, (unsigned)n);
+	put(p, data, n);
+}
+
+static size_t put_addresses(struct packet *out, const void *owner, size_t owner_n, unsigned type, const struct host *h)
+{
+	int count = type == 1 ? h->a_count : type == 28 ? h->aaaa_count : 0;
+	for (int i = 0; i < count; i++) {
+		uint8_t v4[4] = { 192, 0, 2, (uint8_t)(7 + i) };
+		uint8_t v6[16] = { 0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)(7 + i) };
+		if (type == 1)
+			put_record(out, owner, owner_n, type, v4, sizeof v4);
+		else
+			put_record(out, owner, owner_n, type, v6, sizeof v6);
+	}
+	return (size_t)count;
+}
+
+static const struct host *host_of(const uint8_t *qname)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+		if (str_eq_nocase(str_n(qname + 1, qname[0]), str_z(hosts[i].label)))
+			return &hosts[i];
+	return NULL;
+}
+
+/* False: no answer. */
+static bool dns_answer(const uint8_t *in, size_t n, bool tcp, struct packet *out)
+{
+	size_t at = 12;
+	while (at < n && in[at] != 0)
+		at += (size_t)in[at] + 1;
+	if (n < 12 || at + 5 > n)
+		return false;
+	unsigned type = (unsigned)(in[at + 1] << 8 | in[at + 2]);
+	const struct host *h = host_of(in + 12);
+	enum act act = h == NULL ? ACT_NXDOMAIN : type == 28 ? h->aaaa_act : h->act;
+	if (act == ACT_DROP)
+		return false;
+	out->n = 0;
+	put(out, in, 2);
+	put_u16(out, 0x8180u |
+			     (act == ACT_NXDOMAIN   ? 3u
+			      : act == ACT_SERVFAIL ? 2u
+						    : 0u) |
+			     (act == ACT_TRUNCATE && !tcp ? 0x0200u : 0u));
+	put_u16(out, 1);
+	size_t count_at = out->n;
+	put_u16(out, 0);
+	put_u16(out, 0);
+	put_u16(out, 0);
+	put(out, in + 12, at + 5 - 12);
+	size_t count = 0;
+	static const uint8_t same[] = { 0xc0, 12 },
+			     target[] = { 6, 't', 'a', 'r', 'g', 'e', 't', 4, 't', 'e', 's', 't', 0 };
+	if (act == ACT_CNAME) {
+		put_record(out, same, sizeof same, 5, target, sizeof target);
+		count = 1 + put_addresses(out, target, sizeof target, type, h);
+	} else if (act == ACT_ANSWER || (act == ACT_TRUNCATE && tcp)) {
+		count = put_addresses(out, same, sizeof same, type, h);
+	}
+	out->b[count_at + 1] = (uint8_t)count;
+	return true;
+}
+
+static void dns_udp(struct dns *d)
+{
+	uint8_t in[PACKET_MAX];
+	struct packet out;
+	struct sockaddr_storage from;
+	socklen_t from_n = sizeof from;
+	ssize_t n = recvfrom(d->udp, in, sizeof in, 0, (struct sockaddr *)&from, &from_n);
+	if (n <= 0)
+		return;
+	atomic_fetch_add(&d->questions, 1);
+	if (dns_answer(in, (size_t)n, false, &out))
+		(void)!sendto(d->udp, out.b, out.n, 0, (const struct sockaddr *)&from, from_n);
+}
+
+static void dns_tcp(struct dns *d)
+{
+	AUTO(fd_close) int fd = accept(d->tcp, NULL, NULL);
+	struct timeval limit = { .tv_sec = 2 };
+	uint8_t in[PACKET_MAX], length[2];
+	struct packet out;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+	    recv(fd, length, 2, MSG_WAITALL) != 2)
+		return;
+	size_t n = (size_t)(length[0] << 8 | length[1]);
+	if (n > sizeof in || recv(fd, in, n, MSG_WAITALL) != (ssize_t)n || !dns_answer(in, n, true, &out))
+		return;
+	atomic_fetch_add(&d->over_tcp, 1);
+	length[0] = (uint8_t)(out.n >> 8);
+	length[1] = (uint8_t)out.n;
+	(void)!send(fd, length, 2, MSG_NOSIGNAL);
+	(void)!send(fd, out.b, out.n, MSG_NOSIGNAL);
+}
+
+static void *dns_run(void *arg)
+{
+	struct dns *d = arg;
+	while (!atomic_load(&d->stop)) {
+		struct pollfd fds[] = { { .fd = d->udp, .events = POLLIN }, { .fd = d->tcp, .events = POLLIN } };
+		if (poll(fds, 2, 50) <= 0)
+			continue;
+		if (fds[0].revents != 0)
+			dns_udp(d);
+		if (fds[1].revents != 0)
+			dns_tcp(d);
+	}
+	return NULL;
+}
+
+static void dns_start(struct dns *d)
+{
+	*d = (struct dns){ 0 };
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof sa;
+	d->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	d->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(d->udp, (const struct sockaddr *)&sa, sizeof sa), 0);
+	assert_int_equal(getsockname(d->udp, (struct sockaddr *)&sa, &n), 0);
+	d->port = ntohs(sa.sin_port);
+	assert_int_equal(bind(d->tcp, (const struct sockaddr *)&sa, sizeof sa), 0);
+	assert_int_equal(listen(d->tcp, 16), 0);
+	assert_int_equal(pthread_create(&d->thread, NULL, dns_run, d), 0);
+}
+
+static void dns_stop(struct dns *d)
+{
+	atomic_store(&d->stop, true);
+	pthread_join(d->thread, NULL);
+	close(d->udp);
+	close(d->tcp);
+}
+
+/* --- the tests ----------------------------------------------------------------------------------------------------*/
+
+struct fixture {
+	struct dns dns;
+	struct resolver *r;
+	struct arena mem;
+	char server[32];
+	struct resolve_answer answer;
+	struct err err;
+};
+
+static const struct resolve_static statics[] = {
+	{ { "www.static.test", 15 }, { AF_INET, { 192, 0, 2, 1 } } },
+	{ { "www.static.test", 15 }, { AF_INET6, { 0x20, 1, 0x0d, 0xb8, [15] = 1 } } },
+	{ { "*.static.test", 13 }, { AF_INET, { 192, 0, 2, 2 } } },
+	{ { "*.deep.static.test", 18 }, { AF_INET, { 192, 0, 2, 3 } } },
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof *f);
+	*state = f;
+	dns_start(&f->dns);
+	snprintf(f->server, sizeof f->server, "127.0.0.1:%u", f->dns.port);
+	struct str server = str_z(f->server);
+	struct resolve_conf conf = {
+		.servers = &server, .server_count = 1, .statics = statics, .static_count = ARRAY_LEN(statics)
+	};
+	assert_false(FAILED(resolver_new(&conf, &f->r, &f->err)));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	resolver_free(f->r);
+	dns_stop(&f->dns);
+	arena_done(&f->mem);
+	free(f);
+	return 0;
+}
+
+static enum err_kind look(struct fixture *f, const char *name, int64_t wait_ms)
+{
+	f->err = (struct err){ 0 };
+	return resolve_addrs(f->r, &clock_system, clock_mono_ms(&clock_system) + wait_ms, str_z(name), &f->mem,
+			     &f->answer, &f->err)
+		.kind;
+}
+
+static const char *shown(struct fixture *f)
+{
+	struct str all = STR("");
+	for (size_t i = 0; i < f->answer.addr_count; i++) {
+		char one[ADDR_TEXT_MAX];
+		addr_show(&f->answer.addrs[i], one);
+		all = str_fmt(&f->mem, "%.*s%s%s", STR_FMT(all), i == 0 ? "" : " ", one);
+	}
+	return str_dupz_raw(&f->mem, all);
+}
+
+static void addresses_come_back_v6_first(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name, *want;
+	} rows[] = {
+		{ "v4.a.test", "192.0.2.7" },
+		{ "v6.a.test", "2001:db8::7" },
+		{ "both.a.test", "2001:db8::7 192.0.2.7" },
+		{ "alias.a.test", "192.0.2.7" },
+		{ "v4.a.invalid", "192.0.2.7" },
+		{ "v4.example.com", "192.0.2.7" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (look(f, rows[i].name, 5000) != ERR_NONE)
+			fail_msg("%s: %s", rows[i].name, f->err.detail);
+		assert_string_equal(shown(f), rows[i].want);
+		assert_int_equal(f->answer.dnssec, DNSSEC_INSECURE);
+		assert_false(f->answer.from_static);
+	}
+}
+
+static void neither_family_crowds_the_other_out(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(look(f, "many.a.test", 5000), ERR_NONE);
+	assert_int_equal(f->answer.addr_count, RESOLVE_ADDRS_MAX);
+	assert_int_equal(f->answer.addrs[0].family, AF_INET6);
+	assert_int_equal(f->answer.addrs[RESOLVE_ADDRS_MAX - 1].family, AF_INET);
+}
+
+static void failures_name_question_resolver_and_answer(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name, *want;
+		bool nxdomain;
+	} rows[] = {
+		{ "nx.a.test",
+		  "nx.a.test does not exist: NXDOMAIN from @; wanted an A or AAAA record; publish one, or correct the "
+		  "name",
+		  true },
+		{ "servfail.a.test",
+		  "looking up AAAA of servfail.a.test: SERVFAIL from @ (it failed, or did not answer); wanted an "
+		  "address; check the name servers of "
+		  "this name",
+		  false },
+		{ "none.a.test",
+		  "none.a.test has no address: no A and no AAAA record from @; wanted one of them; publish it", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(look(f, rows[i].name, 10000), ERR_DNS);
+		const char *at = strchr(rows[i].want, '@');
+		struct str want =
+			str_fmt(&f->mem, "%.*s%s%s", (int)(at - rows[i].want), rows[i].want, f->server, at + 1);
+		assert_string_equal(f->err.detail, str_dupz_raw(&f->mem, want));
+		assert_int_equal(f->answer.nxdomain, rows[i].nxdomain);
+	}
+}
+
+static void a_dead_resolver_costs_the_deadline_and_no_more(void **state)
+{
+	struct fixture *f = *state;
+	int64_t began = clock_mono_ms(&clock_system);
+	assert_int_equal(look(f, "drop.a.test", 700), ERR_DNS);
+	int64_t took = clock_mono_ms(&clock_system) - began;
+	assert_true(took >= 690 && took < 3000);
+	char want[200];
+	snprintf(want, sizeof want, "looking up AAAA of drop.a.test: no answer from %s within 0.7 s", f->server);
+	assert_memory_equal(f->err.detail, want, strlen(want));
+	/* The resolver is none the worse for it. */
+	if (look(f, "v4.a.test", 10000) != ERR_NONE)
+		fail_msg("%s", f->err.detail);
+	assert_int_equal(look(f, "v4.a.test", 0), ERR_DNS);
+}
+
+static void one_family_without_answer_does_not_lose_the_other(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(look(f, "half.a.test", 700), ERR_NONE);
+	assert_string_equal(shown(f), "192.0.2.7");
+}
+
+static void a_truncated_answer_is_asked_for_over_tcp(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(look(f, "big.a.test", 5000), ERR_NONE);
+	assert_string_equal(shown(f), "192.0.2.7");
+	assert_true(atomic_load(&f->dns.over_tcp) > 0);
+}
+
+static void nothing_is_answered_from_an_old_cache(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(look(f, "v4.a.test", 5000), ERR_NONE);
+	int before = atomic_load(&f->dns.questions);
+	assert_int_equal(look(f, "v4.a.test", 5000), ERR_NONE);
+	assert_true(atomic_load(&f->dns.questions) > before);
+}
+
+static void the_static_table_comes_first_and_asks_nobody(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name, *want;
+	} rows[] = {
+		{ "www.static.test", "2001:db8::1 192.0.2.1" },
+		{ "WWW.static.test", "2001:db8::1 192.0.2.1" },
+		{ "x.static.test", "192.0.2.2" },
+		{ "a.b.static.test", "192.0.2.2" },
+		{ "x.deep.static.test", "192.0.2.3" },
+	};
+	int before = atomic_load(&f->dns.questions);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(look(f, rows[i].name, 0), ERR_NONE);
+		assert_string_equal(shown(f), rows[i].want);
+		assert_true(f->answer.from_static);
+	}
+	assert_int_equal(atomic_load(&f->dns.questions), before);
+	/* The wildcard does not cover its own base, nor what merely ends alike. */
+	assert_int_equal(look(f, "static.test", 5000), ERR_DNS);
+	assert_int_equal(look(f, "xstatic.test", 5000), ERR_DNS);
+}
+
+static void the_hosts_file_is_not_read(void **state)
+{
+	struct fixture *f = *state;
+	char host[256] = { 0 };
+	assert_int_equal(gethostname(host, sizeof host - 1), 0); /* stands in most /etc/hosts files */
+	assert_int_equal(look(f, host, 5000), ERR_DNS);
+}
+
+static void names_that_are_none_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	char label[300];
+	memset(label, 'a', sizeof label - 1);
+	label[sizeof label - 1] = '\0';
+	assert_int_equal(look(f, "", 1000), ERR_DNS);
+	assert_int_equal(look(f, label, 1000), ERR_DNS);
+	label[100] = '\0';
+	assert_int_equal(look(f, label, 1000), ERR_DNS);
+	struct str nul = { "a\0.test", 7 };
+	assert_int_equal(resolve_addrs(f->r, &clock_system, clock_mono_ms(&clock_system) + 1000, nul, &f->mem,
+				       &f->answer, &f->err)
+				 .kind,
+			 ERR_MALFORMED);
+}
+
+struct caller {
+	struct fixture *f;
+	int number, failures;
+};
+
+/* Deadlines lie around the time of the answer, so that waiters and callbacks meet at every point. */
+static void *caller_run(void *arg)
+{
+	struct caller *c = arg;
+	struct arena mem = { 0 };
+	for (int i = 0; i < 4; i++) {
+		static const char *const names[] = { "both", "nx", "drop", "v4" };
+		struct resolve_answer answer;
+		struct str name = str_fmt(&mem, "%s.n%d.test", names[i], c->number);
+		bool hurried = i == 2 || c->number % 2 == 1;
+		int64_t wait = i == 2 ? 100 : hurried ? c->number % 8 : 20000;
+		enum err_kind kind = resolve_addrs(c->f->r, &clock_system, clock_mono_ms(&clock_system) + wait, name,
+						   &mem, &answer, NULL)
+					     .kind;
+		bool good = i == 1 || i == 2 ? kind == ERR_DNS : kind == ERR_NONE || (hurried && kind == ERR_DNS);
+		c->failures += good ? 0 : 1;
+	}
+	arena_done(&mem);
+	return NULL;
+}
+
+static void fifty_threads_ask_at_once(void **state)
+{
+	struct fixture *f = *state;
+	static struct caller callers[THREADS];
+	pthread_t threads[THREADS];
+	for (int i = 0; i < THREADS; i++) {
+		callers[i] = (struct caller){ .f = f, .number = i };
+		assert_int_equal(pthread_create(&threads[i], NULL, caller_run, &callers[i]), 0);
+	}
+	int failures = 0;
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		failures += callers[i].failures;
+	}
+	assert_int_equal(failures, 0);
+}
+
+static void it_describes_where_it_looks(void **state)
+{
+	struct fixture *f = *state;
+	struct str d = resolver_describe(f->r);
+	assert_int_equal(d.n, strlen(f->server));
+	assert_memory_equal(d.p, f->server, d.n);
+
+	const struct str two[] = { STR("192.0.2.53"), STR("[2001:db8::53]:5353") };
+	struct resolver *r;
+	assert_false(FAILED(resolver_new(&(struct resolve_conf){ .servers = two, .server_count = 2 }, &r, &f->err)));
+	d = resolver_describe(r);
+	assert_true(str_eq(d, STR("192.0.2.53, [2001:db8::53]:5353")));
+	resolver_free(r);
+}
+
+static void wrong_settings_are_named(void **state)
+{
+	struct fixture *f = *state;
+	const struct str good = STR("192.0.2.53");
+	const struct {
+		struct str server, anchor;
+		const char *want;
+	} rows[] = {
+		{ STR("dns.example"), STR_NONE,
+		  "resolver \"dns.example\" is not an address; wanted \"192.0.2.53\", \"127.0.0.1:5353\" or "
+		  "\"[::1]:53\"" },
+		{ STR(":53"), STR_NONE,
+		  "resolver \":53\" is not an address; wanted \"192.0.2.53\", \"127.0.0.1:5353\" or \"[::1]:53\"" },
+		{ good, STR("/nonexistent/root.key"),
+		  "trust anchor file /nonexistent/root.key: No such file or directory" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolver *r = NULL;
+		struct err err = { 0 };
+		struct resolve_conf conf = { .servers = &rows[i].server,
+					     .server_count = 1,
+					     .trust_anchor_file = rows[i].anchor };
+		assert_int_equal(resolver_new(&conf, &r, &err).kind, ERR_CONFIG);
+		assert_string_equal(err.detail, rows[i].want);
+		assert_null(r);
+	}
+	(void)f;
+}
+
+/* The zone is unsigned while the anchor says that everything is signed: the answer must be bogus, not believed. */
+static void an_unsigned_answer_under_a_trust_anchor_is_bogus(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/cairn-anchor-XXXXXX";
+	AUTO(fd_close) int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	static const char anchor[] =
+		"test. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+	assert_false(FAILED(fd_write_all(fd, str_z(anchor), &f->err)));
+	struct str server = str_z(f->server);
+	struct resolve_conf conf = { .servers = &server, .server_count = 1, .trust_anchor_file = str_z(path) };
+	struct resolver *plain = f->r;
+	assert_false(FAILED(resolver_new(&conf, &f->r, &f->err)));
+	unlink(path);
+	assert_int_equal(look(f, "v4.a.test", 10000), ERR_DNS);
+	assert_int_equal(f->answer.dnssec, DNSSEC_BOGUS);
+	assert_int_equal(f->answer.addr_count, 0);
+	assert_non_null(strstr(f->err.detail, "is bogus (DNSSEC): "));
+	resolver_free(f->r);
+	f->r = plain;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_come_back_v6_first),
+		cmocka_unit_test(neither_family_crowds_the_other_out),
+		cmocka_unit_test(failures_name_question_resolver_and_answer),
+		cmocka_unit_test(one_family_without_answer_does_not_lose_the_other),
+		cmocka_unit_test(a_truncated_answer_is_asked_for_over_tcp),
+		cmocka_unit_test(nothing_is_answered_from_an_old_cache),
+		cmocka_unit_test(the_static_table_comes_first_and_asks_nobody),
+		cmocka_unit_test(the_hosts_file_is_not_read),
+		cmocka_unit_test(names_that_are_none_are_refused),
+		cmocka_unit_test(it_describes_where_it_looks),
+		cmocka_unit_test(wrong_settings_are_named),
+		cmocka_unit_test(an_unsigned_answer_under_a_trust_anchor_is_bogus),
+		cmocka_unit_test(fifty_threads_ask_at_once),
+		cmocka_unit_test(a_dead_resolver_costs_the_deadline_and_no_more),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
