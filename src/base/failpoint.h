@@ -7,9 +7,9 @@
 #define CAIRN_BASE_FAILPOINT_H
 
 #ifdef CAIRN_FAILPOINTS
-/* The action is "kill" (SIGKILL: what a power cut leaves behind, less the page cache), "exit" (status 99, no handlers run)
- * or a number: sleep so many milliseconds and go on. A wrong CAIRN_FP ends the program with a line on stderr, so that a
- * test cannot pass because its failpoint was misspelt. */
+/* The action is "kill" (SIGKILL: what a power cut leaves behind, less the page cache), "exit" (status 99, no handlers
+ * run) or a number: sleep so many milliseconds and go on. A wrong CAIRN_FP ends the program with a line on stderr, so
+ * that a test cannot pass because its failpoint was misspelt. */
 void failpoint_hit(const char *name);
 #define FP(name) failpoint_hit(name)
 #else

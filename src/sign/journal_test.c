@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * journal_test.c: what the journal promises across crashes, damage, full disks, broken disks and clocks.
+ */
+#include "sign/journal_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define KEEP_MS ((int64_t)7 * 86400 * 1000)
+#define T0 ((int64_t)1795000000000)
+
+#define MUST(call)                                                                               \
+	do {                                                                                     \
+		struct rc must_rc_ = (call);                                                     \
+		if (must_rc_.kind != ERR_NONE)                                                   \
+			fail_msg("%s: %s: %s", #call, err_kind_name(must_rc_.kind), err.detail); \
+	} while (0)
+#define MUST_FAIL(call, want, text)                                                                            \
+	do {                                                                                                   \
+		struct rc must_rc_ = (call);                                                                   \
+		if (must_rc_.kind != (want) || strstr(err.detail, (text)) == NULL)                             \
+			fail_msg("%s: found %s \"%s\", wanted %s \"%s\"", #call, err_kind_name(must_rc_.kind), \
+				 err.detail, err_kind_name(want), (text));                                     \
+	} while (0)
+
+/* --- a world of its own for each test
+ * -------------------------------------------------------------------------------*/
+struct world {
+	char dir[64];
+	int64_t now_ms;
+	struct clock clk;
+	struct crypto *crypto;
+	struct journal *j;
+};
+
+static int64_t world_now(void *ctx)
+{
+	return ((struct world *)ctx)->now_ms;
+}
+
+static struct world *world_new(void)
+{
+	struct world *w = mem_alloc(sizeof *w);
+	struct err err = { 0 };
+	strcpy(w->dir, "/tmp/cairn-journal-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	w->now_ms = T0;
+	w->clk = (struct clock){ world_now, world_now, w };
+	MUST(crypto_new(&w->crypto, &err));
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	char command[128];
+	journal_close(w->j);
+	crypto_free(w->crypto);
+	snprintf(command, sizeof command, "rm -rf '%s'", w->dir);
+	assert_int_equal(system(command), 0);
+	free(w);
+}
+
+static struct rc world_try_open(struct world *w, const struct journal_io *io, uint64_t segment_max, struct err *err)
+{
+	journal_close(TAKE(w->j));
+	*err = (struct err){ 0 };
+	return journal_open_with(w->dir, KEEP_MS, w->crypto, &w->clk, io, segment_max, &w->j, err);
+}
+
+static void world_open(struct world *w)
+{
+	struct err err;
+	MUST(world_try_open(w, &journal_io_system, SEGMENT_MAX, &err));
+}
+
+static char *world_path(const struct world *w, const char *name)
+{
+	static char path[128];
+	snprintf(path, sizeof path, "%s/%s", w->dir, name);
+	return path;
+}
+
+static size_t file_size(const char *path)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return (size_t)st.st_size;
+}
+
+static void file_flip(const char *path, size_t at)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t b;
+	assert_int_equal(pread(fd, &b, 1, (off_t)at), 1);
+	b ^= 0x10;
+	assert_int_equal(pwrite(fd, &b, 1, (off_t)at), 1);
+	close(fd);
+}
+
+/* --- entries
+ * --------------------------------------------------------------------------------------------------------*/
+struct sample {
+	struct journal_entry e;
+	char serial[2 * SERIAL_LEN + 1];
+	char tbs[64], der[64];
+};
+
+static struct sample *sample_of(struct sample *s, unsigned i)
+{
+	*s = (struct sample){ 0 };
+	snprintf(s->serial, sizeof s->serial, "01%034x", i);
+	snprintf(s->tbs, sizeof s->tbs, "to be signed %u", i);
+	snprintf(s->der, sizeof s->der, "certificate %u", i);
+	memset(s->e.issuance.b, 0xaa, 16);
+	memset(s->e.order.b, 0x55, 16);
+	memcpy(s->e.issuance.b, &i, sizeof i);
+	memcpy(s->e.order.b, &i, sizeof i);
+	memset(s->e.job_hash.b, (int)(i & 0xff), 32);
+	memset(s->e.tbs_hash.b, (int)(i >> 8 & 0xff), 32);
+	s->e.serial_hex = str_z(s->serial);
+	s->e.tbs = str_z(s->tbs);
+	s->e.der = str_z(s->der);
+	return s;
+}
+
+static void add_begin(struct world *w, unsigned i)
+{
+	struct sample s;
+	struct err err = { 0 };
+	MUST(journal_begin(w->j, &sample_of(&s, i)->e, &err));
+}
+
+static void add_done(struct world *w, unsigned i)
+{
+	struct sample s;
+	struct err err = { 0 };
+	MUST(journal_done(w->j, &sample_of(&s, i)->e, &err));
+}
+
+static void sync_now(struct world *w)
+{
+	struct err err = { 0 };
+	MUST(journal_sync(w->j, &err));
+}
+
+static void issue(struct world *w, unsigned i)
+{
+	add_begin(w, i);
+	sync_now(w);
+	add_done(w, i);
+	sync_now(w);
+}
+
+enum known { UNKNOWN, BEGUN, DONE };
+
+static enum known known(struct world *w, unsigned i)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct sample s;
+	struct err err = { 0 };
+	struct journal_entry e;
+	sample_of(&s, i);
+	struct rc rc = journal_find_order(w->j, &mem, s.e.order, &e, &err);
+	assert_int_equal(journal_has_serial(w->j, s.e.serial_hex), rc.kind == ERR_NONE);
+	if (rc.kind == ERR_NOT_FOUND)
+		return UNKNOWN;
+	if (rc.kind != ERR_NONE)
+		fail_msg("order %u: %s", i, err.detail);
+	assert_memory_equal(e.issuance.b, s.e.issuance.b, 16);
+	assert_memory_equal(e.job_hash.b, s.e.job_hash.b, 32);
+	assert_memory_equal(e.tbs_hash.b, s.e.tbs_hash.b, 32);
+	assert_true(str_eq(e.serial_hex, s.e.serial_hex));
+	assert_true(str_eq(e.done ? e.der : e.tbs, e.done ? s.e.der : s.e.tbs));
+	return e.done ? DONE : BEGUN;
+}
+
+/* --- tests
+ * ----------------------------------------------------------------------------------------------------------*/
+static void what_was_added_is_found_before_and_after_syncing_and_reopening(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	world_open(w);
+	assert_int_equal(known(w, 1), UNKNOWN);
+	add_begin(w, 1);
+	assert_int_equal(known(w, 1), BEGUN);
+	sync_now(w);
+	assert_int_equal(known(w, 1), BEGUN);
+	add_done(w, 1);
+	assert_int_equal(known(w, 1), DONE);
+	sync_now(w);
+	add_begin(w, 2);
+	sync_now(w);
+	world_open(w);
+	assert_int_equal(known(w, 1), DONE);
+	assert_int_equal(known(w, 2), BEGUN);
+	assert_int_equal(known(w, 3), UNKNOWN);
+	world_free(w);
+}
+
+static void what_was_not_synced_is_gone_after_reopening(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	add_begin(w, 2);
+	world_open(w);
+	assert_int_equal(known(w, 1), DONE);
+	assert_int_equal(known(w, 2), UNKNOWN);
+	world_free(w);
+}
+
+static void a_refusal_is_on_record_but_does_not_take_order_or_serial(void **state)
+{
+	struct world *w = world_new();
+	struct sample s;
+	struct err err = { 0 };
+	(void)state;
+	world_open(w);
+	MUST(journal_refused(w->j, &sample_of(&s, 1)->e, STR("no evidence"), &err));
+	assert_int_equal(known(w, 1), UNKNOWN);
+	sync_now(w);
+	assert_int_equal(known(w, 1), UNKNOWN);
+	issue(w, 1);
+	world_open(w);
+	assert_int_equal(known(w, 1), DONE);
+	world_free(w);
+}
+
+static void files_are_private(void **state)
+{
+	struct world *w = world_new();
+	struct stat st;
+	(void)state;
+	world_open(w);
+	assert_int_equal(stat(world_path(w, "journal-000001.cj"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	world_free(w);
+}
+
+static void a_record_torn_at_any_byte_is_cut_off_and_kept_aside(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	const char *kept;
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	size_t whole = file_size(world_path(w, "journal-000001.cj"));
+	add_begin(w, 2);
+	sync_now(w);
+	size_t longer = file_size(world_path(w, "journal-000001.cj"));
+	assert_true(longer > whole);
+	journal_close(TAKE(w->j));
+	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
+	MUST(file_read(world_path(w, "journal-000001.cj"), 1 << 20, &body, &err));
+	for (size_t n = whole; n < longer; n++) {
+		MUST(file_write_atomic(world_path(w, "journal-000001.cj"), str_sub(buf_str(&body), 0, n), 0600, &err));
+		world_open(w);
+		assert_int_equal(known(w, 1), DONE);
+		assert_int_equal(known(w, 2), UNKNOWN);
+		assert_int_equal(journal_torn(w->j, &kept), n - whole);
+		assert_int_equal(file_size(world_path(w, "journal-000001.cj")), whole);
+		if (n > whole)
+			assert_int_equal(file_size(world_path(w, kept)), n - whole);
+		issue(w, 3); /* and the journal goes on from there */
+		world_open(w);
+		assert_int_equal(known(w, 3), DONE);
+		journal_close(TAKE(w->j));
+	}
+	world_free(w);
+}
+
+static void a_last_record_whose_pages_were_never_written_is_cut_off(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	size_t whole = file_size(world_path(w, "journal-000001.cj"));
+	journal_close(TAKE(w->j));
+	assert_int_equal(truncate(world_path(w, "journal-000001.cj"), (off_t)whole + 5000), 0); /* zeros */
+	world_open(w);
+	assert_int_equal(known(w, 1), DONE);
+	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), whole);
+	world_free(w);
+}
+
+static void a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	char want[64];
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	size_t second = file_size(world_path(w, "journal-000001.cj"));
+	add_begin(w, 2);
+	sync_now(w);
+	size_t third = file_size(world_path(w, "journal-000001.cj"));
+	issue(w, 3);
+	snprintf(want, sizeof want, "journal-000001.cj is damaged at byte %zu", second);
+	for (size_t at = second; at < third; at++) {
+		journal_close(TAKE(w->j));
+		file_flip(world_path(w, "journal-000001.cj"), at);
+		MUST_FAIL(world_try_open(w, &journal_io_system, SEGMENT_MAX, &err), ERR_IO, want);
+		assert_non_null(strstr(err.detail, "restore"));
+		file_flip(world_path(w, "journal-000001.cj"), at);
+	}
+	world_open(w);
+	assert_int_equal(known(w, 3), DONE);
+	world_free(w);
+}
+
+static void a_flipped_bit_in_the_head_refuses(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	for (size_t at = 0; at < SEGMENT_HEAD; at++) {
+		journal_close(TAKE(w->j));
+		file_flip(world_path(w, "journal-000001.cj"), at);
+		MUST_FAIL(world_try_open(w, &journal_io_system, SEGMENT_MAX, &err), ERR_IO, "");
+		file_flip(world_path(w, "journal-000001.cj"), at);
+	}
+	world_open(w);
+	world_free(w);
+}
+
+static void damage_after_opening_is_found_when_the_record_is_read_back(void **state)
+{
+	struct world *w = world_new();
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct sample s;
+	struct journal_entry e;
+	struct err err = { 0 };
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	file_flip(world_path(w, "journal-000001.cj"), file_size(world_path(w, "journal-000001.cj")) - SUM_LEN - 1);
+	MUST_FAIL(journal_find_order(w->j, &mem, sample_of(&s, 1)->e.order, &e, &err), ERR_IO, "damaged at byte");
+	world_free(w);
+}
+
+/* --- segments
+ * -------------------------------------------------------------------------------------------------------*/
+static fallible count_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err)
+{
+	unsigned *n = ctx;
+	(void)e;
+	(void)err;
+	n[kind]++;
+	return OK;
+}
+
+static void open_small(struct world *w)
+{
+	struct err err;
+	MUST(world_try_open(w, &journal_io_system, 2048, &err));
+}
+
+static void segments_roll_over_and_stay_one_chain(void **state)
+{
+	struct world *w = world_new();
+	struct err err = { 0 };
+	unsigned n[4] = { 0 };
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 60; i++)
+		issue(w, i);
+	assert_int_equal(access(world_path(w, "journal-000003.cj"), F_OK), 0);
+	for (unsigned i = 1; i <= 60; i++)
+		assert_int_equal(known(w, i), DONE);
+	open_small(w);
+	for (unsigned i = 1; i <= 60; i++)
+		assert_int_equal(known(w, i), DONE);
+	MUST(journal_walk(w->dir, count_entry, n, &err));
+	assert_int_equal(n[JOURNAL_BEGIN], 60);
+	assert_int_equal(n[JOURNAL_DONE], 60);
+
+	/* A torn end in any but the last segment is damage. */
+	journal_close(TAKE(w->j));
+	size_t size = file_size(world_path(w, "journal-000002.cj"));
+	assert_int_equal(truncate(world_path(w, "journal-000002.cj"), (off_t)size - 1), 0);
+	MUST_FAIL(world_try_open(w, &journal_io_system, 2048, &err), ERR_IO, "journal-000002.cj is damaged");
+	err = (struct err){ 0 };
+	MUST_FAIL(journal_walk(w->dir, count_entry, n, &err), ERR_IO, "journal-000002.cj is damaged");
+	world_free(w);
+}
+
+static void a_missing_or_exchanged_segment_refuses(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	char two[128], away[128];
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 60; i++)
+		issue(w, i);
+	journal_close(TAKE(w->j));
+	strcpy(two, world_path(w, "journal-000002.cj"));
+	strcpy(away, world_path(w, "away"));
+	assert_int_equal(rename(two, away), 0);
+	MUST_FAIL(world_try_open(w, &journal_io_system, 2048, &err), ERR_IO, "segment 2 is missing");
+	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
+	MUST(file_read(world_path(w, "journal-000003.cj"), 1 << 20, &body, &err));
+	MUST(file_write_new(two, buf_str(&body), 0600, &err));
+	MUST_FAIL(world_try_open(w, &journal_io_system, 2048, &err), ERR_IO, "says in its head that it is segment 3");
+	world_free(w);
+}
+
+static void a_whole_record_taken_out_breaks_the_chain(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	size_t at[4];
+	(void)state;
+	world_open(w);
+	for (unsigned i = 0; i < 4; i++) {
+		at[i] = file_size(world_path(w, "journal-000001.cj"));
+		add_begin(w, i + 1);
+		sync_now(w);
+	}
+	journal_close(TAKE(w->j));
+	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20), less = BUF_MAX(1 << 20);
+	MUST(file_read(world_path(w, "journal-000001.cj"), 1 << 20, &body, &err));
+	MUST(buf_add(&less, str_sub(buf_str(&body), 0, at[1]), &err));
+	MUST(buf_add(&less, str_sub(buf_str(&body), at[2], body.n), &err));
+	MUST(file_write_atomic(world_path(w, "journal-000001.cj"), buf_str(&less), 0600, &err));
+	MUST_FAIL(world_try_open(w, &journal_io_system, SEGMENT_MAX, &err), ERR_IO, "is damaged at byte");
+	world_free(w);
+}
+
+static void a_segment_half_made_is_made_again(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	for (size_t n = 0; n <= SEGMENT_HEAD; n++) {
+		open_small(w);
+		issue(w, (unsigned)n + 1);
+		char next[64];
+		journal_close(TAKE(w->j));
+		unsigned k = 1;
+		do
+			snprintf(next, sizeof next, "journal-%06u.cj", ++k);
+		while (access(world_path(w, next), F_OK) == 0);
+		int fd = open(world_path(w, next), O_WRONLY | O_CREAT, 0600);
+		assert_int_equal(ftruncate(fd, (off_t)n), 0);
+		close(fd);
+		open_small(w);
+		assert_int_equal(access(world_path(w, next), F_OK), -1);
+		for (unsigned i = 1; i <= n + 1; i++)
+			assert_int_equal(known(w, i), DONE);
+	}
+	world_free(w);
+}
+
+static void old_segments_are_neither_read_at_start_nor_kept_in_memory(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 30; i++)
+		issue(w, i);
+	w->now_ms += KEEP_MS + 1;
+	for (unsigned i = 31; i <= 60; i++)
+		issue(w, i);
+	w->now_ms += 1;
+	file_flip(world_path(w, "journal-000001.cj"), SEGMENT_HEAD + 100); /* only a walk finds it */
+	open_small(w);
+	assert_int_equal(known(w, 1), UNKNOWN);
+	assert_int_equal(known(w, 60), DONE);
+	world_free(w);
+}
+
+static void the_index_forgets_what_is_old(void **state)
+{
+	struct world *w = world_new();
+	size_t most = 0;
+	(void)state;
+	world_open(w);
+	for (unsigned round = 0; round < 40; round++) {
+		for (unsigned i = 0; i < 10; i++) {
+			for (unsigned k = 0; k < 200; k++)
+				add_begin(w, round * 2000 + i * 200 + k + 1);
+			sync_now(w);
+		}
+		w->now_ms += KEEP_MS / 2;
+		if (round == 15)
+			most = journal_index_bytes(w->j);
+	}
+	assert_int_equal(known(w, 39 * 2000 + 1), BEGUN);
+	assert_int_equal(known(w, 1), UNKNOWN);
+	assert_true(journal_index_bytes(w->j) <= 2 * most);
+	world_free(w);
+}
+
+static void ten_thousand_issuances_are_found_again(void **state)
+{
+	struct world *w = world_new();
+	unsigned n[4] = { 0 };
+	struct err err = { 0 };
+	(void)state;
+	world_open(w);
+	for (unsigned i = 0; i < 10000; i += 100) {
+		for (unsigned k = 0; k < 100; k++)
+			add_begin(w, i + k);
+		sync_now(w);
+		for (unsigned k = 0; k < 100; k++)
+			add_done(w, i + k);
+		sync_now(w);
+	}
+	world_open(w);
+	for (unsigned i = 0; i < 10000; i += 7)
+		assert_int_equal(known(w, i), DONE);
+	assert_int_equal(known(w, 10000), UNKNOWN);
+	MUST(journal_walk(w->dir, count_entry, n, &err));
+	assert_int_equal(n[JOURNAL_BEGIN], 10000);
+	assert_int_equal(n[JOURNAL_DONE], 10000);
+	world_free(w);
+}
+
+/* --- the world around
+ * -----------------------------------------------------------------------------------------------*/
+static void a_second_opener_is_refused_until_the_first_closes(void **state)
+{
+	struct world *w = world_new();
+	struct journal *second = NULL;
+	struct err err = { 0 };
+	(void)state;
+	world_open(w);
+	MUST_FAIL(journal_open(w->dir, KEEP_MS, w->crypto, &w->clk, &second, &err), ERR_CONFLICT, "in use by another");
+	assert_null(second);
+	journal_close(TAKE(w->j));
+	MUST(journal_open(w->dir, KEEP_MS, w->crypto, &w->clk, &second, &err));
+	journal_close(second);
+	world_free(w);
+}
+
+static void a_clock_that_went_back_stops_beginning(void **state)
+{
+	struct world *w = world_new();
+	struct sample s;
+	struct err err = { 0 };
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	w->now_ms -= 5 * 60 * 1000;
+	issue(w, 2); /* five minutes are within what clocks do */
+	w->now_ms -= 1;
+	MUST_FAIL(journal_begin(w->j, &sample_of(&s, 3)->e, &err), ERR_UNAVAILABLE, "set the clock right");
+	world_open(w); /* a restart is no way around it */
+	MUST_FAIL(journal_begin(w->j, &sample_of(&s, 3)->e, &err), ERR_UNAVAILABLE, "the clock says 2026-");
+	w->now_ms += 1;
+	issue(w, 3);
+	world_free(w);
+}
+
+/* A disk that misbehaves at the nth call from now. */
+static struct {
+	unsigned writes_left, syncs_left;
+	int error;
+	bool half; /* writes half before it fails, or just less than asked */
+} fault;
+
+static ssize_t faulty_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	if (fault.writes_left == 0 || --fault.writes_left > 0)
+		return pwrite(fd, p, n, at);
+	if (fault.half) {
+		fault.half = false;
+		fault.writes_left = 1;
+		return pwrite(fd, p, n / 2, at);
+	}
+	errno = fault.error;
+	return -1;
+}
+
+static int faulty_fdatasync(int fd)
+{
+	if (fault.syncs_left == 0 || --fault.syncs_left > 0)
+		return fdatasync(fd);
+	errno = EIO;
+	return -1;
+}
+
+static const struct journal_io faulty = { faulty_pwrite, faulty_fdatasync, ftruncate };
+
+static void open_faulty(struct world *w, uint64_t segment_max)
+{
+	struct err err;
+	memset(&fault, 0, sizeof fault);
+	MUST(world_try_open(w, &faulty, segment_max, &err));
+}
+
+static void a_full_disk_fails_the_call_and_heals(void **state)
+{
+	(void)state;
+	for (unsigned half = 0; half < 2; half++) {
+		struct world *w = world_new();
+		struct err err = { 0 };
+		open_faulty(w, SEGMENT_MAX);
+		issue(w, 1);
+		size_t whole = file_size(world_path(w, "journal-000001.cj"));
+		add_begin(w, 2);
+		fault.writes_left = 1;
+		fault.error = ENOSPC;
+		fault.half = half;
+		MUST_FAIL(journal_sync(w->j, &err), ERR_UNAVAILABLE, "No space left");
+		assert_false(journal_is_broken(w->j));
+		assert_int_equal(file_size(world_path(w, "journal-000001.cj")), whole);
+		assert_int_equal(known(w, 2), UNKNOWN);
+		issue(w, 2);
+		world_open(w);
+		assert_int_equal(known(w, 1), DONE);
+		assert_int_equal(known(w, 2), DONE);
+		world_free(w);
+	}
+}
+
+static void a_full_disk_while_a_segment_is_made_heals_too(void **state)
+{
+	struct world *w = world_new();
+	struct err err = { 0 };
+	(void)state;
+	open_faulty(w, 600);
+	unsigned i = 1;
+	for (; file_size(world_path(w, "journal-000001.cj")) < 400; i++) {
+		add_begin(w, i);
+		sync_now(w);
+	}
+	add_begin(w, i);
+	fault.writes_left = 1;
+	fault.error = ENOSPC;
+	MUST_FAIL(journal_sync(w->j, &err), ERR_UNAVAILABLE, "No space left");
+	assert_int_equal(access(world_path(w, "journal-000002.cj"), F_OK), -1);
+	assert_false(journal_is_broken(w->j));
+	add_begin(w, i);
+	sync_now(w);
+	assert_int_equal(access(world_path(w, "journal-000002.cj"), F_OK), 0);
+	world_open(w);
+	for (unsigned k = 1; k <= i; k++)
+		assert_int_equal(known(w, k), BEGUN);
+	world_free(w);
+}
+
+static void short_writes_and_interruptions_are_finished(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	open_faulty(w, SEGMENT_MAX);
+	fault.writes_left = 1;
+	fault.half = true;
+	fault.error = EINTR;
+	add_begin(w, 1);
+	sync_now(w);
+	world_open(w);
+	assert_int_equal(known(w, 1), BEGUN);
+	world_free(w);
+}
+
+static void a_failed_sync_or_write_breaks_the_journal_for_good(void **state)
+{
+	(void)state;
+	for (unsigned writes = 0; writes < 2; writes++) {
+		struct world *w = world_new();
+		struct sample s;
+		struct err err = { 0 };
+		open_faulty(w, SEGMENT_MAX);
+		issue(w, 1);
+		add_begin(w, 2);
+		fault.writes_left = writes;
+		fault.syncs_left = !writes;
+		fault.error = EIO;
+		MUST_FAIL(journal_sync(w->j, &err), ERR_IO, "Input/output error");
+		assert_true(journal_is_broken(w->j));
+		MUST_FAIL(journal_begin(w->j, &sample_of(&s, 3)->e, &err), ERR_IO, "failed before");
+		MUST_FAIL(journal_done(w->j, &sample_of(&s, 2)->e, &err), ERR_IO, "failed before");
+		MUST_FAIL(journal_sync(w->j, &err), ERR_IO, "failed before");
+		world_open(w); /* recovery reads what is really there */
+		assert_int_equal(known(w, 1), DONE);
+		issue(w, 3);
+		world_free(w);
+	}
+}
+
+static void a_full_small_disk_heals_when_there_is_room(void **state)
+{
+	struct world *w = world_new();
+	struct err err = { 0 };
+	unsigned i = 1;
+	(void)state;
+	if (geteuid() != 0 || mount("cairn-test", w->dir, "tmpfs", 0, "size=256k") != 0) {
+		world_free(w);
+		skip();
+	}
+	world_open(w);
+	int fd = open(world_path(w, "ballast"), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(fallocate(fd, 0, 0, 128 * 1024), 0);
+	close(fd);
+	struct rc rc = OK;
+	for (; rc.kind == ERR_NONE && i < 4000; i++) {
+		add_begin(w, i);
+		rc = journal_sync(w->j, &err);
+	}
+	assert_int_equal(rc.kind, ERR_UNAVAILABLE);
+	assert_int_equal(known(w, i - 1), UNKNOWN);
+	assert_int_equal(unlink(world_path(w, "ballast")), 0);
+	issue(w, i - 1);
+	world_open(w);
+	for (unsigned k = 1; k < i - 1; k++)
+		assert_int_equal(known(w, k), BEGUN);
+	assert_int_equal(known(w, i - 1), DONE);
+	journal_close(TAKE(w->j));
+	assert_int_equal(umount(w->dir), 0);
+	world_free(w);
+}
+
+static void a_killed_process_leaves_all_that_it_synced(void **state)
+{
+	struct world *w = world_new();
+	int pipe_fds[2], status;
+	unsigned last = 0, i;
+	(void)state;
+	assert_int_equal(pipe(pipe_fds), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		world_open(w);
+		for (unsigned k = 1; k < 100000; k++) {
+			issue(w, k);
+			if (write(pipe_fds[1], &k, sizeof k) != sizeof k)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	close(pipe_fds[1]);
+	while (last < 50 && read(pipe_fds[0], &i, sizeof i) == sizeof i)
+		last = i;
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	while (read(pipe_fds[0], &i, sizeof i) == sizeof i)
+		last = i;
+	close(pipe_fds[0]);
+	world_open(w);
+	for (i = 1; i <= last; i++)
+		assert_int_equal(known(w, i), DONE);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_added_is_found_before_and_after_syncing_and_reopening),
+		cmocka_unit_test(what_was_not_synced_is_gone_after_reopening),
+		cmocka_unit_test(a_refusal_is_on_record_but_does_not_take_order_or_serial),
+		cmocka_unit_test(files_are_private),
+		cmocka_unit_test(a_record_torn_at_any_byte_is_cut_off_and_kept_aside),
+		cmocka_unit_test(a_last_record_whose_pages_were_never_written_is_cut_off),
+		cmocka_unit_test(a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place),
+		cmocka_unit_test(a_flipped_bit_in_the_head_refuses),
+		cmocka_unit_test(damage_after_opening_is_found_when_the_record_is_read_back),
+		cmocka_unit_test(segments_roll_over_and_stay_one_chain),
+		cmocka_unit_test(a_missing_or_exchanged_segment_refuses),
+		cmocka_unit_test(a_whole_record_taken_out_breaks_the_chain),
+		cmocka_unit_test(a_segment_half_made_is_made_again),
+		cmocka_unit_test(old_segments_are_neither_read_at_start_nor_kept_in_memory),
+		cmocka_unit_test(the_index_forgets_what_is_old),
+		cmocka_unit_test(ten_thousand_issuances_are_found_again),
+		cmocka_unit_test(a_second_opener_is_refused_until_the_first_closes),
+		cmocka_unit_test(a_clock_that_went_back_stops_beginning),
+		cmocka_unit_test(a_full_disk_fails_the_call_and_heals),
+		cmocka_unit_test(a_full_disk_while_a_segment_is_made_heals_too),
+		cmocka_unit_test(short_writes_and_interruptions_are_finished),
+		cmocka_unit_test(a_failed_sync_or_write_breaks_the_journal_for_good),
+		cmocka_unit_test(a_full_small_disk_heals_when_there_is_room),
+		cmocka_unit_test(a_killed_process_leaves_all_that_it_synced),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

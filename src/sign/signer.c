@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * signer.c: opens what the signer needs (issuers with their keys, pinned perspective keys, the journal), and takes over
+ * a new configuration whole or not at all.
+ */
+#include "sign/signer_internal.h"
+
+#include <stdlib.h>
+
+#define CHAIN_MAX 8
+#define JWK_MAX (8 * 1024)
+#define KEEP_SLACK_MS ((int64_t)3600 * 1000)
+
+const struct signer_issuer *signer_issuer(const struct signer *s, struct str name)
+{
+	for (size_t i = 0; i < s->issuer_count; i++) {
+		if (str_eq(str_z(s->issuers[i].name), name))
+			return &s->issuers[i];
+	}
+	return NULL;
+}
+
+/* --- issuers ------------------------------------------------------------------------------------------------------*/
+struct chain {
+	struct cert *v[CHAIN_MAX];
+	size_t n;
+};
+
+static void chain_done(struct chain *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		cert_free(c->v[i]);
+}
+
+static fallible issuer_load(const struct crypto *crypto, const struct conf *conf, const struct conf_issuer *ci,
+			    struct issuer **ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(chain_done) struct chain chain = { .n = 0 };
+	AUTO(key_auto) struct key *key = NULL;
+	TRY(cert_read_pem_file(conf_path(conf, &mem, ci->certificate), chain.v, CHAIN_MAX, &chain.n, err));
+	TRY(key_read_file(conf_path(conf, &mem, ci->key), NULL, &key, err));
+	return issuer_new(crypto, chain.v, chain.n, key, ret, err);
+}
+
+static fallible issuers_load(struct signer *s, struct err *err)
+{
+	if (s->conf->issuer_count == 0)
+		FAIL(err, ERR_CONFIG, "no issuer is configured; `cairn init` makes one");
+	s->issuers = mem_alloc_n(sizeof *s->issuers, s->conf->issuer_count);
+	for (size_t i = 0; i < s->conf->issuer_count; i++) {
+		const struct conf_issuer *ci = &s->conf->issuers[i];
+		struct issuer *issuer;
+		struct rc rc = issuer_load(s->crypto, s->conf, ci, &issuer, err);
+		if (rc.kind != ERR_NONE) {
+			err_prefix(err, "issuer %.*s: ", STR_FMT(ci->name));
+			return rc;
+		}
+		s->issuers[s->issuer_count++] = (struct signer_issuer){ mem_dupz(ci->name), issuer };
+	}
+	return OK;
+}
+
+fallible signer_chain_pem(const struct signer_issuer *i, struct str der, struct buf *ret, struct err *err)
+{
+	TRY(der_add_pem(der, ret, err));
+	return issuer_add_chain_pem(i->issuer, ret, err);
+}
+
+/* --- pinned keys --------------------------------------------------------------------------------------------------*/
+struct keys {
+	struct key **v;
+	size_t n;
+};
+
+static void keys_done(struct keys *k)
+{
+	for (size_t i = 0; k->v != NULL && i < k->n; i++)
+		key_free(k->v[i]);
+	free(k->v);
+	*k = (struct keys){ 0 };
+}
+
+static fallible pinned_read(const struct conf *conf, const struct conf_perspective *p, struct key **ret,
+			    struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf text = BUF_MAX(JWK_MAX);
+	AUTO(key_auto) struct key *key = NULL;
+	TRY(file_read(conf_path(conf, &mem, p->public_key), JWK_MAX, &text, err));
+	TRY(jwk_read_text(str_trim(buf_str(&text)), &key, err));
+	TRY(key_check(key, KEY_USE_ACCOUNT, err));
+	*ret = TAKE(key);
+	return OK;
+}
+
+/* Two perspectives with one key would be one vote that counts twice. */
+static fallible keys_distinct(const struct conf *conf, const struct keys *k, struct err *err)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (k->v[i] != NULL && k->v[j] != NULL && key_public_eq(k->v[i], k->v[j]))
+				FAIL(err, ERR_CONFIG,
+				     "perspectives %.*s and %.*s have the same key; each needs its own",
+				     STR_FMT(conf->perspectives[j].name), STR_FMT(conf->perspectives[i].name));
+		}
+	}
+	return OK;
+}
+
+static fallible pinned_load(const struct conf *conf, struct keys *ret, struct err *err)
+{
+	AUTO(keys_done)
+	struct keys k = { .v = mem_alloc_n(sizeof *k.v, conf->perspective_count + 1), .n = conf->perspective_count };
+	for (size_t i = 0; i < k.n; i++) {
+		const struct conf_perspective *p = &conf->perspectives[i];
+		if (p->public_key.n == 0)
+			continue; /* its verdicts do not count */
+		struct rc rc = pinned_read(conf, p, &k.v[i], err);
+		if (rc.kind != ERR_NONE) {
+			err_prefix(err, "perspective %.*s: public-key: ", STR_FMT(p->name));
+			return rc;
+		}
+	}
+	TRY(keys_distinct(conf, &k, err));
+	*ret = k;
+	k = (struct keys){ 0 };
+	return OK;
+}
+
+/* --- the journal's memory
+ * -------------------------------------------------------------------------------------------*/
+/* Longer than any order can be signed (recheck.c, check_order_age), so an order never gets a second certificate; and
+ * longer than notBefore may lie back. */
+static int64_t keep_ms_for(const struct conf *conf)
+{
+	int64_t longest_s = 48 * 3600;
+	for (size_t i = 0; i < conf->realm_count; i++) {
+		if (conf->realms[i].order_life_s > longest_s)
+			longest_s = conf->realms[i].order_life_s;
+	}
+	return (longest_s + ORDER_GRACE_S) * 1000 + KEEP_SLACK_MS;
+}
+
+static fallible realms_check(const struct signer *s, const struct conf *conf, struct err *err)
+{
+	for (size_t i = 0; i < conf->realm_count; i++) {
+		const struct conf_realm *r = &conf->realms[i];
+		if (signer_issuer(s, r->issuer) == NULL)
+			FAIL(err, ERR_CONFIG, "realm %.*s: issuer %.*s is not loaded; restart the signer to load it",
+			     STR_FMT(r->name), STR_FMT(r->issuer));
+	}
+	if (keep_ms_for(conf) > s->keep_ms)
+		FAIL(err, ERR_CONFIG,
+		     "a realm's order-life grew; restart the signer, so that it reads as far back in its journal");
+	return OK;
+}
+
+static void journal_tell(const struct signer *s)
+{
+	const char *kept;
+	uint64_t torn = journal_torn(s->journal, &kept);
+	if (torn > 0)
+		LOG(s->log, LOG_WARNING, "journal ended in a torn record", KV_U64("bytes", torn),
+		    KV_Z("kept-as", kept));
+}
+
+/* --- the signer
+ * -----------------------------------------------------------------------------------------------------*/
+static void signer_auto(struct signer **s)
+{
+	signer_free(*s);
+}
+
+fallible signer_new(const struct conf *conf, const struct crypto *crypto, const struct log *log,
+		    const struct clock *clk, const struct rng *rng, struct signer **ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(signer_auto) struct signer *s = mem_alloc(sizeof *s);
+	struct keys keys = { 0 };
+	pthread_mutex_init(&s->lock, NULL);
+	queue_init(&s->queue);
+	s->conf = conf;
+	s->crypto = crypto;
+	s->log = log;
+	s->clk = clk;
+	s->rng = rng;
+	s->keep_ms = keep_ms_for(conf);
+	TRY(issuers_load(s, err));
+	TRY(realms_check(s, conf, err));
+	TRY(pinned_load(conf, &keys, err));
+	s->perspective_keys = keys.v;
+	s->perspective_count = keys.n;
+	TRY(journal_open(conf_path(conf, &mem, conf->signer.journal), s->keep_ms, crypto, clk, &s->journal, err));
+	journal_tell(s);
+	*ret = TAKE(s);
+	return OK;
+}
+
+fallible signer_reload(struct signer *s, const struct conf *conf, struct err *err)
+{
+	struct keys keys;
+	TRY(realms_check(s, conf, err)); /* issuers and keep_ms never change after signer_new */
+	TRY(pinned_load(conf, &keys, err));
+	pthread_mutex_lock(&s->lock);
+	struct keys old = { s->perspective_keys, s->perspective_count };
+	s->conf = conf;
+	s->perspective_keys = keys.v;
+	s->perspective_count = keys.n;
+	pthread_mutex_unlock(&s->lock);
+	keys_done(&old);
+	return OK;
+}
+
+void signer_free(struct signer *s)
+{
+	if (s == NULL)
+		return;
+	signer_drain(s, 0);
+	if (s->thread_runs)
+		pthread_join(s->thread, NULL);
+	journal_close(s->journal);
+	struct keys keys = { s->perspective_keys, s->perspective_count };
+	keys_done(&keys);
+	for (size_t i = 0; i < s->issuer_count; i++) {
+		issuer_free(s->issuers[i].issuer);
+		free(s->issuers[i].name);
+	}
+	free(s->issuers);
+	queue_done(&s->queue);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
