@@ -114,7 +114,7 @@ static fallible take_common_name(struct arena *mem, struct csr *r, const struct 
 		     STR_FMT(str_sub(name, 0, NAME_MAX_LEN)));
 	if (r->name_count > 0)
 		FAIL(err, ERR_MALFORMED, "more than one common name");
-	return add_name(mem, r, name, err);
+	return add_name(mem, r, value->body, err);
 }
 
 /* Of the subject, only common names matter; the rest of it is not copied anywhere. */

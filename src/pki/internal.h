@@ -80,6 +80,12 @@ static inline const struct cert *issuer_cert(const struct issuer *i)
 void ext_open(struct derw *w, struct str oid, bool critical); /* SEQUENCE { OID, BOOLEAN?, OCTET STRING { */
 void ext_close(struct derw *w);
 void ext_put(struct derw *w, struct str oid, bool critical, struct str value);
+/* As an iPAddress holds it (RFC 5280 4.2.1.6). */
+static inline struct str addr_bytes(const struct addr *a)
+{
+	return str_n(a->b, a->family == AF_INET ? 4 : 16);
+}
+
 void ext_san(struct derw *w, bool critical, const struct str *names, size_t count);
 void ext_eku(struct derw *w, bool server, bool client);
 void ext_aki(struct derw *w, struct str key_id);

@@ -57,13 +57,6 @@ static fallible lint_der(const struct lint *l, struct err *err)
 	return OK;
 }
 
-static fallible lint_version(const struct lint *l, struct err *err)
-{
-	if (X509_get_version(l->x) != X509_VERSION_3)
-		FIND(err, "found version %ld, wanted %d", X509_get_version(l->x) + 1, X509_VERSION_3 + 1);
-	return OK;
-}
-
 static fallible lint_serial(const struct lint *l, struct err *err)
 {
 	AUTO(bn_auto) BIGNUM *found = ASN1_INTEGER_to_BN(X509_get0_serialNumber(l->x), NULL);
@@ -219,25 +212,30 @@ static fallible lint_san(const struct lint *l, struct err *err)
 {
 	AUTO(general_names_auto) GENERAL_NAMES *names = X509_get_ext_d2i(l->x, NID_subject_alt_name, NULL, NULL);
 	int count = names == NULL ? -1 : sk_GENERAL_NAME_num(names);
-	if (count < 1 || (size_t)count != l->r->name_count)
-		FIND(err, "found %d names, wanted %zu", count, l->r->name_count);
+	size_t wanted = l->r->name_count + l->r->addr_count;
+	if (count < 1 || (size_t)count != wanted)
+		FIND(err, "found %d names, wanted %zu", count, wanted);
 	for (int i = 0; i < count; i++) {
 		int type;
 		const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
-		if (type != GEN_DNS)
-			FIND(err, "found a name of type %d, wanted dNSName", type);
+		bool dns = (size_t)i < l->r->name_count;
+		if (type != (dns ? GEN_DNS : GEN_IPADD))
+			FIND(err, "found a name of type %d, wanted %s", type, dns ? "dNSName" : "iPAddress");
 		struct str name = str_n(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
-		if (!str_eq(name, l->r->names[i]))
-			FIND(err, "found name %d \"%.*s\", wanted \"%.*s\"", i, STR_FMT(name), STR_FMT(l->r->names[i]));
+		struct str want = dns ? l->r->names[i] : addr_bytes(&l->r->addrs[(size_t)i - l->r->name_count]);
+		if (!str_eq(name, want))
+			FIND(err, "found name %d \"%.*s\", wanted \"%.*s\"", i, STR_FMT(name), STR_FMT(want));
 	}
 	return OK;
 }
 
 static fallible lint_names(const struct lint *l, struct err *err)
 {
+	if (l->r->addr_count > 0 && !l->r->own)
+		FIND(err, "found %zu addresses, wanted none for a subscriber", l->r->addr_count);
 	for (size_t i = 0; i < l->r->name_count; i++) {
 		struct err sub = { 0 };
-		if (FAILED(name_check(l->r->names[i], true, &sub)))
+		if (!l->r->own && FAILED(name_check(l->r->names[i], true, &sub)))
 			FIND(err, "found name \"%.*s\": %s", STR_FMT(l->r->names[i]), sub.detail);
 		for (size_t j = i + 1; j < l->r->name_count; j++)
 			if (str_eq(l->r->names[i], l->r->names[j]))
@@ -361,7 +359,6 @@ static const struct {
 	struct rc (*check)(const struct lint *l, struct err *err) __attribute__((warn_unused_result));
 } lints[] = {
 	{ "der", lint_der },
-	{ "version", lint_version },
 	{ "serial", lint_serial },
 	{ "signature-algorithm", lint_signature_algorithm },
 	{ "signature", lint_signature },

@@ -80,6 +80,11 @@ struct cert_request {            /* what goes into one certificate besides the t
 	const struct key *key; /* the subscriber's */
 	struct serial serial;
 	int64_t not_before, not_after; /* unix seconds, inclusive */
+	/* The CA's own service only (cairn init, api.tls-own), never a subscriber's: single labels such as "localhost" may
+	 * stand among the names, and addresses may follow them in the SAN. */
+	bool own;
+	const struct addr *addrs;
+	size_t addr_count;
 };
 /* The to-be-signed bytes (deterministic: same inputs, same bytes). Refuses not_after beyond the issuer's. */
 fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,

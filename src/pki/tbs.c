@@ -125,6 +125,19 @@ static void put_crldp(struct derw *w, struct str url)
 	ext_close(w);
 }
 
+/* dNSNames, then iPAddresses (RFC 5280 4.2.1.6: 4 or 16 bytes). */
+static void put_san(struct derw *w, bool critical, const struct cert_request *r)
+{
+	ext_open(w, OID_SAN, critical);
+	derw_open(w, DER_SEQUENCE);
+	for (size_t i = 0; i < r->name_count; i++)
+		derw_put(w, TAG_DNS_NAME, r->names[i]);
+	for (size_t i = 0; i < r->addr_count; i++)
+		derw_put(w, TAG_IP_ADDRESS, addr_bytes(&r->addrs[i]));
+	derw_close(w);
+	ext_close(w);
+}
+
 static void put_extensions(struct derw *w, const struct issuer *i, const struct cert_template *t,
 			   const struct cert_request *r, bool subject_empty)
 {
@@ -137,7 +150,7 @@ static void put_extensions(struct derw *w, const struct issuer *i, const struct 
 	ext_aki(w, issuer_cert(i)->ski);
 	if (t->aia_url.n > 0)
 		put_aia(w, t->aia_url);
-	ext_san(w, subject_empty, r->names, r->name_count);
+	put_san(w, subject_empty, r);
 	if (t->policy_dv)
 		put_policy(w, OID_POLICY_DV);
 	if (t->crl_url.n > 0)
@@ -149,8 +162,11 @@ static void put_extensions(struct derw *w, const struct issuer *i, const struct 
 static fallible check_request(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
 			      struct err *err)
 {
-	if (r->name_count == 0 || r->name_count > CERT_NAMES_MAX)
-		FAIL(err, ERR_INTERNAL, "certificate for %zu names, wanted 1 to %d", r->name_count, CERT_NAMES_MAX);
+	size_t count = r->name_count + r->addr_count;
+	if (count == 0 || count > CERT_NAMES_MAX || r->name_count > CERT_NAMES_MAX)
+		FAIL(err, ERR_INTERNAL, "certificate for %zu names, wanted 1 to %d", count, CERT_NAMES_MAX);
+	if (r->addr_count > 0 && !r->own)
+		FAIL(err, ERR_INTERNAL, "certificate for %zu addresses, wanted none", r->addr_count);
 	if (!t->eku_server && !t->eku_client)
 		FAIL(err, ERR_INTERNAL, "certificate template has no extended key usage");
 	if (r->serial.b[0] == 0 || r->serial.b[0] > 0x7f)

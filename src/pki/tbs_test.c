@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tbs_test.c: what goes into a certificate, what cannot, and that no signature leaves unverified.
+ */
+#include "pki/test.h"
+
+#include <openssl/x509v3.h>
+
+static const struct str two_names[] = { { "www.example.com", 15 }, { "example.com", 11 } };
+
+static struct cert_request request(struct test_ca *ca, const struct key *k)
+{
+	return (struct cert_request){ .names = two_names,
+				      .name_count = 2,
+				      .key = k,
+				      .serial = serial_new(1, &ca->rng),
+				      .not_before = TEST_NOW,
+				      .not_after = TEST_NOW + 90 * TEST_DAY - 1 };
+}
+
+/* Every kind of issuer and of subscriber, with and without each part of the template, passes the lint. */
+static void every_combination_passes_its_lint(void **state)
+{
+	(void)state;
+	static const enum key_kind kinds[] = { KEY_P256, KEY_P384, KEY_P521, KEY_RSA };
+	struct err err = { 0 };
+	struct key *subscriber[ARRAY_LEN(kinds)];
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		MUST(key_generate(kinds[i], 2048, &subscriber[i], &err));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct test_ca ca;
+		test_ca_make(&ca, kinds[i], NULL, 0);
+		for (unsigned bits = 0; bits < 64; bits++) {
+			AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), again = BUF_MAX(CERT_DER_MAX);
+			AUTO(buf_done) struct buf real = BUF_MAX(CERT_DER_MAX), thrown = BUF_MAX(CERT_DER_MAX);
+			AUTO(cert_auto) struct cert *a = NULL;
+			AUTO(cert_auto) struct cert *b = NULL;
+			const struct cert_template t = {
+				.eku_server = (bits & 1) != 0 || (bits & 2) == 0,
+				.eku_client = (bits & 2) != 0,
+				.policy_dv = (bits & 4) != 0,
+				.common_name = (bits & 8) != 0,
+				.aia_url = (bits & 16) != 0 ? STR("http://ca.test/i.cer") : STR_NONE,
+				.crl_url = (bits & 32) != 0 ? STR("http://ca.test/1.crl") : STR_NONE,
+			};
+			const struct cert_request r = request(&ca, subscriber[bits % ARRAY_LEN(kinds)]);
+			MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
+			MUST(cert_build_tbs(ca.issuer, &t, &r, &again, &err));
+			assert_true(str_eq(buf_str(&tbs), buf_str(&again)));
+			MUST(cert_sign_throwaway(ca.c, ca.issuer, buf_str(&tbs), &thrown, &err));
+			MUST(cert_lint(ca.issuer, &t, &r, buf_str(&thrown), &err));
+			MUST(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &real, &err));
+			MUST(cert_lint(ca.issuer, &t, &r, buf_str(&real), &err));
+			MUST(cert_read_der(buf_str(&thrown), &a, &err));
+			MUST(cert_read_der(buf_str(&real), &b, &err));
+			assert_true(str_eq(a->tbs, b->tbs));
+			assert_int_equal(X509_verify(cert_get_x509(b), key_get_evp(ca.key)), 1);
+			assert_int_equal(X509_verify(cert_get_x509(a), key_get_evp(ca.key)), 0);
+		}
+		test_ca_done(&ca);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		key_free(subscriber[i]);
+}
+
+static void a_name_too_long_for_the_common_name_leaves_the_subject_empty(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	const struct cert_template t = { .eku_server = true, .common_name = true };
+	static const struct {
+		const char *name;
+		int entries;
+	} rows[] = {
+		{ "a23456789-123456789-123456789-123456789-1234.23456789.example.com", 0 },
+		{ "a2345678-123456789-123456789-123456789-1234.23456789.example.com", 1 },
+	};
+	assert_int_equal(strlen(rows[0].name), 65);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+		AUTO(cert_auto) struct cert *c = NULL;
+		const struct str name = str_z(rows[i].name);
+		struct cert_request r = request(&ca, ca.root_key);
+		r.names = &name;
+		r.name_count = 1;
+		MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
+		MUST(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &der, &err));
+		MUST(cert_lint(ca.issuer, &t, &r, buf_str(&der), &err));
+		MUST(cert_read_der(buf_str(&der), &c, &err));
+		X509 *x = cert_get_x509(c);
+		assert_int_equal(X509_NAME_entry_count(X509_get_subject_name(x)), rows[i].entries);
+		int at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
+		assert_int_equal(X509_EXTENSION_get_critical(X509_get_ext(x, at)), rows[i].entries == 0);
+	}
+	test_ca_done(&ca);
+}
+
+static void requests_beyond_the_issuer_are_refused(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca;
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX);
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	struct cert_request r = request(&ca, ca.root_key);
+	struct cert_template t = test_template;
+	r.not_after = cert_get_not_after(ca.cert);
+	MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
+	r.not_after++;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "outlive its issuer by 1 s");
+	r = request(&ca, ca.root_key);
+	r.not_after = r.not_before - 1;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "before it begins");
+	r = request(&ca, ca.root_key);
+	r.name_count = 0;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "0 names");
+	r = request(&ca, ca.root_key);
+	r.serial.b[0] = 0x80;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "0x80");
+	r = request(&ca, ca.root_key);
+	t.eku_server = false;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "no extended key usage");
+	test_ca_done(&ca);
+}
+
+static void only_our_own_tbs_is_signed(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca, rsa;
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	test_ca_make(&rsa, KEY_RSA, NULL, 0);
+	struct cert_request r = request(&ca, ca.root_key);
+	MUST_FAIL(cert_sign_tbs(ca.c, ca.issuer, STR("hello"), &der, &err), ERR_MALFORMED, "DER");
+	MUST(cert_build_tbs(rsa.issuer, &test_template, &r, &tbs, &err));
+	MUST_FAIL(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &der, &err), ERR_INTERNAL, "signature algorithm");
+	/* the root's own TBS: other issuer */
+	MUST_FAIL(cert_sign_tbs(ca.c, ca.issuer, ca.root->tbs, &der, &err), ERR_INTERNAL, "names another");
+	assert_int_equal(der.n, 0);
+	test_ca_done(&ca);
+	test_ca_done(&rsa);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_combination_passes_its_lint),
+		cmocka_unit_test(a_name_too_long_for_the_common_name_leaves_the_subject_empty),
+		cmocka_unit_test(requests_beyond_the_issuer_are_refused),
+		cmocka_unit_test(only_our_own_tbs_is_signed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
