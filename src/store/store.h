@@ -2,7 +2,12 @@
  *
  * store.h: rows for ACME objects, in transactions. store_tx returns when the commit is durable (promise 1); on SQLite one
  * writer thread puts the transactions of all waiting threads into one commit, each in a savepoint of its own. Calls block, so
- * never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON CONFLICT, RETURNING).
+ * never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON CONFLICT).
+ *
+ * A commit that fails fails every transaction in it with ERR_UNAVAILABLE and a text that names the cause (disk full, locked
+ * by another program); nothing was changed and the store goes on. After an I/O error nobody knows what is on the disk
+ * (THREATS F19): the store is lost, every call is ERR_UNAVAILABLE from then on, and the program has to exit, so that the next
+ * start recovers from the file. store_is_lost says so.
  */
 #ifndef CAIRN_STORE_STORE_H
 #define CAIRN_STORE_STORE_H
@@ -12,7 +17,8 @@
 struct store;
 struct store_tx;
 
-/* url: "sqlite:/path/cairn.db". Migrates under a lock; refuses a newer schema (ERR_CONFIG says which version wants which
+/* url: "sqlite:/path/cairn.db". One process a database: a second opener is ERR_CONFIG and told the first one's pid. The
+ * file's mode is 0600. Migrates under a lock; refuses a newer schema (ERR_CONFIG says which version wants which
  * program). readers: connections for store_read. */
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err);
 void store_close(struct store *s); /* finishes what waits, checkpoints; accepts NULL */
@@ -27,6 +33,7 @@ struct store_stats {
 	uint64_t transactions, commits, busy, failures;
 };
 struct store_stats store_stats(const struct store *s);
+bool store_is_lost(const struct store *s); /* after an I/O error: exit and start again */
 
 /* Everywhere below: text and blobs given are borrowed, text got lives in `mem`; a row that is not there is
  * ERR_NOT_FOUND; a conditional move that finds another state, and a row that exists already, is ERR_CONFLICT.
@@ -95,7 +102,7 @@ struct authz_row {
 };
 fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err);
 fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err);
-/* The newest valid or pending one for this account, key, identifier and wildcard flag that lives past `until`. */
+/* A valid one, or else a pending one, the newest each, for this account, key, identifier and wildcard flag that lives past `until`. */
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
                              const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret, struct err *err);
 fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * authz.c: rows of authorizations.
+ */
+#include "store/internal.h"
+
+#define COLUMNS \
+	"id, account, realm, thumbprint, ident_type, ident_value, wildcard, status, created_at, expires_at, attempt"
+
+enum { Q_INSERT, Q_BY_ID, Q_REUSE, Q_MOVE, Q_PROVE, Q_STATUS, Q_COUNT };
+static const char *const sql[Q_COUNT] = {
+	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING",
+	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
+	/* "valid" sorts after "pending". */
+	[Q_REUSE] = "SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
+		    " AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
+		    " ORDER BY status DESC, id DESC LIMIT 1",
+	[Q_MOVE] = "UPDATE authorizations SET status = $3, ended_at = $4 WHERE id = $1 AND status = $2",
+	[Q_PROVE] = "UPDATE authorizations SET status = 'valid', attempt = $2, expires_at = $3"
+		    " WHERE id = $1 AND status = 'pending'",
+	[Q_STATUS] = "SELECT status FROM authorizations WHERE id = $1",
+};
+const struct sql_set authz_sql = { "authz.c", sql, Q_COUNT };
+
+static fallible row_get(struct rows *r, struct arena *mem, struct authz_row *ret, struct err *err)
+{
+	struct authz_row a = { .realm = rows_text(r, mem, 2) };
+	ROWS_ID(r, 0, &a.id, err);
+	ROWS_ID(r, 1, &a.account, err);
+	a.thumbprint = rows_text(r, mem, 3);
+	const char *types[IDENT_TYPE_COUNT];
+	for (unsigned i = 0; i < IDENT_TYPE_COUNT; i++)
+		types[i] = ident_type_name((enum ident_type)i);
+	unsigned state;
+	TRY(rows_state(r, 4, types, IDENT_TYPE_COUNT, &state, err));
+	a.ident = (struct ident){ (enum ident_type)state, rows_text(r, mem, 5) };
+	a.wildcard = rows_i64(r, 6) != 0;
+	const char *names[AUTHZ_STATUS_COUNT];
+	for (unsigned i = 0; i < AUTHZ_STATUS_COUNT; i++)
+		names[i] = authz_status_name((enum authz_status)i);
+	TRY(rows_state(r, 7, names, AUTHZ_STATUS_COUNT, &state, err));
+	a.status = (enum authz_status)state;
+	a.created_at = rows_i64(r, 8);
+	a.expires_at = rows_i64(r, 9);
+	ROWS_ID(r, 10, &a.attempt, err);
+	*ret = a;
+	return OK;
+}
+
+fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err)
+{
+	return tx_insert(tx, "authorization", sql[Q_INSERT],
+			 ARGS(A_ID(a->id), A_ID(a->account), A_TEXT(a->realm), A_TEXT(a->thumbprint),
+			      A_Z(ident_type_name(a->ident.type)), A_TEXT(a->ident.value), A_I64(a->wildcard),
+			      A_Z(authz_status_name(a->status)), A_I64(a->created_at), A_I64(a->expires_at),
+			      A_ID_MAY(a->attempt)),
+			 err);
+}
+
+fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "authorization", sql[Q_BY_ID], ARGS(A_ID(id)), err));
+	return row_get(&r, mem, ret, err);
+}
+
+fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
+			     const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret,
+			     struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "authorization", sql[Q_REUSE],
+		     ARGS(A_ID(account), A_TEXT(ident->value), A_I64(wildcard), A_Z(ident_type_name(ident->type)),
+			  A_TEXT(thumbprint), A_I64(until)),
+		     err));
+	return row_get(&r, mem, ret, err);
+}
+
+fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err)
+{
+	const char *was = authz_status_name(from);
+	const char *will = authz_status_name(to);
+	if (!authz_may_move(from, to))
+		FAIL(err, ERR_INTERNAL, "no authorization goes from %s to %s", was, will);
+	int64_t ended_at = to == AUTHZ_VALID ? 0 : clock_now_ms(tx->clock);
+	return tx_move(tx, "authorization", sql[Q_STATUS], id, was, sql[Q_MOVE],
+		       ARGS(A_ID(id), A_Z(was), A_Z(will), A_I64(ended_at)), err);
+}
+
+fallible authz_prove(struct store_tx *tx, struct id id, struct id attempt, int64_t expires_at, struct err *err)
+{
+	return tx_move(tx, "authorization", sql[Q_STATUS], id, "pending", sql[Q_PROVE],
+		       ARGS(A_ID(id), A_ID(attempt), A_I64(expires_at)), err);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * certificate.c: rows of certificates and the names in them, and the counts by status.
+ */
+#include "store/internal.h"
+
+#define COLUMNS                                                                                            \
+	"id, order_id, account, realm, profile, issuer, serial, der, chain_pem, spki_hash, not_before_s, " \
+	"not_after_s, "                                                                                    \
+	"created_at, revoked_at, revocation_reason"
+#define NAMES_MAX (2 * IDENTS_MAX)
+
+enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_COUNT };
+static const char *const sql[Q_COUNT] = {
+	[Q_INSERT] = "INSERT INTO certificates (" COLUMNS ", revoked_by)"
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')"
+		     " ON CONFLICT DO NOTHING",
+	[Q_NAME] = "INSERT INTO certificate_names (name, certificate) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+	[Q_BY_ID] = "SELECT " COLUMNS " FROM certificates WHERE id = $1",
+	[Q_BY_SERIAL] = "SELECT " COLUMNS " FROM certificates WHERE serial = $1",
+};
+const struct sql_set certificate_sql = { "certificate.c", sql, Q_COUNT };
+
+static fallible row_get(struct rows *r, struct arena *mem, struct certificate_row *ret, struct err *err)
+{
+	struct certificate_row c = { .realm = rows_text(r, mem, 3) };
+	ROWS_ID(r, 0, &c.id, err);
+	ROWS_ID(r, 1, &c.order, err);
+	ROWS_ID(r, 2, &c.account, err);
+	c.profile = rows_text(r, mem, 4);
+	c.issuer = rows_text(r, mem, 5);
+	c.serial = rows_text(r, mem, 6);
+	c.der = rows_text(r, mem, 7);
+	c.chain_pem = rows_text(r, mem, 8);
+	ROWS_ID(r, 9, &c.spki_hash, err);
+	c.not_before_s = rows_i64(r, 10);
+	c.not_after_s = rows_i64(r, 11);
+	c.created_at = rows_i64(r, 12);
+	c.revoked_at = rows_i64(r, 13);
+	c.revocation_reason = (int)rows_i64(r, 14);
+	*ret = c;
+	return OK;
+}
+
+/* "www.a.example" becomes "example.a.www"; an address, which has no labels to speak of, stays as it is. */
+static struct str name_reversed(struct arena *mem, struct str name)
+{
+	struct addr a;
+	if (name.n == 0 || !FAILED(addr_read(name, &a, NULL)))
+		return name;
+	char *out = (char *)arena_alloc(mem, name.n);
+	size_t at = 0, end = name.n;
+	for (size_t i = name.n; i-- > 0;) {
+		if (name.p[i] != '.')
+			continue;
+		memcpy(out + at, name.p + i + 1, end - i - 1);
+		at += end - i - 1;
+		out[at++] = '.';
+		end = i;
+	}
+	memcpy(out + at, name.p, end);
+	return str_n(out, name.n);
+}
+
+fallible certificate_insert(struct store_tx *tx, const struct certificate_row *c, const struct str *names,
+			    size_t name_count, struct err *err)
+{
+	if (name_count > NAMES_MAX)
+		FAIL(err, ERR_INTERNAL, "a certificate with %zu names, %d are possible", name_count, NAMES_MAX);
+	TRY(tx_insert(tx, "certificate", sql[Q_INSERT],
+		      ARGS(A_ID(c->id), A_ID(c->order), A_ID(c->account), A_TEXT(c->realm), A_TEXT(c->profile),
+			   A_TEXT(c->issuer), A_TEXT(c->serial), A_BLOB(c->der), A_TEXT(c->chain_pem),
+			   A_ID(c->spki_hash), A_I64(c->not_before_s), A_I64(c->not_after_s), A_I64(c->created_at),
+			   A_I64(c->revoked_at), A_I64(c->revocation_reason)),
+		      err));
+	AUTO(arena_done) struct arena mem = { 0 };
+	for (size_t i = 0; i < name_count; i++) {
+		uint64_t changed; /* none when a name comes twice */
+		TRY(tx_run(tx, sql[Q_NAME], ARGS(A_TEXT(name_reversed(&mem, names[i])), A_ID(c->id)), &changed, err));
+	}
+	return OK;
+}
+
+fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct certificate_row *ret,
+			   struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "certificate", sql[Q_BY_ID], ARGS(A_ID(id)), err));
+	return row_get(&r, mem, ret, err);
+}
+
+fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct certificate_row *ret,
+			       struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "certificate", sql[Q_BY_SERIAL], ARGS(A_TEXT(serial)), err));
+	return row_get(&r, mem, ret, err);
+}

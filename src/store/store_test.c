@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_test.c: transactions: visibility, rollback, many at once, durability under kill -9, full and failing disks,
+ * second openers and newer schemas.
+ */
+#include "store/testing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static fallible insert_account(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct id id = *(const struct id *)ctx;
+	struct account_row a = test_account(id, id_show(id).z);
+	return account_insert(tx, &a, err);
+}
+
+static fallible find_account(struct store_tx *tx, void *ctx, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct account_row a;
+	return account_by_id(tx, &mem, *(const struct id *)ctx, &a, err);
+}
+
+static fallible count_accounts(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct store_counts c;
+	TRY(store_count(tx, &c, err));
+	*(uint64_t *)ctx = c.accounts;
+	return OK;
+}
+
+static fallible insert_then_fail(struct store_tx *tx, void *ctx, struct err *err)
+{
+	TRY(insert_account(tx, ctx, err));
+	FAIL(err, ERR_RATE_LIMITED, "not today");
+}
+
+static uint64_t accounts_in(struct test_store *t)
+{
+	struct err err = { 0 };
+	uint64_t n = 0;
+	must(store_read(t->store, count_accounts, &n, &err), &err);
+	return n;
+}
+
+static void a_read_sees_what_was_acknowledged_before(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	for (uint32_t i = 0; i < 200; i++) {
+		struct id id = test_id(i);
+		struct err err = { 0 };
+		assert_int_equal(store_read(t->store, find_account, &id, &err).kind, ERR_NOT_FOUND);
+		must(store_tx(t->store, insert_account, &id, &err), &err);
+		must(store_read(t->store, find_account, &id, &err), &err);
+	}
+}
+
+static void a_failing_transaction_leaves_nothing_and_keeps_its_error(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct id id = test_id(1);
+	struct err err = { 0 };
+	assert_int_equal(store_tx(t->store, insert_then_fail, &id, &err).kind, ERR_RATE_LIMITED);
+	assert_string_equal(err.detail, "not today");
+	assert_int_equal(accounts_in(t), 0);
+}
+
+static void a_read_cannot_write(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct id id = test_id(1);
+	assert_true(FAILED(store_read(t->store, insert_account, &id, NULL)));
+	assert_int_equal(accounts_in(t), 0);
+	assert_false(store_is_lost(t->store));
+}
+
+#define CROWD 32
+#define EACH 60
+struct one_of_many {
+	struct test_store *t;
+	uint32_t number;
+	unsigned wrong;
+};
+
+static void *work(void *arg)
+{
+	struct one_of_many *m = (struct one_of_many *)arg;
+	for (uint32_t i = 0; i < EACH; i++) {
+		struct id id = test_id(m->number * EACH + i);
+		struct err err = { 0 };
+		bool fails = i % 3 == 0;
+		struct rc rc = store_tx(m->t->store, fails ? insert_then_fail : insert_account, &id, &err);
+		m->wrong += rc.kind != (fails ? ERR_RATE_LIMITED : ERR_NONE);
+		rc = store_read(m->t->store, find_account, &id, &err);
+		m->wrong += rc.kind != (fails ? ERR_NOT_FOUND : ERR_NONE);
+	}
+	return NULL;
+}
+
+static void of_many_at_once_only_the_failing_roll_back(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct one_of_many many[CROWD];
+	pthread_t threads[CROWD];
+	for (uint32_t i = 0; i < CROWD; i++) {
+		many[i] = (struct one_of_many){ t, i, 0 };
+		assert_int_equal(pthread_create(&threads[i], NULL, work, &many[i]), 0);
+	}
+	for (size_t i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (size_t i = 0; i < CROWD; i++)
+		assert_int_equal(many[i].wrong, 0);
+	assert_int_equal(accounts_in(t), CROWD * EACH / 3 * 2);
+	struct store_stats s = store_stats(t->store);
+	assert_int_equal(s.transactions, CROWD * EACH);
+	assert_int_equal(s.failures, CROWD * EACH / 3);
+	if (s.commits >= s.transactions)
+		fail_msg("%llu commits: nobody shared one", (unsigned long long)s.commits);
+}
+
+static void rows_are_there_after_closing_and_opening(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct id id = test_id(1);
+	struct err err = { 0 };
+	must(store_tx(t->store, insert_account, &id, &err), &err);
+	store_close(t->store);
+	test_open(t);
+	must(store_read(t->store, find_account, &id, &err), &err);
+}
+
+/* A child inserts and reports each number once store_tx has said OK. */
+static void commit_and_tell(const char *url, const struct clock *clk, int pipe_out)
+{
+	struct store *s;
+	if (FAILED(store_open(str_z(url), 1, clk, &s, NULL)))
+		_exit(3);
+	struct stat seen;
+	for (uint32_t i = 0; fstat(pipe_out, &seen) == 0; i++) {
+		struct id id = test_id((uint32_t)getpid() * 65536 + i);
+		if (FAILED(store_tx(s, insert_account, &id, NULL)) || write(pipe_out, &id, sizeof id) != sizeof id)
+			_exit(4);
+	}
+	_exit(5);
+}
+
+static void what_was_acknowledged_survives_kill_9(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	store_close(t->store);
+	t->store = NULL;
+	size_t told = 0;
+	for (unsigned round = 0; round < 10; round++) {
+		int ends[2];
+		assert_int_equal(pipe(ends), 0);
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			(void)close(ends[0]);
+			commit_and_tell(t->url, &t->clock, ends[1]);
+		}
+		(void)close(ends[1]);
+		/* Killed at some moment after the first few: mostly in the middle of a commit. */
+		struct id ids[4096];
+		size_t n = 0, wanted = 1 + (size_t)(rand() % 150);
+		while (n < wanted && read(ends[0], &ids[n], sizeof ids[n]) == sizeof ids[n])
+			n++;
+		if (n < wanted)
+			fail_msg("round %u: the child ended by itself", round);
+		(void)usleep((useconds_t)(rand() % 2000));
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		int status;
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		while (n < ARRAY_LEN(ids) && read(ends[0], &ids[n], sizeof ids[n]) == sizeof ids[n])
+			n++;
+		(void)close(ends[0]);
+
+		test_open(t);
+		for (size_t i = 0; i < n; i++) {
+			struct err err = { 0 };
+			must(store_read(t->store, find_account, &ids[i], &err), &err);
+		}
+		told += n;
+		assert_true(accounts_in(t) >= told);
+		store_close(t->store);
+		t->store = NULL;
+	}
+}
+
+static void a_second_opener_is_told_who_has_it(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct store *second = NULL;
+	struct err err = { 0 };
+	assert_int_equal(store_open(str_z(t->url), 1, &t->clock, &second, &err).kind, ERR_CONFIG);
+	assert_null(second);
+	char want[48];
+	(void)snprintf(want, sizeof want, "already in use by pid %ld", (long)getpid());
+	assert_non_null(strstr(err.detail, want));
+	/* The first one is none the worse for it. */
+	struct id id = test_id(1);
+	must(store_tx(t->store, insert_account, &id, &err), &err);
+}
+
+static void the_files_are_for_the_owner_alone(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct id id = test_id(1);
+	struct err err = { 0 };
+	must(store_tx(t->store, insert_account, &id, &err), &err);
+	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		char path[112];
+		(void)snprintf(path, sizeof path, "%s%s", t->path, ends[i]);
+		struct stat st;
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+}
+
+static fallible newer_schema(struct store_tx *tx, void *ctx, struct err *err)
+{
+	(void)ctx;
+	uint64_t changed;
+	return tx_run(tx, "INSERT INTO schema_version (version, applied_at, program) VALUES (999, 0, '9.9')", NULL, 0,
+		      &changed, err);
+}
+
+static void a_newer_schema_is_refused(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct err err = { 0 };
+	must(store_tx(t->store, newer_schema, NULL, &err), &err);
+	store_close(t->store);
+	t->store = NULL;
+	assert_int_equal(store_open(str_z(t->url), 1, &t->clock, &t->store, &err).kind, ERR_CONFIG);
+	assert_non_null(strstr(err.detail, "schema 999, made by cairn 9.9"));
+}
+
+static void a_migration_that_fails_leaves_nothing_behind(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	store_close(t->store);
+	t->store = NULL;
+	const struct migration bad[] = { { 1, STR_NONE },
+					 { 2, STR("CREATE TABLE half (a TEXT); CREATE TABLE accounts (a TEXT);") } };
+	const struct migration good[] = { { 1, STR_NONE },
+					  { 2, STR("CREATE TABLE half (a TEXT) /*sqlite: WITHOUT ROWID */;") },
+					  { 3, STR("CREATE TABLE half (a TEXT /*pgsql: nonsense */);") } };
+	_Atomic bool lost = false;
+	struct db *db;
+	struct err err = { 0 };
+	must(sqlite_open(t->path, SQLITE_WRITER, &lost, &db, &err), &err);
+	assert_true(FAILED(store_migrate(db, &t->clock, bad, ARRAY_LEN(bad), &err)));
+	assert_non_null(strstr(err.detail, "migration 2"));
+	assert_false(db->ops->in_tx(db));
+	/* WITHOUT ROWID wants a primary key: that it is missed shows that the comment was opened. */
+	assert_true(FAILED(store_migrate(db, &t->clock, good, 2, &err)));
+	/* "half" is free still, and 3 follows 1. */
+	const struct migration skip[] = { good[0], good[2] };
+	err = (struct err){ 0 };
+	must(store_migrate(db, &t->clock, skip, ARRAY_LEN(skip), &err), &err);
+	assert_true(FAILED(store_migrate(db, &t->clock, good, 1, &err))); /* never downward */
+	db->ops->close(db);
+}
+
+static void urls_that_are_no_database_are_refused(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char *const rows[] = { "",          "sqlite:",  "postgresql://x/y",
+					    "/tmp/x.db", "SQLITE:x", "sqlite:/nonexistent/folder/x.db" };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct store *s = NULL;
+		assert_int_equal(store_open(str_z(rows[i]), 1, &t->clock, &s, NULL).kind, ERR_CONFIG);
+		assert_null(s);
+	}
+	struct store *s = NULL;
+	assert_int_equal(store_open(str_z(t->url), 0, &t->clock, &s, NULL).kind, ERR_CONFIG);
+	store_close(NULL);
+}
+
+static void a_file_that_is_no_database_is_refused(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	store_close(t->store);
+	t->store = NULL;
+	struct err err = { 0 };
+	char junk[4096];
+	memset(junk, 'x', sizeof junk);
+	must(file_write_atomic(t->path, str_n(junk, sizeof junk), 0600, &err), &err);
+	assert_int_equal(store_open(str_z(t->url), 1, &t->clock, &t->store, &err).kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.detail, "damaged"));
+}
+
+static fallible set_pages(struct store_tx *tx, void *ctx, struct err *err)
+{
+	(void)ctx;
+	uint64_t changed;
+	return tx_run(tx, "PRAGMA max_page_count = 1", NULL, 0, &changed, err); /* SQLite raises it to what there is */
+}
+
+static fallible free_pages(struct store_tx *tx, void *ctx, struct err *err)
+{
+	(void)ctx;
+	uint64_t changed;
+	return tx_run(tx, "PRAGMA max_page_count = 1000000", NULL, 0, &changed, err);
+}
+
+static void a_full_disk_refuses_and_then_heals(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct err err = { 0 };
+	must(store_tx(t->store, set_pages, NULL, &err), &err);
+	uint32_t n = 0;
+	struct rc rc = OK;
+	for (; n < 10000 && !FAILED(rc); n++) {
+		struct id id = test_id(n);
+		rc = store_tx(t->store, insert_account, &id, &err);
+	}
+	assert_int_equal(rc.kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.detail, "full"));
+	assert_false(store_is_lost(t->store));
+	assert_int_equal(accounts_in(t), n - 1); /* reads go on, and all that was acknowledged is there */
+	err = (struct err){ 0 };
+	must(store_tx(t->store, free_pages, NULL, &err), &err);
+	struct id id = test_id(n);
+	must(store_tx(t->store, insert_account, &id, &err), &err);
+}
+
+/* In a child, because the limit holds for the whole process: writes beyond it fail with EFBIG, which is no full disk.
+ */
+static int fail_writes(const char *url, const struct clock *clk)
+{
+	struct store *s;
+	struct id id = test_id(1);
+	uint64_t n;
+	if (FAILED(store_open(str_z(url), 2, clk, &s, NULL)) || FAILED(store_tx(s, insert_account, &id, NULL)))
+		return 1;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	const struct rlimit limit = { 8192, 8192 };
+	if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
+		return 2;
+	struct id other = test_id(2);
+	struct err err = { 0 };
+	if (store_tx(s, insert_account, &other, &err).kind != ERR_UNAVAILABLE ||
+	    strstr(err.detail, "start again") == NULL)
+		return 3;
+	if (!store_is_lost(s))
+		return 4;
+	if (store_tx(s, insert_account, &other, NULL).kind != ERR_UNAVAILABLE)
+		return 5;
+	if (store_read(s, count_accounts, &n, NULL).kind != ERR_UNAVAILABLE)
+		return 6;
+	store_close(s);
+	return 0;
+}
+
+static void after_an_io_error_the_store_is_lost_until_opened_again(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	store_close(t->store);
+	t->store = NULL;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(fail_writes(t->url, &t->clock));
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	test_open(t);
+	assert_int_equal(accounts_in(t), 1);
+}
+
+static fallible insert_big(struct store_tx *tx, void *ctx, struct err *err)
+{
+	static const char text[16 * 1024];
+	struct id id = *(const struct id *)ctx;
+	struct account_row a = test_account(id, id_show(id).z);
+	a.jwk = str_n(text, sizeof text);
+	return account_insert(tx, &a, err);
+}
+
+static void the_log_stays_short_under_load(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	char path[112];
+	(void)snprintf(path, sizeof path, "%s-wal", t->path);
+	struct stat st;
+	off_t longest = 0;
+	for (uint32_t i = 0; i < 4000; i++) { /* 64 MiB and more */
+		struct id id = test_id(i);
+		struct err err = { 0 };
+		must(store_tx(t->store, insert_big, &id, &err), &err);
+		assert_int_equal(stat(path, &st), 0);
+		longest = st.st_size > longest ? st.st_size : longest;
+	}
+	if (longest > 48 * 1024 * 1024)
+		fail_msg("the log grew to %lld bytes", (long long)longest);
+	assert_int_equal(stat(t->path, &st), 0);
+	if (st.st_size < 32 * 1024 * 1024)
+		fail_msg("only %lld bytes were copied into the file", (long long)st.st_size);
+}
+
+#define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(a_read_sees_what_was_acknowledged_before),
+		STORE_TEST(a_failing_transaction_leaves_nothing_and_keeps_its_error),
+		STORE_TEST(a_read_cannot_write),
+		STORE_TEST(of_many_at_once_only_the_failing_roll_back),
+		STORE_TEST(rows_are_there_after_closing_and_opening),
+		STORE_TEST(what_was_acknowledged_survives_kill_9),
+		STORE_TEST(a_second_opener_is_told_who_has_it),
+		STORE_TEST(the_files_are_for_the_owner_alone),
+		STORE_TEST(a_newer_schema_is_refused),
+		STORE_TEST(a_migration_that_fails_leaves_nothing_behind),
+		STORE_TEST(urls_that_are_no_database_are_refused),
+		STORE_TEST(a_file_that_is_no_database_is_refused),
+		STORE_TEST(a_full_disk_refuses_and_then_heals),
+		STORE_TEST(after_an_io_error_the_store_is_lost_until_opened_again),
+		STORE_TEST(the_log_stays_short_under_load),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
