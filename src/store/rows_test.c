@@ -1,0 +1,753 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rows_test.c: the typed calls: what goes in comes out, each move finds its state or says what it found, no query reads
+ * a whole table, and the sweeper removes what may go and nothing else. Everything but the plans runs in one transaction
+ * that the test drives.
+ */
+#include "store/testing.h"
+
+#include <sqlite3.h>
+
+/* A test body inside a write transaction; its asserts end it by longjmp, so it runs on a connection of its own. */
+struct bench {
+	struct test_store *t;
+	_Atomic bool lost;
+	struct db *db;
+	struct store_tx tx;
+	struct arena mem;
+};
+
+static int setup_bench(void **state)
+{
+	void *t;
+	if (setup_store(&t) != 0)
+		return -1;
+	struct bench *b = (struct bench *)calloc(1, sizeof *b);
+	b->t = (struct test_store *)t;
+	store_close(b->t->store); /* it has migrated; the bench has the file for itself */
+	b->t->store = NULL;
+	if (FAILED(sqlite_open(b->t->path, SQLITE_WRITER, &b->lost, &b->db, NULL)) ||
+	    FAILED(b->db->ops->begin_write(b->db, NULL)))
+		return -1;
+	b->tx = (struct store_tx){ b->db, &b->t->clock };
+	*state = b;
+	return 0;
+}
+
+static int teardown_bench(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	b->db->ops->rollback(b->db);
+	b->db->ops->close(b->db);
+	arena_done(&b->mem);
+	void *t = b->t;
+	free(b);
+	return teardown_store(&t);
+}
+
+#define GOOD(call)                      \
+	do {                            \
+		struct err err = { 0 }; \
+		must((call), &err);     \
+	} while (0)
+/* The call fails with this kind, and its detail holds this text. */
+#define BAD(call, want, says)                                                    \
+	do {                                                                     \
+		struct err err = { 0 };                                          \
+		struct rc rc_ = (call);                                          \
+		if (rc_.kind != (want) || strstr(err.detail, (says)) == NULL)    \
+			fail_msg("%s: %s", err_kind_name(rc_.kind), err.detail); \
+	} while (0)
+
+enum { ACCOUNT = 1, AUTHZ, AUTHZ2, ORDER, ORDER2, CHALLENGE, ATTEMPT, ISSUANCE, CERTIFICATE, NOBODY = 999 };
+#define ID(n) test_id(n)
+
+static void add_account(struct bench *b)
+{
+	struct account_row a = test_account(ID(ACCOUNT), "thumb");
+	GOOD(account_insert(&b->tx, &a, &err));
+}
+
+static void add_authz(struct bench *b, uint32_t n)
+{
+	struct authz_row a = test_authz(ID(n), ID(ACCOUNT));
+	GOOD(authz_insert(&b->tx, &a, &err));
+}
+
+static void add_order(struct bench *b, uint32_t n, uint32_t authz)
+{
+	struct order_row o = test_order(ID(n), ID(ACCOUNT));
+	const struct id authzs[] = { ID(authz) };
+	GOOD(order_insert(&b->tx, &o, authzs, 1, &err));
+}
+
+static void add_challenge(struct bench *b)
+{
+	struct challenge_row c = test_challenge(ID(CHALLENGE), ID(AUTHZ));
+	GOOD(challenge_insert(&b->tx, &c, &err));
+}
+
+static void add_attempt(struct bench *b)
+{
+	struct attempt_row a = test_attempt(ID(ATTEMPT), ID(CHALLENGE), ID(AUTHZ), ID(ACCOUNT));
+	GOOD(attempt_insert(&b->tx, &a, &err));
+}
+
+/* Account, one authorization with challenge and attempt, one order on it. */
+static void add_all(struct bench *b)
+{
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_challenge(b);
+	add_attempt(b);
+	add_order(b, ORDER, AUTHZ);
+}
+
+static void accounts(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct account_row want = test_account(ID(ACCOUNT), "thumb");
+	struct account_row got;
+	GOOD(account_insert(&b->tx, &want, &err));
+	GOOD(account_by_id(&b->tx, &b->mem, ID(ACCOUNT), &got, &err));
+	assert_true(id_eq(got.id, want.id) && str_eq(got.realm, want.realm) && str_eq(got.jwk, want.jwk));
+	assert_true(str_eq(got.contact, want.contact) && str_eq(got.eab_kid, want.eab_kid));
+	assert_true(str_eq(got.created_ip, want.created_ip) && got.tos_agreed_at == 5 && got.created_at == T_START);
+	GOOD(account_by_thumbprint(&b->tx, &b->mem, STR("default"), STR("thumb"), &got, &err));
+	assert_true(id_eq(got.id, want.id));
+	BAD(account_by_thumbprint(&b->tx, &b->mem, STR("other"), STR("thumb"), &got, &err), ERR_NOT_FOUND, "account");
+	BAD(account_by_id(&b->tx, &b->mem, ID(NOBODY), &got, &err), ERR_NOT_FOUND, "account");
+
+	/* The same key again, the same id again; the same key in another realm is another account. */
+	want.id = ID(2);
+	BAD(account_insert(&b->tx, &want, &err), ERR_CONFLICT, "exists");
+	want.id = ID(ACCOUNT);
+	want.thumbprint = STR("other");
+	BAD(account_insert(&b->tx, &want, &err), ERR_CONFLICT, "exists");
+	want = test_account(ID(3), "thumb");
+	want.realm = STR("other");
+	GOOD(account_insert(&b->tx, &want, &err));
+
+	GOOD(account_set_contact(&b->tx, ID(ACCOUNT), STR_NONE, &err));
+	GOOD(account_set_tos(&b->tx, ID(ACCOUNT), 77, &err));
+	BAD(account_set_contact(&b->tx, ID(NOBODY), STR("[]"), &err), ERR_NOT_FOUND, "account");
+	BAD(account_set_tos(&b->tx, ID(NOBODY), 1, &err), ERR_NOT_FOUND, "account");
+	GOOD(account_move(&b->tx, ID(ACCOUNT), ACCOUNT_VALID, ACCOUNT_DEACTIVATED, &err));
+	BAD(account_move(&b->tx, ID(ACCOUNT), ACCOUNT_VALID, ACCOUNT_DEACTIVATED, &err), ERR_CONFLICT,
+	    "is deactivated");
+	BAD(account_move(&b->tx, ID(NOBODY), ACCOUNT_VALID, ACCOUNT_DEACTIVATED, &err), ERR_NOT_FOUND, "account");
+	BAD(account_move(&b->tx, ID(3), ACCOUNT_DEACTIVATED, ACCOUNT_VALID, &err), ERR_INTERNAL,
+	    "deactivated to valid");
+	GOOD(account_by_id(&b->tx, &b->mem, ID(ACCOUNT), &got, &err));
+	assert_true(got.status == ACCOUNT_DEACTIVATED && got.tos_agreed_at == 77 && got.contact.n == 0);
+}
+
+static void orders_and_their_moves(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct order_row got;
+	struct sha256 hash = { { 9, 9 } };
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_authz(b, AUTHZ2);
+	struct order_row o = test_order(ID(ORDER), ID(ACCOUNT));
+	const struct id authzs[] = { ID(AUTHZ2), ID(AUTHZ) };
+	GOOD(order_insert(&b->tx, &o, authzs, 2, &err));
+	BAD(order_insert(&b->tx, &o, authzs, 2, &err), ERR_CONFLICT, "exists");
+	o.id = ID(ORDER2);
+	BAD(order_insert(&b->tx, &o, authzs, 0, &err), ERR_INTERNAL, "0 authorizations");
+	const struct id nobody[] = { ID(NOBODY) };
+	BAD(order_insert(&b->tx, &o, nobody, 1, &err), ERR_NOT_FOUND, "refers");
+	o.account = ID(NOBODY);
+	o.id = ID(30);
+	BAD(order_insert(&b->tx, &o, authzs, 1, &err), ERR_NOT_FOUND, "refers");
+
+	struct id *list;
+	size_t n;
+	GOOD(order_authzs(&b->tx, &b->mem, ID(ORDER), &list, &n, &err));
+	assert_true(n == 2 && id_eq(list[0], ID(AUTHZ2)) && id_eq(list[1], ID(AUTHZ)));
+	GOOD(order_by_id(&b->tx, &b->mem, ID(ORDER), &got, &err));
+	assert_true(got.status == ORDER_PENDING && id_is_zero(got.certificate) && got.error.n == 0);
+	assert_true(bytes_are_zero(got.csr_hash.b, 32) && id_eq(got.account, ID(ACCOUNT)));
+	BAD(order_by_id(&b->tx, &b->mem, ID(NOBODY), &got, &err), ERR_NOT_FOUND, "order");
+
+	BAD(order_begin(&b->tx, ID(ORDER), &hash, &err), ERR_CONFLICT, "is pending, ready was wanted");
+	BAD(order_finish(&b->tx, ID(ORDER), ID(CERTIFICATE), &err), ERR_CONFLICT, "is pending");
+	BAD(order_move(&b->tx, ID(ORDER), ORDER_PENDING, ORDER_VALID, &err), ERR_INTERNAL, "pending to valid");
+	BAD(order_fail(&b->tx, ID(ORDER), ORDER_VALID, STR("{}"), &err), ERR_INTERNAL, "valid to invalid");
+	BAD(order_fail(&b->tx, ID(ORDER), ORDER_READY, STR("{}"), &err), ERR_CONFLICT, "is pending");
+	BAD(order_move(&b->tx, ID(NOBODY), ORDER_PENDING, ORDER_READY, &err), ERR_NOT_FOUND, "order");
+	GOOD(order_move(&b->tx, ID(ORDER), ORDER_PENDING, ORDER_READY, &err));
+	BAD(order_move(&b->tx, ID(ORDER), ORDER_PENDING, ORDER_READY, &err), ERR_CONFLICT, "is ready");
+	GOOD(order_begin(&b->tx, ID(ORDER), &hash, &err));
+	BAD(order_begin(&b->tx, ID(ORDER), &hash, &err), ERR_CONFLICT, "is processing");
+	GOOD(order_finish(&b->tx, ID(ORDER), ID(CERTIFICATE), &err));
+	BAD(order_finish(&b->tx, ID(ORDER), ID(CERTIFICATE), &err), ERR_CONFLICT, "is valid");
+	GOOD(order_by_id(&b->tx, &b->mem, ID(ORDER), &got, &err));
+	assert_true(got.status == ORDER_VALID && id_eq(got.certificate, ID(CERTIFICATE)));
+	assert_memory_equal(got.csr_hash.b, hash.b, 32);
+
+	add_order(b, 40, AUTHZ);
+	GOOD(order_fail(&b->tx, ID(40), ORDER_PENDING, STR("{\"type\":\"x\"}"), &err));
+	GOOD(order_by_id(&b->tx, &b->mem, ID(40), &got, &err));
+	assert_true(got.status == ORDER_INVALID && str_eq(got.error, STR("{\"type\":\"x\"}")));
+}
+
+static void order_lists(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct id zero = { { 0 } };
+	struct id *list;
+	size_t n, open;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	for (uint32_t i = 100; i < 120; i++)
+		add_order(b, i, AUTHZ);
+	GOOD(order_list(&b->tx, &b->mem, ID(ACCOUNT), zero, 5, &list, &n, &err));
+	assert_true(n == 5 && id_eq(list[0], ID(119)) && id_eq(list[4], ID(115)));
+	GOOD(order_list(&b->tx, &b->mem, ID(ACCOUNT), list[4], 100, &list, &n, &err));
+	assert_true(n == 15 && id_eq(list[0], ID(114)) && id_eq(list[14], ID(100)));
+	GOOD(order_list(&b->tx, &b->mem, ID(NOBODY), zero, 5, &list, &n, &err));
+	assert_int_equal(n, 0);
+
+	GOOD(order_move(&b->tx, ID(100), ORDER_PENDING, ORDER_READY, &err));
+	GOOD(orders_pending_of_authz(&b->tx, &b->mem, ID(AUTHZ), &list, &n, &err));
+	assert_true(n == 19 && id_eq(list[0], ID(101)));
+	GOOD(orders_pending_of_authz(&b->tx, &b->mem, ID(AUTHZ2), &list, &n, &err));
+	assert_int_equal(n, 0);
+
+	GOOD(order_open_authzs(&b->tx, ID(100), T_START, &open, &err));
+	assert_int_equal(open, 1);
+	GOOD(authz_prove(&b->tx, ID(AUTHZ), ID(ATTEMPT), T_START + 500, &err));
+	GOOD(order_open_authzs(&b->tx, ID(100), T_START, &open, &err));
+	assert_int_equal(open, 0);
+	GOOD(order_open_authzs(&b->tx, ID(100), T_START + 500, &open, &err));
+	assert_int_equal(open, 1); /* a proof that has expired is none */
+}
+
+static void authorizations(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct authz_row got;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	struct authz_row again = test_authz(ID(AUTHZ), ID(ACCOUNT));
+	BAD(authz_insert(&b->tx, &again, &err), ERR_CONFLICT, "exists");
+	GOOD(authz_by_id(&b->tx, &b->mem, ID(AUTHZ), &got, &err));
+	assert_true(got.ident.type == IDENT_DNS && str_eq(got.ident.value, STR("a.example")) && !got.wildcard);
+	assert_true(got.status == AUTHZ_PENDING && id_is_zero(got.attempt) && str_eq(got.thumbprint, STR("thumb")));
+	BAD(authz_by_id(&b->tx, &b->mem, ID(NOBODY), &got, &err), ERR_NOT_FOUND, "authorization");
+
+	GOOD(authz_prove(&b->tx, ID(AUTHZ), ID(ATTEMPT), T_START + 9000, &err));
+	BAD(authz_prove(&b->tx, ID(AUTHZ), ID(ATTEMPT), T_START + 9000, &err), ERR_CONFLICT, "is valid");
+	BAD(authz_move(&b->tx, ID(AUTHZ), AUTHZ_PENDING, AUTHZ_INVALID, &err), ERR_CONFLICT, "is valid");
+	BAD(authz_move(&b->tx, ID(AUTHZ), AUTHZ_INVALID, AUTHZ_VALID, &err), ERR_INTERNAL, "invalid to valid");
+	BAD(authz_move(&b->tx, ID(NOBODY), AUTHZ_PENDING, AUTHZ_INVALID, &err), ERR_NOT_FOUND, "authorization");
+	GOOD(authz_by_id(&b->tx, &b->mem, ID(AUTHZ), &got, &err));
+	assert_true(id_eq(got.attempt, ID(ATTEMPT)) && got.expires_at == T_START + 9000);
+	GOOD(authz_move(&b->tx, ID(AUTHZ), AUTHZ_VALID, AUTHZ_DEACTIVATED, &err));
+}
+
+static void reuse_wants_the_same_account_key_name_and_wildcard(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct ident name = { IDENT_DNS, STR("a.example") }, other = { IDENT_DNS, STR("b.example") };
+	struct authz_row got;
+	add_account(b);
+	add_authz(b, 50);
+	add_authz(b, 51);
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	assert_true(id_eq(got.id, ID(51))); /* the newest */
+	GOOD(authz_prove(&b->tx, ID(50), ID(ATTEMPT), T_START + 1000, &err));
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	assert_true(id_eq(got.id, ID(50))); /* a proof is worth more than a newer wait */
+	const struct {
+		struct id account;
+		struct str thumbprint;
+		const struct ident *ident;
+		bool wildcard;
+		int64_t until;
+	} rows[] = {
+		{ ID(NOBODY), STR("thumb"), &name, false, T_START },
+		{ ID(ACCOUNT), STR("rolled"), &name, false, T_START },
+		{ ID(ACCOUNT), STR("thumb"), &other, false, T_START },
+		{ ID(ACCOUNT), STR("thumb"), &name, true, T_START },
+		{ ID(ACCOUNT), STR("thumb"), &name, false, T_START + 1000 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		BAD(authz_find_reusable(&b->tx, &b->mem, rows[i].account, rows[i].thumbprint, rows[i].ident,
+					rows[i].wildcard, rows[i].until, &got, &err),
+		    ERR_NOT_FOUND, "authorization");
+	GOOD(authz_move(&b->tx, ID(50), AUTHZ_VALID, AUTHZ_DEACTIVATED, &err));
+	GOOD(authz_move(&b->tx, ID(51), AUTHZ_PENDING, AUTHZ_INVALID, &err));
+	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err),
+	    ERR_NOT_FOUND, "authorization");
+}
+
+static void challenges(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct challenge_row got, *list;
+	size_t n;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_challenge(b);
+	struct challenge_row other = test_challenge(ID(60), ID(AUTHZ));
+	other.type = CHALLENGE_DNS01;
+	GOOD(challenge_insert(&b->tx, &other, &err));
+	BAD(challenge_insert(&b->tx, &other, &err), ERR_CONFLICT, "exists");
+	other = test_challenge(ID(61), ID(NOBODY));
+	BAD(challenge_insert(&b->tx, &other, &err), ERR_NOT_FOUND, "refers");
+	GOOD(challenges_of_authz(&b->tx, &b->mem, ID(AUTHZ), &list, &n, &err));
+	assert_true(n == 2 && list[0].type == CHALLENGE_HTTP01 && list[1].type == CHALLENGE_DNS01);
+
+	BAD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_VALID, 5, STR_NONE, &err), ERR_CONFLICT, "is pending");
+	GOOD(challenge_begin(&b->tx, ID(CHALLENGE), ID(ATTEMPT), &err));
+	BAD(challenge_begin(&b->tx, ID(CHALLENGE), ID(ATTEMPT), &err), ERR_CONFLICT, "is processing");
+	BAD(challenge_begin(&b->tx, ID(NOBODY), ID(ATTEMPT), &err), ERR_NOT_FOUND, "challenge");
+	BAD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_PENDING, 5, STR_NONE, &err), ERR_INTERNAL, "to pending");
+	GOOD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_VALID, 5, STR_NONE, &err));
+	BAD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_INVALID, 5, STR("{}"), &err), ERR_CONFLICT, "is valid");
+	GOOD(challenge_by_id(&b->tx, &b->mem, ID(CHALLENGE), &got, &err));
+	assert_true(got.status == CHALLENGE_VALID && got.validated_at == 5 && id_eq(got.attempt, ID(ATTEMPT)));
+	GOOD(challenge_begin(&b->tx, ID(60), ID(ATTEMPT), &err));
+	GOOD(challenge_end(&b->tx, ID(60), CHALLENGE_INVALID, 5, STR("{\"a\":1}"), &err));
+	GOOD(challenge_by_id(&b->tx, &b->mem, ID(60), &got, &err));
+	assert_true(got.status == CHALLENGE_INVALID && got.validated_at == 0 && str_eq(got.error, STR("{\"a\":1}")));
+}
+
+static void attempts_fall_due_when_sending_or_ending_is(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct attempt_row got, *list;
+	size_t n;
+	add_all(b);
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 9, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 10, 10, &list, &n, &err));
+	assert_true(n == 1 && id_eq(list[0].id, ID(ATTEMPT)) && str_eq(list[0].zone, STR("public")));
+	GOOD(attempt_sent(&b->tx, ID(ATTEMPT), T_START + 40, &err));
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 39, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(attempt_sent(&b->tx, ID(ATTEMPT), T_START + 100, &err)); /* beyond the deadline at +60 */
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 59, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 60, 10, &list, &n, &err));
+	assert_true(n == 1 && list[0].sends == 2 && list[0].send_at == T_START + 100);
+
+	struct attempt_row earlier = test_attempt(ID(70), ID(CHALLENGE), ID(AUTHZ), ID(ACCOUNT));
+	GOOD(attempt_insert(&b->tx, &earlier, &err));
+	BAD(attempt_insert(&b->tx, &earlier, &err), ERR_CONFLICT, "exists");
+	GOOD(attempts_due(&b->tx, &b->mem, T_START + 60, 1, &list, &n, &err));
+	assert_true(n == 1 && id_eq(list[0].id, ID(70)));
+
+	GOOD(attempt_move(&b->tx, ID(70), ATTEMPT_OPEN, ATTEMPT_ABANDONED, &err));
+	BAD(attempt_move(&b->tx, ID(70), ATTEMPT_OPEN, ATTEMPT_DECIDED, &err), ERR_CONFLICT, "is abandoned");
+	BAD(attempt_move(&b->tx, ID(70), ATTEMPT_DECIDED, ATTEMPT_OPEN, &err), ERR_INTERNAL, "decided to open");
+	BAD(attempt_move(&b->tx, ID(NOBODY), ATTEMPT_OPEN, ATTEMPT_DECIDED, &err), ERR_NOT_FOUND, "attempt");
+	BAD(attempt_sent(&b->tx, ID(70), T_START, &err), ERR_CONFLICT, "is abandoned");
+	GOOD(attempt_by_id(&b->tx, &b->mem, ID(70), &got, &err));
+	assert_true(got.status == ATTEMPT_ABANDONED && id_is_zero(got.order));
+}
+
+static void a_perspective_speaks_once(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct verdict_row *list;
+	size_t n;
+	bool fresh = false;
+	add_all(b);
+	struct verdict_row v = { ID(ATTEMPT), STR("fra-1"), true, STR("a.b.c"), 7 };
+	GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+	assert_true(fresh);
+	v.valid = false;
+	v.jws = STR("x.y.z");
+	GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+	assert_false(fresh);
+	v.perspective = STR("ams-1");
+	GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+	assert_true(fresh);
+	GOOD(verdicts_of_attempt(&b->tx, &b->mem, ID(ATTEMPT), &list, &n, &err));
+	assert_int_equal(n, 2);
+	assert_true(str_eq(list[0].perspective, STR("ams-1")) && !list[0].valid && str_eq(list[0].jws, STR("x.y.z")));
+	assert_true(str_eq(list[1].perspective, STR("fra-1")) && list[1].valid && str_eq(list[1].jws, STR("a.b.c")));
+	v.attempt = ID(NOBODY);
+	BAD(verdict_insert(&b->tx, &v, &fresh, &err), ERR_NOT_FOUND, "refers");
+}
+
+static void an_order_has_one_issuance_and_a_serial_is_used_once(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct issuance_row got, *list;
+	size_t n;
+	add_all(b);
+	add_order(b, ORDER2, AUTHZ);
+	struct issuance_row i = test_issuance(ID(ISSUANCE), ID(ORDER), ID(ACCOUNT), "0a");
+	GOOD(issuance_insert(&b->tx, &i, &err));
+	struct issuance_row same_order = test_issuance(ID(80), ID(ORDER), ID(ACCOUNT), "0b");
+	struct issuance_row same_serial = test_issuance(ID(81), ID(ORDER2), ID(ACCOUNT), "0a");
+	BAD(issuance_insert(&b->tx, &same_order, &err), ERR_CONFLICT, "exists");
+	BAD(issuance_insert(&b->tx, &same_serial, &err), ERR_CONFLICT, "exists");
+	GOOD(issuance_by_order(&b->tx, &b->mem, ID(ORDER), &got, &err));
+	assert_true(id_eq(got.id, ID(ISSUANCE)) && str_eq(got.finalize_payload, STR("cQ")));
+	GOOD(issuance_by_serial(&b->tx, &b->mem, STR("0a"), &got, &err));
+	assert_true(got.not_before_s == 1000 && got.not_after_s == 2000 && str_eq(got.issuer, STR("main")));
+	BAD(issuance_by_serial(&b->tx, &b->mem, STR("0b"), &got, &err), ERR_NOT_FOUND, "issuance");
+
+	GOOD(issuances_due(&b->tx, &b->mem, T_START + 9, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(issuances_due(&b->tx, &b->mem, T_START + 10, 10, &list, &n, &err));
+	assert_int_equal(n, 1);
+	GOOD(issuance_sent(&b->tx, ID(ISSUANCE), T_START + 50, &err));
+	GOOD(issuances_due(&b->tx, &b->mem, T_START + 49, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+
+	GOOD(issuance_move(&b->tx, ID(ISSUANCE), ISSUANCE_INTENDED, ISSUANCE_ABANDONED, &err));
+	BAD(issuance_move(&b->tx, ID(ISSUANCE), ISSUANCE_INTENDED, ISSUANCE_REFUSED, &err), ERR_CONFLICT,
+	    "is abandoned");
+	BAD(issuance_sent(&b->tx, ID(ISSUANCE), T_START, &err), ERR_CONFLICT, "is abandoned");
+	GOOD(issuance_move(&b->tx, ID(ISSUANCE), ISSUANCE_ABANDONED, ISSUANCE_ISSUED, &err)); /* it came late */
+	BAD(issuance_move(&b->tx, ID(ISSUANCE), ISSUANCE_ISSUED, ISSUANCE_REFUSED, &err), ERR_INTERNAL, "issued to");
+	BAD(issuance_move(&b->tx, ID(NOBODY), ISSUANCE_INTENDED, ISSUANCE_ISSUED, &err), ERR_NOT_FOUND, "issuance");
+	GOOD(issuance_by_id(&b->tx, &b->mem, ID(ISSUANCE), &got, &err));
+	assert_true(got.status == ISSUANCE_ISSUED && got.sends == 1);
+}
+
+static int64_t count_of(struct bench *b, const char *sql)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	GOOD(rows_one(&r, &b->tx, "count", sql, NULL, 0, &err));
+	return rows_i64(&r, 0);
+}
+
+static void certificates_are_found_by_serial_and_their_names_by_suffix(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct certificate_row got;
+	add_all(b);
+	struct certificate_row c = test_certificate(ID(CERTIFICATE), ID(ORDER), ID(ACCOUNT), "0a");
+	const struct str names[] = { STR("a.example"), STR("*.www.a.example"), STR("192.0.2.1"), STR("a.example"),
+				     STR("one"),       STR("2001:db8::1") };
+	GOOD(certificate_insert(&b->tx, &c, names, ARRAY_LEN(names), &err));
+	BAD(certificate_insert(&b->tx, &c, names, 0, &err), ERR_CONFLICT, "exists");
+	GOOD(certificate_by_serial(&b->tx, &b->mem, STR("0a"), &got, &err));
+	assert_true(id_eq(got.id, ID(CERTIFICATE)) && str_eq(got.der, c.der) && str_eq(got.chain_pem, STR("pem\n")));
+	assert_true(got.spki_hash.b[0] == 7 && got.revoked_at == 0 && id_eq(got.order, ID(ORDER)));
+	GOOD(certificate_by_id(&b->tx, &b->mem, ID(CERTIFICATE), &got, &err));
+	assert_true(str_eq(got.serial, STR("0a")));
+	BAD(certificate_by_serial(&b->tx, &b->mem, STR("0b"), &got, &err), ERR_NOT_FOUND, "certificate");
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificate_names"), 5);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificate_names WHERE name >= 'example.a' AND name < "
+				     "'example.a/'"),
+			 2);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificate_names WHERE name IN"
+				     " ('example.a', 'example.a.www.*', '192.0.2.1', 'one', '2001:db8::1')"),
+			 5);
+}
+
+static void counts_by_status(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct store_counts c;
+	add_all(b);
+	add_order(b, ORDER2, AUTHZ);
+	GOOD(order_move(&b->tx, ID(ORDER2), ORDER_PENDING, ORDER_READY, &err));
+	struct issuance_row i = test_issuance(ID(ISSUANCE), ID(ORDER), ID(ACCOUNT), "0a");
+	GOOD(issuance_insert(&b->tx, &i, &err));
+	GOOD(store_count(&b->tx, &c, &err));
+	assert_true(c.accounts == 1 && c.orders[ORDER_PENDING] == 1 && c.orders[ORDER_READY] == 1);
+	assert_true(c.issuances[ISSUANCE_INTENDED] == 1 && c.certificates == 0 && c.orders[ORDER_VALID] == 0);
+}
+
+static void what_expires_ends(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct order_row o;
+	struct authz_row a;
+	size_t n;
+	add_account(b);
+	for (uint32_t i = 0; i < 10; i++) {
+		add_authz(b, 100 + i);
+		add_order(b, 200 + i, 100 + i);
+	}
+	GOOD(authz_prove(&b->tx, ID(100), ID(ATTEMPT), T_START + 1000, &err));
+	GOOD(order_move(&b->tx, ID(200), ORDER_PENDING, ORDER_READY, &err));
+	const struct sha256 hash = { { 1 } };
+	GOOD(order_move(&b->tx, ID(201), ORDER_PENDING, ORDER_READY, &err));
+	GOOD(order_begin(&b->tx, ID(201), &hash, &err));
+	GOOD(sweep_expired(&b->tx, T_START + 999, 100, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(sweep_expired(&b->tx, T_START + 1000, 4, &n, &err));
+	assert_int_equal(n, 8);
+	GOOD(sweep_expired(&b->tx, T_START + 1000, 100, &n, &err));
+	assert_int_equal(n, 11);
+	GOOD(order_by_id(&b->tx, &b->mem, ID(200), &o, &err));
+	assert_int_equal(o.status, ORDER_INVALID);
+	AUTO(json_auto) struct json *problem = NULL;
+	GOOD(json_read(o.error, 4096, &problem, &err));
+	enum err_kind kind;
+	struct str detail;
+	GOOD(problem_read(problem, &kind, &detail, &err));
+	assert_int_equal(kind, ERR_MALFORMED);
+	GOOD(order_by_id(&b->tx, &b->mem, ID(201), &o, &err));
+	assert_int_equal(o.status, ORDER_PROCESSING); /* that one ends through its issuance */
+	GOOD(authz_by_id(&b->tx, &b->mem, ID(100), &a, &err));
+	assert_int_equal(a.status, AUTHZ_EXPIRED);
+	GOOD(authz_by_id(&b->tx, &b->mem, ID(101), &a, &err));
+	assert_int_equal(a.status, AUTHZ_INVALID);
+}
+
+/* An order with its own proven authorization, verdict and, from `serial` on, issuance and certificate. */
+static void add_history(struct bench *b, uint32_t n, const char *serial, int64_t not_after_s, bool issued)
+{
+	struct authz_row a = test_authz(ID(n), ID(ACCOUNT));
+	struct challenge_row c = test_challenge(ID(n + 1), ID(n));
+	struct attempt_row t = test_attempt(ID(n + 2), ID(n + 1), ID(n), ID(ACCOUNT));
+	struct verdict_row v = { ID(n + 2), STR("fra-1"), true, STR("a.b.c"), 1 };
+	const struct sha256 hash = { { 1 } };
+	bool fresh;
+	GOOD(authz_insert(&b->tx, &a, &err));
+	GOOD(challenge_insert(&b->tx, &c, &err));
+	GOOD(attempt_insert(&b->tx, &t, &err));
+	GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+	GOOD(authz_prove(&b->tx, ID(n), ID(n + 2), T_START + 100, &err));
+	add_order(b, n + 3, n);
+	GOOD(order_move(&b->tx, ID(n + 3), ORDER_PENDING, ORDER_READY, &err));
+	GOOD(order_begin(&b->tx, ID(n + 3), &hash, &err));
+	struct issuance_row i = test_issuance(ID(n + 4), ID(n + 3), ID(ACCOUNT), serial);
+	i.not_after_s = not_after_s;
+	GOOD(issuance_insert(&b->tx, &i, &err));
+	if (!issued) {
+		GOOD(issuance_move(&b->tx, ID(n + 4), ISSUANCE_INTENDED, ISSUANCE_ABANDONED, &err));
+		GOOD(order_fail(&b->tx, ID(n + 3), ORDER_PROCESSING, STR("{}"), &err));
+		return;
+	}
+	struct certificate_row cert = test_certificate(ID(n + 5), ID(n + 3), ID(ACCOUNT), serial);
+	cert.not_after_s = not_after_s;
+	const struct str names[] = { STR("a.example") };
+	GOOD(certificate_insert(&b->tx, &cert, names, 1, &err));
+	GOOD(issuance_move(&b->tx, ID(n + 4), ISSUANCE_INTENDED, ISSUANCE_ISSUED, &err));
+	GOOD(order_finish(&b->tx, ID(n + 3), ID(n + 5), &err));
+}
+
+static void sweep_to_the_end(struct bench *b, int64_t ended_before, int64_t expired_before_s)
+{
+	size_t n;
+	/* Twice nothing: a call may only move the mark. */
+	for (unsigned idle = 0, calls = 0; idle < 20; calls++) {
+		assert_true(calls < 1000);
+		GOOD(sweep_retention(&b->tx, ended_before, expired_before_s, 2, &n, &err));
+		idle = n == 0 ? idle + 1 : 0;
+	}
+}
+
+static bool is_there(struct bench *b, uint32_t n)
+{
+	struct order_row o;
+	struct authz_row a;
+	struct verdict_row *v;
+	struct issuance_row i;
+	size_t count;
+	bool order = !FAILED(order_by_id(&b->tx, &b->mem, ID(n + 3), &o, NULL));
+	bool authz = !FAILED(authz_by_id(&b->tx, &b->mem, ID(n), &a, NULL));
+	bool issuance = !FAILED(issuance_by_id(&b->tx, &b->mem, ID(n + 4), &i, NULL));
+	GOOD(verdicts_of_attempt(&b->tx, &b->mem, ID(n + 2), &v, &count, &err));
+	if (order != authz || order != issuance || order != (count == 1))
+		fail_msg("%u is only partly there: %d %d %d %zu", n, order, authz, issuance, count);
+	return order;
+}
+
+static void retention_keeps_the_evidence_of_what_may_still_be_used(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	size_t n;
+	add_account(b);
+	add_history(b, 1000, "01", 5000, true);  /* live */
+	add_history(b, 1100, "02", 3000, true);  /* expired */
+	add_history(b, 1200, "03", 5000, false); /* may have been signed, would be live */
+	add_history(b, 1300, "04", 3000, false); /* may have been signed, expired anyhow */
+	b->t->now = T_START + 200;
+	GOOD(sweep_expired(&b->tx, T_START + 200, 100, &n, &err));
+	assert_int_equal(n, 4); /* the proofs */
+
+	sweep_to_the_end(b, T_START - 1, 1000); /* nothing is old enough */
+	assert_true(is_there(b, 1000) && is_there(b, 1100) && is_there(b, 1200) && is_there(b, 1300));
+	sweep_to_the_end(b, T_START + 10000, 4000);
+	assert_true(is_there(b, 1000) && is_there(b, 1200));
+	assert_false(is_there(b, 1100));
+	assert_false(is_there(b, 1300));
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates"), 1);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificate_names"), 1);
+	sweep_to_the_end(b, T_START + 10000, 6000);
+	assert_false(is_there(b, 1000));
+	assert_false(is_there(b, 1200));
+	static const char *const tables[] = {
+		"SELECT COUNT(*) FROM orders",       "SELECT COUNT(*) FROM authorizations",
+		"SELECT COUNT(*) FROM challenges",   "SELECT COUNT(*) FROM attempts",
+		"SELECT COUNT(*) FROM verdicts",     "SELECT COUNT(*) FROM issuances",
+		"SELECT COUNT(*) FROM certificates", "SELECT COUNT(*) FROM order_authz"
+	};
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		assert_int_equal(count_of(b, tables[i]), 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM accounts"), 1);
+}
+
+static void an_authorization_that_two_orders_share_goes_with_the_last(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	size_t n;
+	struct authz_row a;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_order(b, ORDER, AUTHZ);
+	GOOD(sweep_expired(&b->tx, T_START + 1000, 100, &n, &err));
+	add_authz(b, AUTHZ2);
+	struct order_row o = test_order(ID(ORDER2), ID(ACCOUNT));
+	o.expires_at = T_START + 5000;
+	const struct id both[] = { ID(AUTHZ), ID(AUTHZ2) };
+	GOOD(order_insert(&b->tx, &o, both, 2, &err));
+	sweep_to_the_end(b, T_START + 2000, 0);
+	GOOD(authz_by_id(&b->tx, &b->mem, ID(AUTHZ), &a, &err));
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 1);
+	b->t->now = T_START + 5000;
+	GOOD(sweep_expired(&b->tx, T_START + 5000, 100, &n, &err));
+	sweep_to_the_end(b, T_START + 9000, 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 0);
+}
+
+static void an_authorization_that_outlives_its_order_goes_too(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	size_t n;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_order(b, ORDER, AUTHZ);
+	GOOD(authz_prove(&b->tx, ID(AUTHZ), ID(ATTEMPT), T_START + 9000, &err));
+	GOOD(order_fail(&b->tx, ID(ORDER), ORDER_PENDING, STR("{}"), &err));
+	sweep_to_the_end(b, T_START + 1000, 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 1); /* may be used again */
+	GOOD(sweep_expired(&b->tx, T_START + 9000, 100, &n, &err));
+	sweep_to_the_end(b, T_START + 9001, 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 0);
+}
+
+static int64_t take(struct bench *b, int64_t now, unsigned count, int64_t period, unsigned burst)
+{
+	int64_t wait = -1;
+	GOOD(limit_take(&b->tx, STR("ip:192.0.2.1"), now, count, period, burst, &wait, &err));
+	return wait;
+}
+
+static void a_bucket_gives_its_burst_and_then_its_rate(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(take(b, T_START, 10, 1000, 3), 0);
+	assert_int_equal(take(b, T_START, 10, 1000, 3), 100);
+	assert_int_equal(take(b, T_START + 40, 10, 1000, 3), 60); /* a refusal is not charged */
+	assert_int_equal(take(b, T_START + 100, 10, 1000, 3), 0);
+	assert_int_equal(take(b, T_START + 100, 10, 1000, 3), 100);
+	assert_int_equal(take(b, T_START + 10000, 10, 1000, 3), 0); /* full again, no fuller than full */
+	assert_int_equal(take(b, T_START + 10000, 10, 1000, 3), 0);
+	assert_int_equal(take(b, T_START + 10000, 10, 1000, 3), 0);
+	assert_int_equal(take(b, T_START + 10000, 10, 1000, 3), 100);
+	/* The clock is set back a day: no day of refusals. */
+	assert_int_equal(take(b, T_START - 86400000, 10, 1000, 3), 100);
+	int64_t wait;
+	BAD(limit_take(&b->tx, STR("x"), T_START, 0, 1000, 3, &wait, &err), ERR_INTERNAL, "no rate");
+	BAD(limit_take(&b->tx, STR("x"), T_START, 1, INT64_MAX, 3, &wait, &err), ERR_INTERNAL, "no rate");
+}
+
+static void thousands_a_second_are_told_apart(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	unsigned given = 0;
+	for (int64_t ms = 0; ms < 10; ms++) {
+		for (unsigned i = 0; i < 20; i++)
+			given += take(b, T_START + ms, 5000, 1000, 5) == 0;
+	}
+	assert_int_equal(given, 5 + 9 * 5);
+}
+
+static void limits_that_are_full_again_are_removed(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	size_t n;
+	assert_int_equal(take(b, T_START, 1, 1000, 1), 0);
+	GOOD(sweep_retention(&b->tx, 0, 0, 10, &n, &err));
+	assert_int_equal(n, 0);
+	b->t->now = T_START + 1001;
+	GOOD(sweep_retention(&b->tx, 0, 0, 10, &n, &err));
+	assert_int_equal(n, 1);
+}
+
+static void audit_records_are_kept_in_order(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	for (int64_t i = 0; i < 3; i++) {
+		const struct audit_row a = { i, STR("api"), STR("order made"), STR("order/1"), STR("{}") };
+		GOOD(audit_insert(&b->tx, &a, &err));
+	}
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE seq = at + 1"), 3);
+}
+
+/* --- plans --------------------------------------------------------------------------------------------------------*/
+static void no_statement_reads_a_whole_table(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const struct sql_set *const sets[] = { &account_sql, &order_sql,    &authz_sql,       &challenge_sql,
+						      &attempt_sql, &issuance_sql, &certificate_sql, &sweep_sql,
+						      &limit_sql,   &audit_sql };
+	sqlite3 *h;
+	assert_int_equal(sqlite3_open(t->path, &h), SQLITE_OK);
+	size_t seen = 0;
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		for (size_t j = 0; j < sets[i]->count; j++) {
+			char sql[2048];
+			(void)snprintf(sql, sizeof sql, "EXPLAIN QUERY PLAN %s", sets[i]->sql[j]);
+			sqlite3_stmt *s;
+			if (sqlite3_prepare_v2(h, sql, -1, &s, NULL) != SQLITE_OK)
+				fail_msg("%s: %s", sets[i]->sql[j], sqlite3_errmsg(h));
+			while (sqlite3_step(s) == SQLITE_ROW) {
+				const char *line = (const char *)sqlite3_column_text(s, 3);
+				if (strncmp(line, "SCAN ", 5) == 0 && strncmp(line, "SCAN CONSTANT", 13) != 0)
+					fail_msg("%s: %s: %s", sets[i]->file, line, sets[i]->sql[j]);
+			}
+			(void)sqlite3_finalize(s);
+			seen++;
+		}
+	}
+	(void)sqlite3_close(h);
+	assert_true(seen > 60);
+}
+
+#define BENCH(f) cmocka_unit_test_setup_teardown(f, setup_bench, teardown_bench)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH(accounts),
+		BENCH(orders_and_their_moves),
+		BENCH(order_lists),
+		BENCH(authorizations),
+		BENCH(reuse_wants_the_same_account_key_name_and_wildcard),
+		BENCH(challenges),
+		BENCH(attempts_fall_due_when_sending_or_ending_is),
+		BENCH(a_perspective_speaks_once),
+		BENCH(an_order_has_one_issuance_and_a_serial_is_used_once),
+		BENCH(certificates_are_found_by_serial_and_their_names_by_suffix),
+		BENCH(counts_by_status),
+		BENCH(what_expires_ends),
+		BENCH(retention_keeps_the_evidence_of_what_may_still_be_used),
+		BENCH(an_authorization_that_two_orders_share_goes_with_the_last),
+		BENCH(an_authorization_that_outlives_its_order_goes_too),
+		BENCH(a_bucket_gives_its_burst_and_then_its_rate),
+		BENCH(thousands_a_second_are_told_apart),
+		BENCH(limits_that_are_full_again_are_removed),
+		BENCH(audit_records_are_kept_in_order),
+		cmocka_unit_test_setup_teardown(no_statement_reads_a_whole_table, setup_store, teardown_store),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
