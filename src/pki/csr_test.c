@@ -343,7 +343,6 @@ static void no_flipped_bit_and_no_cut_is_accepted(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = { 0 };
-	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
 	const struct str name = STR("a.example.com");
 	MUST(csr_make(f->c, f->key[KEY_P256], &name, 1, &der, &err));
