@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -662,6 +663,16 @@ static void reset_and_close(int fd)
 	close(fd);
 }
 
+/* What this process burns while the test sleeps 300 ms. */
+static int64_t cpu_ms_of_a_nap(void)
+{
+	struct timespec before, after;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	sleep_ms(300);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	return (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+}
+
 static void client_may_vanish_while_a_worker_has_its_request(const struct site *site, bool tls)
 {
 	struct bench *b = start(site, setup_of(tls));
@@ -677,13 +688,7 @@ static void client_may_vanish_while_a_worker_has_its_request(const struct site *
 			client_free(c);
 		}
 	}
-	/* the loops must not spin on the hang-ups meanwhile */
-	struct timespec before, after;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
-	sleep_ms(300);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-	int64_t cpu_ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-	assert_true(cpu_ms < 150);
+	assert_true(cpu_ms_of_a_nap() < 150); /* no loop spins on the hang-ups meanwhile */
 	let_go(b);
 	assert_true(await_open(b, 0));
 	stop(b);
@@ -808,6 +813,28 @@ static void new_connections_take_the_place_of_the_oldest_idle_ones(const struct 
 		assert_int_equal(answer_of(c[i], false).status, 200);
 	for (unsigned i = 0; i < 4; i++)
 		client_free(c[i]);
+	assert_true(await_open(b, 0));
+	stop(b);
+}
+
+/* A connection that cannot be accepted stays in the backlog and keeps the listener readable. */
+static void out_of_descriptors_the_server_waits_without_spinning(const struct site *site, bool tls)
+{
+	struct bench *b = start(site, setup_of(tls));
+	struct rlimit before;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	int next = dup(b->listen_fd);
+	close(next);
+	struct rlimit tight = { .rlim_cur = (rlim_t)next + 1, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	int fd = dial(b); /* the last one there is */
+	int64_t cpu_ms = cpu_ms_of_a_nap();
+	unsigned accepted = (unsigned)http_server_stats(b->server).accepted;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(accepted, 0);
+	assert_true(cpu_ms < 150);
+	assert_true(await_open(b, 1)); /* it looks again by itself */
+	close(fd);
 	assert_true(await_open(b, 0));
 	stop(b);
 }
@@ -994,6 +1021,7 @@ BOTH(a_thousand_connections_opened_and_reset_leave_nothing)
 BOTH(full_queue_is_503_and_the_connection_stays)
 BOTH(new_connections_take_the_place_of_the_oldest_idle_ones)
 BOTH(one_address_has_its_own_limit)
+BOTH(out_of_descriptors_the_server_waits_without_spinning)
 BOTH(drain_answers_what_is_in_flight_and_closes_the_rest)
 BOTH(drain_gives_up_after_its_time)
 
@@ -1019,6 +1047,7 @@ int main(void)
 		RUN_BOTH(full_queue_is_503_and_the_connection_stays),
 		RUN_BOTH(new_connections_take_the_place_of_the_oldest_idle_ones),
 		RUN_BOTH(one_address_has_its_own_limit),
+		RUN_BOTH(out_of_descriptors_the_server_waits_without_spinning),
 		RUN_BOTH(drain_answers_what_is_in_flight_and_closes_the_rest),
 		RUN_BOTH(drain_gives_up_after_its_time),
 		cmocka_unit_test(plain_text_and_silence_on_the_tls_port_are_closed),
