@@ -233,9 +233,11 @@ static fallible check_csr_names(struct check *x, struct err *err)
 	if (x->csr.name_count != x->job->ident_count)
 		FAIL(err, ERR_BAD_CSR, "the CSR has %zu names, the order %zu", x->csr.name_count, x->job->ident_count);
 	for (size_t i = 0; i < x->job->ident_count; i++) {
-		if (!str_eq(ordered[i], x->csr.names[i]))
-			FAIL(err, ERR_BAD_CSR, "the order names %.*s, the CSR %.*s in its place", STR_FMT(ordered[i]),
-			     STR_FMT(x->csr.names[i]));
+		int order = by_text(&ordered[i], &x->csr.names[i]);
+		if (order < 0)
+			FAIL(err, ERR_BAD_CSR, "the CSR lacks %.*s, which was ordered", STR_FMT(ordered[i]));
+		if (order > 0)
+			FAIL(err, ERR_BAD_CSR, "the CSR names %.*s, which was not ordered", STR_FMT(x->csr.names[i]));
 	}
 	return OK;
 }

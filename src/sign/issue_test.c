@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * issue_test.c: what comes out of a batch, and that it comes out once: repeats, restarts between the records, two jobs
+ * for one order, a serial twice, kills at every failpoint; the API's own certificate; jobs over a real bus.
+ */
+#include "sign/test.h"
+
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static void signer_restart(struct town *t, struct signer **s)
+{
+	struct err err = { 0 };
+	signer_free(TAKE(*s));
+	MUST(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, s, &err));
+}
+
+static struct sign_result sign_one(struct signer *s, struct town *t, const struct sign_job *job)
+{
+	struct sign_result r = { 0 };
+	struct err err = { 0 };
+	MUST(signer_batch(s, &t->mem, job, 1, &r, &err));
+	assert_true(id_eq(r.issuance, job->issuance));
+	assert_true(id_eq(r.order, job->order));
+	return r;
+}
+
+#define ISSUED(r)                                                                                               \
+	do {                                                                                                    \
+		if (!(r).issued)                                                                                \
+			fail_msg("refused: %s: %.*s", err_kind_name((r).problem), STR_FMT((r).problem_detail)); \
+	} while (0)
+#define REFUSED(r, want, text)                                                                                         \
+	do {                                                                                                           \
+		struct str refused_ = (r).problem_detail;                                                              \
+		assert_false((r).issued);                                                                              \
+		assert_int_equal((r).der.n, 0);                                                                        \
+		if ((r).problem != (want) || memmem(refused_.p, refused_.n, (text), strlen(text)) == NULL)             \
+			fail_msg("found %s \"%.*s\", wanted %s \"%s\"", err_kind_name((r).problem), STR_FMT(refused_), \
+				 err_kind_name(want), (text));                                                         \
+	} while (0)
+
+/* As a TLS client would look at it. */
+static void verify_chain(struct town *t, struct str der, const char *host)
+{
+	AUTO(cert_auto) struct cert *leaf = NULL;
+	struct err err = { 0 };
+	MUST(cert_read_der(der, &leaf, &err));
+	X509_STORE *store = X509_STORE_new();
+	STACK_OF(X509) *between = sk_X509_new_null();
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	assert_int_equal(X509_STORE_add_cert(store, cert_get_x509(t->root)), 1);
+	assert_true(sk_X509_push(between, cert_get_x509(t->issuer)) > 0);
+	assert_int_equal(X509_STORE_CTX_init(ctx, store, cert_get_x509(leaf), between), 1);
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+	X509_VERIFY_PARAM_set_time(param, (time_t)(t->now_ms / 1000));
+	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT);
+	assert_int_equal(X509_VERIFY_PARAM_set1_host(param, host, 0), 1);
+	if (X509_verify_cert(ctx) != 1)
+		fail_msg("%s", X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+	X509_STORE_CTX_free(ctx);
+	sk_X509_free(between);
+	X509_STORE_free(store);
+}
+
+struct tally {
+	unsigned n[4];
+	struct str der; /* of the last done */
+	struct arena *mem;
+};
+
+static fallible tally_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err)
+{
+	struct tally *t = ctx;
+	(void)err;
+	t->n[kind]++;
+	if (kind == JOURNAL_DONE && t->mem != NULL)
+		t->der = str_dup(t->mem, e->der);
+	return OK;
+}
+
+static struct tally journal_tally(struct town *t)
+{
+	struct tally tally = { .mem = &t->mem };
+	struct err err = { 0 };
+	MUST(journal_walk(town_path(t, "journal"), tally_entry, &tally, &err));
+	return tally;
+}
+
+/* --- batches
+ * --------------------------------------------------------------------------------------------------------*/
+static void a_good_job_gives_a_certificate_that_clients_accept(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan p = plan_good(t);
+	struct sign_job job = plan_job(&p);
+	struct err err = { 0 };
+	(void)state;
+	signer_restart(t, &s);
+	struct sign_result r = sign_one(s, t, &job);
+	ISSUED(r);
+	verify_chain(t, r.der, "www.corp.example");
+	verify_chain(t, r.der, "api.corp.example");
+
+	AUTO(cert_auto) struct cert *c = NULL;
+	AUTO(key_auto) struct key *k = NULL;
+	struct str serial;
+	MUST(cert_read_der(r.der, &c, &err));
+	MUST(cert_get_key(c, &k, &err));
+	MUST(cert_get_serial_hex(&t->mem, c, &serial, &err));
+	assert_true(key_public_eq(k, t->subscriber));
+	assert_true(str_eq(serial, job.serial_hex));
+	assert_int_equal(cert_get_not_before(c), job.not_before);
+	assert_int_equal(cert_get_not_after(c), job.not_after);
+
+	/* Leaf, then the issuer; the root stays at home. */
+	struct cert *chain[4];
+	size_t count;
+	const char *path = town_path(t, "chain.pem");
+	MUST(file_write_new(path, r.chain_pem, 0644, &err));
+	MUST(cert_read_pem_file(path, chain, 4, &count, &err));
+	assert_int_equal(count, 2);
+	assert_true(str_eq(cert_get_der(chain[0]), r.der));
+	assert_true(str_eq(cert_get_der(chain[1]), cert_get_der(t->issuer)));
+	cert_free(chain[0]);
+	cert_free(chain[1]);
+
+	struct tally tally = journal_tally(t);
+	assert_int_equal(tally.n[JOURNAL_BEGIN], 1);
+	assert_int_equal(tally.n[JOURNAL_DONE], 1);
+	assert_true(str_eq(tally.der, r.der));
+	signer_free(s);
+	town_free(t);
+}
+
+static void a_repeat_gets_the_same_bytes_even_later_and_after_a_restart(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan p = plan_good(t);
+	struct sign_job job = plan_job(&p);
+	(void)state;
+	signer_restart(t, &s);
+	struct sign_result first = sign_one(s, t, &job);
+	ISSUED(first);
+	for (int i = 0; i < 3; i++) {
+		struct sign_result again = sign_one(s, t, &job);
+		ISSUED(again);
+		assert_true(str_eq(first.der, again.der));
+		assert_true(str_eq(first.chain_pem, again.chain_pem));
+		t->now_ms += 2 * DAY_S * 1000; /* the evidence may be too old by now: it was looked at once */
+		signer_restart(t, &s);
+	}
+	job.verdict_count = 0; /* nor does a repeat need it */
+	assert_true(str_eq(first.der, sign_one(s, t, &job).der));
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+	signer_free(s);
+	town_free(t);
+}
+
+static void one_job_twice_in_a_batch_is_signed_once(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan p = plan_good(t);
+	struct sign_job jobs[3];
+	struct sign_result r[3];
+	struct err err = { 0 };
+	(void)state;
+	jobs[0] = jobs[1] = jobs[2] = plan_job(&p);
+	signer_restart(t, &s);
+	MUST(signer_batch(s, &t->mem, jobs, 3, r, &err));
+	for (int i = 0; i < 3; i++) {
+		ISSUED(r[i]);
+		assert_true(str_eq(r[i].der, r[0].der));
+	}
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+	signer_free(s);
+	town_free(t);
+}
+
+static void good_and_bad_jobs_share_a_batch_in_order(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan good = plan_good(t), bad = plan_good(t), other = plan_good(t);
+	struct sign_job jobs[3];
+	struct sign_result r[3];
+	struct err err = { 0 };
+	(void)state;
+	bad.order = bad.url_order = id_at(NOW_MS - 60000, 5);
+	bad.serial = "010203040506070809101112131415161719";
+	bad.votes[0].cast = false;
+	other.order = other.url_order = id_at(NOW_MS - 60000, 6);
+	other.serial = "010203040506070809101112131415161720";
+	jobs[0] = plan_job(&bad);
+	jobs[1] = plan_job(&good);
+	jobs[2] = plan_job(&other);
+	signer_restart(t, &s);
+	MUST(signer_batch(s, &t->mem, jobs, 3, r, &err));
+	REFUSED(r[0], ERR_UNAUTHORIZED, "proven by 1 of the 2");
+	ISSUED(r[1]);
+	ISSUED(r[2]);
+	struct tally tally = journal_tally(t);
+	assert_int_equal(tally.n[JOURNAL_BEGIN], 2);
+	assert_int_equal(tally.n[JOURNAL_DONE], 2);
+	assert_int_equal(tally.n[JOURNAL_REFUSED], 1);
+	signer_free(s);
+	town_free(t);
+}
+
+static void another_job_for_an_order_is_refused(void **state)
+{
+	static const int ways = 3; /* same batch, later, after a restart */
+	(void)state;
+	for (int way = 0; way < ways; way++) {
+		struct town *t = town_new();
+		struct signer *s = NULL;
+		struct plan p = plan_good(t), q = plan_good(t);
+		struct sign_job jobs[2];
+		struct sign_result r[2];
+		struct err err = { 0 };
+		q.csr_key = t->stranger; /* a second finalize, with another key, duly signed by the client */
+		q.serial = "010203040506070809101112131415161799";
+		jobs[0] = plan_job(&p);
+		jobs[1] = plan_job(&q);
+		signer_restart(t, &s);
+		if (way == 0) {
+			MUST(signer_batch(s, &t->mem, jobs, 2, r, &err));
+		} else {
+			r[0] = sign_one(s, t, &jobs[0]);
+			if (way == 2)
+				signer_restart(t, &s);
+			r[1] = sign_one(s, t, &jobs[1]);
+		}
+		ISSUED(r[0]);
+		REFUSED(r[1], ERR_CONFLICT, "asked for otherwise");
+		assert_true(str_eq(sign_one(s, t, &jobs[0]).der, r[0].der));
+		assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+		signer_free(s);
+		town_free(t);
+	}
+}
+
+static void a_serial_is_never_used_twice(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 3; way++) {
+		struct town *t = town_new();
+		struct signer *s = NULL;
+		struct plan p = plan_good(t), q = plan_good(t);
+		struct sign_job jobs[2];
+		struct sign_result r[2];
+		struct err err = { 0 };
+		q.order = q.url_order = id_at(NOW_MS - 60000, 7);
+		jobs[0] = plan_job(&p);
+		jobs[1] = plan_job(&q);
+		signer_restart(t, &s);
+		if (way == 0) {
+			MUST(signer_batch(s, &t->mem, jobs, 2, r, &err));
+		} else {
+			r[0] = sign_one(s, t, &jobs[0]);
+			if (way == 2)
+				signer_restart(t, &s);
+			r[1] = sign_one(s, t, &jobs[1]);
+		}
+		ISSUED(r[0]);
+		REFUSED(r[1], ERR_CONFLICT, "serial is taken");
+		assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+		signer_free(s);
+		town_free(t);
+	}
+}
+
+static void a_crash_between_begin_and_done_is_made_good(void **state)
+{
+	(void)state;
+	for (uint8_t spoil = 0; spoil < 2; spoil++) {
+		struct town *t = town_new();
+		struct signer *s = NULL;
+		struct plan p = plan_good(t);
+		struct sign_job job = plan_job(&p);
+		struct journal *j = NULL;
+		struct journal_entry e;
+		struct err err = { 0 };
+		signer_restart(t, &s);
+		ISSUED(sign_one(s, t, &job));
+		MUST(journal_find_order(s->journal, &t->mem, p.order, &e, &err));
+		signer_free(TAKE(s));
+		assert_int_equal(unlink(town_path(t, "journal/journal-000001.cj")), 0);
+		MUST(journal_open(town_path(t, "journal"), 1000000000, t->crypto, &t->clk, &j, &err));
+		e.tbs_hash.b[0] ^= spoil;
+		MUST(journal_begin(j, &e, &err));
+		MUST(journal_sync(j, &err));
+		journal_close(j);
+
+		signer_restart(t, &s);
+		struct sign_result r = sign_one(s, t, &job);
+		if (spoil) {
+			REFUSED(r, ERR_CONFLICT, "would differ");
+		} else {
+			ISSUED(r);
+			verify_chain(t, r.der, "www.corp.example");
+			assert_true(str_eq(sign_one(s, t, &job).der, r.der));
+		}
+		assert_int_equal(journal_tally(t).n[JOURNAL_BEGIN], 1);
+		assert_int_equal(journal_tally(t).n[JOURNAL_DONE], !spoil);
+		signer_free(s);
+		town_free(t);
+	}
+}
+
+static void a_full_batch_is_signed_and_a_larger_one_refused(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct sign_job *jobs = ARENA_ARRAY(&t->mem, struct sign_job, SIGN_BATCH_MAX + 1);
+	struct sign_result r[SIGN_BATCH_MAX + 1];
+	struct err err = { 0 };
+	(void)state;
+	for (unsigned i = 0; i < SIGN_BATCH_MAX; i++) {
+		struct plan p = plan_good(t);
+		p.order = p.url_order = id_at(NOW_MS - 60000 - (int64_t)i, 2);
+		p.serial = str_fmt(&t->mem, "0102030405060708091011121314151600%02x%c", i, 0).p;
+		jobs[i] = plan_job(&p);
+	}
+	jobs[SIGN_BATCH_MAX] = jobs[0];
+	signer_restart(t, &s);
+	MUST_FAIL(signer_batch(s, &t->mem, jobs, SIGN_BATCH_MAX + 1, r, &err), ERR_INTERNAL, "at most");
+	MUST(signer_batch(s, &t->mem, jobs, SIGN_BATCH_MAX, r, &err));
+	for (unsigned i = 0; i < SIGN_BATCH_MAX; i++)
+		ISSUED(r[i]);
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], SIGN_BATCH_MAX);
+	signer_free(s);
+	town_free(t);
+}
+
+static void a_clock_that_went_back_stops_the_batch_without_breaking(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan p = plan_good(t), q = plan_good(t);
+	struct sign_result r;
+	struct err err = { 0 };
+	(void)state;
+	p.order = p.url_order = id_at(NOW_MS - 60000, 7);
+	q.serial = "010203040506070809101112131415161799";
+	struct sign_job jobs[2] = { plan_job(&p), plan_job(&q) };
+	signer_restart(t, &s);
+	ISSUED(sign_one(s, t, &jobs[0]));
+	t->now_ms -= 301000;
+	q.votes[0].finished_ms = q.votes[1].finished_ms = q.votes[0].started_ms = q.votes[1].started_ms =
+		t->now_ms - 1000;
+	q.order = q.url_order = id_at(t->now_ms - 60000, 2);
+	jobs[1] = plan_job(&q);
+	MUST_FAIL(signer_batch(s, &t->mem, &jobs[1], 1, &r, &err), ERR_UNAVAILABLE, "set the clock right");
+	assert_false(journal_is_broken(s->journal));
+	t->now_ms += 2000;
+	ISSUED(sign_one(s, t, &jobs[1]));
+	signer_free(s);
+	town_free(t);
+}
+
+/* --- opening and reloading
+ * --------------------------------------------------------------------------------------------*/
+static void a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL, *second = NULL;
+	AUTO(buf_done) struct buf pem = BUF_MAX(8192);
+	struct err err = { 0 };
+	(void)state;
+	signer_restart(t, &s);
+	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_CONFLICT, "in use");
+	signer_free(TAKE(s));
+
+	AUTO(buf_done) struct buf jwk = BUF_MAX(8192);
+	MUST(file_read(town_path(t, "perspectives/a.jwk"), 8192, &jwk, &err));
+	MUST(file_write_atomic(town_path(t, "perspectives/b.jwk"), buf_str(&jwk), 0644, &err));
+	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_CONFIG,
+		  "have the same key");
+	assert_int_equal(unlink(town_path(t, "perspectives/b.jwk")), 0);
+	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_IO, "perspective b");
+
+	MUST(key_to_pem(t->stranger, NULL, &pem, &err));
+	MUST(file_write_atomic(town_path(t, "issuer/issuer.key"), buf_str(&pem), 0600, &err));
+	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_CONFIG,
+		  "issuer default");
+	town_free(t);
+}
+
+static void a_reload_is_taken_over_whole_or_not_at_all(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct plan p = plan_good(t);
+	struct sign_job job = plan_job(&p);
+	struct err err = { 0 };
+	(void)state;
+	signer_restart(t, &s);
+	struct conf *old = t->conf;
+	town_conf(t);
+	t->conf->realms[0].names.n = t->conf->realms[1].names.n = 0; /* nothing may be issued any more */
+	assert_int_equal(rename(town_path(t, "perspectives/c.jwk"), town_path(t, "away")), 0);
+	MUST_FAIL(signer_reload(s, t->conf, &err), ERR_IO, "perspective c");
+	assert_ptr_equal(s->conf, old);
+	assert_int_equal(rename(town_path(t, "away"), town_path(t, "perspectives/c.jwk")), 0);
+	t->conf->realms[0].order_life_s = 30 * DAY_S;
+	MUST_FAIL(signer_reload(s, t->conf, &err), ERR_CONFIG, "restart the signer");
+	t->conf->realms[0].order_life_s = 7 * DAY_S;
+	MUST(signer_reload(s, t->conf, &err));
+	conf_free(old);
+	struct sign_result r = sign_one(s, t, &job);
+	REFUSED(r, ERR_REJECTED_IDENTIFIER, "corp.example");
+	signer_free(s);
+	town_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_good_job_gives_a_certificate_that_clients_accept),
+		cmocka_unit_test(a_repeat_gets_the_same_bytes_even_later_and_after_a_restart),
+		cmocka_unit_test(one_job_twice_in_a_batch_is_signed_once),
+		cmocka_unit_test(good_and_bad_jobs_share_a_batch_in_order),
+		cmocka_unit_test(another_job_for_an_order_is_refused),
+		cmocka_unit_test(a_serial_is_never_used_twice),
+		cmocka_unit_test(a_crash_between_begin_and_done_is_made_good),
+		cmocka_unit_test(a_full_batch_is_signed_and_a_larger_one_refused),
+		cmocka_unit_test(a_clock_that_went_back_stops_the_batch_without_breaking),
+		cmocka_unit_test(a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start),
+		cmocka_unit_test(a_reload_is_taken_over_whole_or_not_at_all),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

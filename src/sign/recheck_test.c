@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * recheck_test.c: the taken-over api. It may send any job it likes; each row is one thing that it could try, and the
+ * words with which the signer refuses.
+ */
+#include "sign/test.h"
+
+static struct rc check(struct plan *p, struct sign_job *job, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(csr_done) struct csr csr = { 0 };
+	struct town *t = p->town;
+	struct recheck rk = {
+		.crypto = t->crypto, .conf = t->conf, .perspective_keys = t->voters, .now_ms = t->now_ms
+	};
+	*err = (struct err){ 0 };
+	struct rc rc = recheck_job(&rk, &mem, job, &csr, err);
+	if (rc.kind == ERR_NONE) {
+		assert_true(key_public_eq(csr.key, p->csr_key));
+		assert_int_equal(csr.name_count, p->name_count);
+	}
+	return rc;
+}
+
+struct row {
+	const char *what;
+	void (*change)(struct plan *p);
+	enum err_kind kind; /* ERR_NONE: it holds */
+	const char *text;
+	void (*after)(struct plan *p, struct sign_job *j);
+};
+
+static void check_rows(const struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct town *t = town_new();
+		struct plan p = plan_good(t);
+		struct err err;
+		if (rows[i].change != NULL)
+			rows[i].change(&p);
+		struct sign_job job = plan_job(&p);
+		if (rows[i].after != NULL)
+			rows[i].after(&p, &job);
+		struct rc rc = check(&p, &job, &err);
+		if (rc.kind != rows[i].kind || (rows[i].text != NULL && strstr(err.detail, rows[i].text) == NULL))
+			fail_msg("%s: found %s \"%s\", wanted %s \"%s\"", rows[i].what, err_kind_name(rc.kind),
+				 err.detail, err_kind_name(rows[i].kind), rows[i].text == NULL ? "" : rows[i].text);
+		town_free(t);
+	}
+}
+
+/* Each of these changes one thing. */
+#define CHANGE(name, ...)                \
+	static void name(struct plan *p) \
+	{                                \
+		__VA_ARGS__;             \
+	}
+#define AFTER(name, ...)                                     \
+	static void name(struct plan *p, struct sign_job *j) \
+	{                                                    \
+		(void)p;                                     \
+		__VA_ARGS__;                                 \
+	}
+#define BOTH(member, value) (p->votes[0].member = (value), p->votes[1].member = (value))
+
+/* what holds */
+CHANGE(third_instead, p->votes[0].cast = false; p->votes[2].cast = true)
+CHANGE(one_extra_bad, p->votes[2].cast = true; p->votes[2].valid = false)
+CHANGE(one_extra_forged, p->votes[2].cast = true; p->votes[2].spoil = true)
+CHANGE(wildcard_dns, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01))
+CHANGE(reused, BOTH(started_ms, NOW_MS - 30 * DAY_S * 1000); BOTH(finished_ms, NOW_MS - 30 * DAY_S * 1000))
+CHANGE(brief, p->profile = "brief"; p->not_after = p->not_before + 7 * DAY_S - 1)
+CHANGE(order_seven_days, p->order = p->url_order = id_at(NOW_MS - 7 * DAY_S * 1000, 2))
+static void team(struct plan *p)
+{
+	p->realm = "team";
+	p->url_base = p->kid_base = BASE "/realm/team";
+	p->names[0] = STR("x.team.example");
+	p->name_count = 1;
+	p->votes[0].cast = p->votes[1].cast = false;
+	p->votes[3].cast = true;
+	p->votes[3].realm = "team";
+}
+
+static void good_jobs_hold(void **state)
+{
+	static const struct row rows[] = {
+		{ "the plain job", NULL, ERR_NONE, NULL, NULL },
+		{ "another two of three perspectives", third_instead, ERR_NONE, NULL, NULL },
+		{ "a third that saw a failure", one_extra_bad, ERR_NONE, NULL, NULL },
+		{ "a third that is forged", one_extra_forged, ERR_NONE, NULL, NULL },
+		{ "a wildcard by dns-01", wildcard_dns, ERR_NONE, NULL, NULL },
+		{ "evidence as old as the realm allows", reused, ERR_NONE, NULL, NULL },
+		{ "another profile of the realm", brief, ERR_NONE, NULL, NULL },
+		{ "an order as old as the realm allows", order_seven_days, ERR_NONE, NULL, NULL },
+		{ "another realm, zone and URL", team, ERR_NONE, NULL, NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+/* the realm's limits */
+CHANGE(no_realm, p->realm = "nobody")
+CHANGE(other_realm, p->realm = "team")
+CHANGE(no_profile, p->profile = "nothing")
+CHANGE(other_profile, p->profile = "other")
+CHANGE(other_issuer, p->issuer = "other")
+CHANGE(other_name, p->names[1] = STR("api.team.example"))
+CHANGE(public_name, p->names[1] = STR("www.example.com"))
+AFTER(bad_name, j->idents[1].value = STR("under_score.corp.example"))
+AFTER(upper_name, j->idents[1].value = STR("API.corp.example"))
+CHANGE(same_name, p->names[1] = p->names[0]; p->csr_names[0] = p->names[0]; p->csr_name_count = 1)
+CHANGE(four_names, p->names[2] = STR("c.corp.example"); p->names[3] = STR("d.corp.example"); p->name_count = 4)
+AFTER(no_names, j->ident_count = 0)
+AFTER(ip_name, j->idents[1].type = IDENT_IP)
+CHANGE(short_serial, p->serial = "0102")
+CHANGE(negative_serial, p->serial = "ff0203040506070809101112131415161718")
+CHANGE(zero_serial, p->serial = "000203040506070809101112131415161718")
+CHANGE(longer, p->not_after += 1)
+CHANGE(brief_longer, p->profile = "brief")
+CHANGE(backwards, p->not_after = p->not_before - 1)
+CHANGE(endless, p->not_after = INT64_MAX)
+CHANGE(beginning, p->not_before = INT64_MIN)
+CHANGE(backdated, p->not_before = NOW_S - 48 * 3600 - 1; p->not_after = p->not_before + 7 * DAY_S)
+CHANGE(postdated, p->not_before = NOW_S + 301; p->not_after = p->not_before + 7 * DAY_S)
+CHANGE(ended, p->not_before = NOW_S - 7200; p->not_after = NOW_S - 1)
+CHANGE(old_order, p->order = p->url_order = id_at(NOW_MS - 8 * DAY_S * 1000 - 1000, 2))
+CHANGE(future_order, p->order = p->url_order = id_at(NOW_MS + 301000, 2))
+
+static void what_the_realm_does_not_allow_is_refused(void **state)
+{
+	static const struct row rows[] = {
+		{ "unknown realm", no_realm, ERR_UNAUTHORIZED, "knows no realm", NULL },
+		{ "names of one realm in another", other_realm, ERR_REJECTED_IDENTIFIER, "team", NULL },
+		{ "unknown profile", no_profile, ERR_INVALID_PROFILE, "nothing", NULL },
+		{ "profile of nobody's realm", other_profile, ERR_INVALID_PROFILE, "other", NULL },
+		{ "other issuer", other_issuer, ERR_UNAUTHORIZED, "is issued by \"default\"", NULL },
+		{ "name of another realm", other_name, ERR_REJECTED_IDENTIFIER, "api.team.example", NULL },
+		{ "name of the world", public_name, ERR_REJECTED_IDENTIFIER, "www.example.com", NULL },
+		{ "name that is none", NULL, ERR_MALFORMED, NULL, bad_name },
+		{ "upper case", NULL, ERR_MALFORMED, NULL, upper_name },
+		{ "a name twice", same_name, ERR_MALFORMED, "twice", NULL },
+		{ "too many names", four_names, ERR_REJECTED_IDENTIFIER, "allows 3", NULL },
+		{ "no name", NULL, ERR_MALFORMED, "names nothing", no_names },
+		{ "an address", NULL, ERR_UNSUPPORTED_IDENTIFIER, "type ip", ip_name },
+		{ "short serial", short_serial, ERR_MALFORMED, "serial", NULL },
+		{ "negative serial", negative_serial, ERR_MALFORMED, "serial", NULL },
+		{ "zero serial", zero_serial, ERR_MALFORMED, "serial", NULL },
+		{ "one second too long", longer, ERR_MALFORMED, "7776001 s", NULL },
+		{ "long life under a short profile", brief_longer, ERR_MALFORMED, "604800", NULL },
+		{ "end before start", backwards, ERR_MALFORMED, "before notBefore", NULL },
+		{ "end of time", endless, ERR_MALFORMED, "life", NULL },
+		{ "start of time", beginning, ERR_MALFORMED, "48 hours", NULL },
+		{ "backdated", backdated, ERR_MALFORMED, "48 hours", NULL },
+		{ "postdated", postdated, ERR_MALFORMED, "future", NULL },
+		{ "already over", ended, ERR_MALFORMED, "ended", NULL },
+		{ "order of long ago", old_order, ERR_UNAUTHORIZED, "older", NULL },
+		{ "order of tomorrow", future_order, ERR_MALFORMED, "future", NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+/* what the client signed */
+CHANGE(url_of_other_order, p->url_order = id_at(NOW_MS - 61000, 9))
+CHANGE(url_of_other_realm, p->url_base = BASE "/realm/team")
+CHANGE(url_of_other_server, p->url_base = "https://evil.example")
+static void unsigned_url(struct plan *p)
+{
+	p->url_order = id_at(NOW_MS - 61000, 9);
+	p->job_url = str_fmt(&p->town->mem, BASE "/order/%s/finalize%c", id_show(p->order).z, 0).p;
+}
+CHANGE(kid_of_other_account, p->kid_account = id_at(NOW_MS - 61000, 9))
+CHANGE(kid_of_other_server, p->kid_base = "https://evil.example")
+CHANGE(signed_by_stranger, p->finalize_key = p->town->stranger)
+CHANGE(key_swapped, p->job_key = p->town->stranger)
+CHANGE(all_stranger, p->job_key = p->finalize_key = p->town->stranger)
+CHANGE(spoilt_finalize, p->spoil_finalize = true)
+CHANGE(no_csr, p->payload = "{}")
+CHANGE(more_than_csr, p->payload = "{\"csr\":\"AAAA\",\"notAfter\":\"2099-01-01T00:00:00Z\"}")
+CHANGE(bad_payload, p->payload = "[1]")
+CHANGE(empty_payload, p->payload = "")
+CHANGE(csr_no_der, p->payload = "{\"csr\":\"AAAA\"}")
+CHANGE(csr_not_b64, p->payload = "{\"csr\":\"A+==\"}")
+CHANGE(spoilt_csr, p->spoil_csr = true)
+CHANGE(csr_of_account, p->csr_key = p->town->account)
+CHANGE(csr_more, p->csr_names[0] = p->names[0]; p->csr_names[1] = p->names[1]; p->csr_names[2] = STR("x.corp.example");
+       p->csr_name_count = 3)
+CHANGE(csr_less, p->csr_names[0] = p->names[0]; p->csr_name_count = 1)
+CHANGE(csr_other, p->csr_names[0] = p->names[0]; p->csr_names[1] = STR("x.corp.example"); p->csr_name_count = 2)
+CHANGE(csr_before, p->csr_names[0] = p->names[0]; p->csr_names[1] = STR("aaa.corp.example"); p->csr_name_count = 2)
+AFTER(jwk_garbage, j->account_jwk = STR("{\"kty\":\"EC\"}"))
+static void csr_swapped(struct plan *p, struct sign_job *j)
+{
+	struct plan other = *p;
+	struct sign_job with_other;
+	other.csr_key = p->town->stranger;
+	with_other = plan_job(&other);
+	j->finalize_payload = with_other.finalize_payload; /* the attacker's CSR under the client's signature */
+}
+static void jwk_embedded(struct plan *p, struct sign_job *j)
+{
+	AUTO(buf_done) struct buf body = BUF_MAX(JWS_BODY_MAX);
+	AUTO(json_auto) struct json *top = NULL;
+	struct err err = { 0 };
+	struct str csr = plan_csr(p);
+	struct str payload = str_fmt(&p->town->mem, "{\"csr\":\"%.*s\"}", (int)csr.n, csr.p);
+	MUST(jws_sign_acme(p->town->crypto, p->town->account, STR_NONE, STR("bm9uY2U"), j->finalize_url, payload, &body,
+			   &err));
+	MUST(json_read(buf_str(&body), JWS_BODY_MAX, &top, &err));
+	j->finalize_protected = json_member(p->town, top, "protected");
+	j->finalize_payload = json_member(p->town, top, "payload");
+	j->finalize_signature = json_member(p->town, top, "signature");
+}
+AFTER(protected_garbage, j->finalize_protected = STR("e30"))
+static void other_alg(struct plan *p, struct sign_job *j)
+{
+	struct str header =
+		str_fmt(&p->town->mem,
+			"{\"alg\":\"RS256\",\"nonce\":\"bm9uY2U\",\"url\":\"%.*s\",\"kid\":\"" BASE "/account/%s\"}",
+			(int)j->finalize_url.n, j->finalize_url.p, id_show(p->account).z);
+	j->finalize_protected = b64url_encode(&p->town->mem, header);
+}
+
+static void what_the_client_did_not_sign_is_refused(void **state)
+{
+	static const struct row rows[] = {
+		{ "URL of another order", url_of_other_order, ERR_UNAUTHORIZED, "finalize URL is", NULL },
+		{ "URL of another realm", url_of_other_realm, ERR_UNAUTHORIZED, "finalize URL is", NULL },
+		{ "URL of another server", url_of_other_server, ERR_UNAUTHORIZED, "finalize URL is", NULL },
+		{ "URL that was not signed", unsigned_url, ERR_UNAUTHORIZED, "the client signed a request for", NULL },
+		{ "another account's request", kid_of_other_account, ERR_UNAUTHORIZED, "is from", NULL },
+		{ "another server's account", kid_of_other_server, ERR_UNAUTHORIZED, "is from", NULL },
+		{ "signed by a stranger", signed_by_stranger, ERR_UNAUTHORIZED, "did not sign", NULL },
+		{ "account key swapped", key_swapped, ERR_UNAUTHORIZED, "did not sign", NULL },
+		{ "account key and request swapped", all_stranger, ERR_UNAUTHORIZED, "another account's key", NULL },
+		{ "signature changed", spoilt_finalize, ERR_UNAUTHORIZED, "did not sign", NULL },
+		{ "CSR swapped under the signature", NULL, ERR_UNAUTHORIZED, "did not sign", csr_swapped },
+		{ "a new-account like request", NULL, ERR_UNAUTHORIZED, "is from", jwk_embedded },
+		{ "no header to speak of", NULL, ERR_MALFORMED, NULL, protected_garbage },
+		{ "algorithm of another key", NULL, ERR_BAD_SIGNATURE_ALGORITHM, "ES256", other_alg },
+		{ "no account key", NULL, ERR_BAD_PUBLIC_KEY, "account key", jwk_garbage },
+		{ "no CSR", no_csr, ERR_MALFORMED, "csr", NULL },
+		{ "more than a CSR", more_than_csr, ERR_MALFORMED, "notAfter", NULL },
+		{ "no object", bad_payload, ERR_MALFORMED, NULL, NULL },
+		{ "empty payload", empty_payload, ERR_MALFORMED, NULL, NULL },
+		{ "CSR that is no DER", csr_no_der, ERR_BAD_CSR, NULL, NULL },
+		{ "CSR that is no base64url", csr_not_b64, ERR_MALFORMED, NULL, NULL },
+		{ "CSR not signed by its key", spoilt_csr, ERR_BAD_CSR, NULL, NULL },
+		{ "CSR with the account's key", csr_of_account, ERR_BAD_CSR, "account's own key", NULL },
+		{ "CSR with a name more", csr_more, ERR_BAD_CSR, "3 names", NULL },
+		{ "CSR with a name less", csr_less, ERR_BAD_CSR, "1 names", NULL },
+		{ "CSR with another name", csr_other, ERR_BAD_CSR, "lacks api.corp.example", NULL },
+		{ "CSR with a name before all", csr_before, ERR_BAD_CSR, "names aaa.corp.example", NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+/* what the perspectives signed */
+CHANGE(no_votes, p->votes[0].cast = p->votes[1].cast = false)
+CHANGE(one_vote, p->votes[1].cast = false)
+CHANGE(one_vote_twice, p->votes[1].cast = false; p->votes[0].twice = true)
+CHANGE(failed_vote, p->votes[1].valid = false)
+CHANGE(forged_vote, p->votes[1].spoil = true)
+CHANGE(wrong_signer, p->votes[1].signer = p->town->stranger)
+CHANGE(voter_signs_for_other, p->votes[1].signer = p->town->voters[0])
+CHANGE(voter_speaks_for_other, p->votes[1].signer = p->town->voters[0]; p->votes[1].kid = "a")
+CHANGE(foreign_zone, p->votes[1].cast = false; p->votes[3].cast = true)
+CHANGE(unknown_voter, p->votes[1].perspective = p->votes[1].kid = "z")
+CHANGE(unpinned_voter, key_free(p->town->voters[2]); p->town->voters[2] = NULL;
+       p->votes[1].perspective = p->votes[1].kid = "c")
+CHANGE(votes_of_realm, BOTH(realm, "team"))
+CHANGE(votes_for_stranger, BOTH(thumbprint_of, p->town->stranger))
+CHANGE(votes_for_name, BOTH(name, STR("www.corp.example")))
+CHANGE(votes_for_parent, BOTH(name, STR("corp.example")))
+CHANGE(votes_old, BOTH(started_ms, NOW_MS - 30 * DAY_S * 1000 - 1000);
+       BOTH(finished_ms, NOW_MS - 30 * DAY_S * 1000 - 1000))
+CHANGE(one_vote_old, p->votes[1].started_ms = 0; p->votes[1].finished_ms = 1000)
+CHANGE(votes_future, BOTH(finished_ms, NOW_MS + 301000))
+CHANGE(wildcard_http, p->names[1] = STR("*.corp.example"))
+CHANGE(wildcard_alpn, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_TLSALPN01))
+CHANGE(wildcard_unmarked, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01); BOTH(wildcard, 0))
+CHANGE(plain_marked_wildcard, BOTH(method, CHALLENGE_DNS01); BOTH(wildcard, 1))
+CHANGE(method_not_served, BOTH(method, CHALLENGE_TLSALPN01))
+CHANGE(other_purpose, BOTH(typ, "cairn-grant+jws"))
+AFTER(votes_garbage, j->verdicts[0] = j->verdicts[1] = STR("a.b.c"))
+AFTER(half_missing, j->verdict_count = 3)
+static void no_reuse(struct plan *p) /* authz-valid 0: only what was proven for this very order */
+{
+	p->town->conf->realms[0].authz_valid_s = 0;
+	p->town->conf->realms[1].authz_valid_s = 0;
+	BOTH(started_ms, NOW_MS - 61000);
+}
+static void no_reuse_needed(struct plan *p)
+{
+	p->town->conf->realms[0].authz_valid_s = 0;
+	p->town->conf->realms[1].authz_valid_s = 0;
+}
+
+static void what_the_perspectives_did_not_prove_is_refused(void **state)
+{
+	static const struct row rows[] = {
+		{ "no evidence", no_votes, ERR_UNAUTHORIZED, "proven by 0 of the 2", NULL },
+		{ "one short of the quorum", one_vote, ERR_UNAUTHORIZED, "proven by 1 of the 2", NULL },
+		{ "one perspective twice", one_vote_twice, ERR_UNAUTHORIZED, "proven by 1 of the 2", NULL },
+		{ "one for one name missing", NULL, ERR_UNAUTHORIZED, "api.corp.example is proven by 1", half_missing },
+		{ "one says failed", failed_vote, ERR_UNAUTHORIZED, "challenge failed", NULL },
+		{ "one is forged", forged_vote, ERR_UNAUTHORIZED, "did not sign it", NULL },
+		{ "one signed by a stranger", wrong_signer, ERR_UNAUTHORIZED, "did not sign it", NULL },
+		{ "a perspective signs as another", voter_signs_for_other, ERR_UNAUTHORIZED, "did not sign it", NULL },
+		{ "a perspective speaks for another", voter_speaks_for_other, ERR_UNAUTHORIZED, "speaks for \"b\"",
+		  NULL },
+		{ "a perspective of another zone", foreign_zone, ERR_UNAUTHORIZED, "not of zone", NULL },
+		{ "an unknown perspective", unknown_voter, ERR_UNAUTHORIZED, "not of zone", NULL },
+		{ "a perspective without a pinned key", unpinned_voter, ERR_UNAUTHORIZED, "no key of", NULL },
+		{ "evidence of another realm", votes_of_realm, ERR_UNAUTHORIZED, "is for realm \"team\"", NULL },
+		{ "evidence for another account", votes_for_stranger, ERR_UNAUTHORIZED, "another account's key", NULL },
+		{ "evidence for another name", votes_for_name, ERR_UNAUTHORIZED, "api.corp.example is proven by 0",
+		  NULL },
+		{ "evidence for the parent", votes_for_parent, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "expired evidence", votes_old, ERR_UNAUTHORIZED, "s old", NULL },
+		{ "one expired", one_vote_old, ERR_UNAUTHORIZED, "s old", NULL },
+		{ "evidence of tomorrow", votes_future, ERR_UNAUTHORIZED, "future", NULL },
+		{ "reuse where there is none", no_reuse, ERR_UNAUTHORIZED, "allows 0 s", NULL },
+		{ "a new proof where reuse is off", no_reuse_needed, ERR_NONE, NULL, NULL },
+		{ "wildcard by http-01", wildcard_http, ERR_UNAUTHORIZED, "cannot prove a wildcard", NULL },
+		{ "wildcard by tls-alpn-01", wildcard_alpn, ERR_UNAUTHORIZED, NULL, NULL },
+		{ "wildcard by a plain proof", wildcard_unmarked, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "plain name by a wildcard proof", plain_marked_wildcard, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a method that the realm does not take", method_not_served, ERR_UNAUTHORIZED,
+		  "does not take tls-alpn-01", NULL },
+		{ "a signature for another purpose", other_purpose, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "garbage", NULL, ERR_UNAUTHORIZED, "proven by 0", votes_garbage },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good_jobs_hold),
+		cmocka_unit_test(what_the_realm_does_not_allow_is_refused),
+		cmocka_unit_test(what_the_client_did_not_sign_is_refused),
+		cmocka_unit_test(what_the_perspectives_did_not_prove_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test.h: a small CA for the signer's tests: real keys on disk, three perspectives of which two must agree, two realms,
+ * and a job that holds. A test says what is different about it (struct plan) and the builder signs that as its parties
+ * would.
+ */
+#ifndef CAIRN_SIGN_TEST_H
+#define CAIRN_SIGN_TEST_H
+
+#include "sign/signer_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MUST(call)                                                                                               \
+	do {                                                                                                     \
+		struct rc must_rc_ = (call);                                                                     \
+		if (must_rc_.kind != ERR_NONE)                                                                   \
+			fail_msg("%s: %s: %s (%s)", #call, err_kind_name(must_rc_.kind), err.detail, err.cause); \
+	} while (0)
+#define MUST_FAIL(call, want, text)                                                                            \
+	do {                                                                                                   \
+		struct rc must_rc_ = (call);                                                                   \
+		if (must_rc_.kind != (want) || strstr(err.detail, (text)) == NULL)                             \
+			fail_msg("%s: found %s \"%s\", wanted %s \"%s\"", #call, err_kind_name(must_rc_.kind), \
+				 err.detail, err_kind_name(want), (text));                                     \
+	} while (0)
+
+#define DAY_S ((int64_t)86400)
+#define NOW_S ((int64_t)1795305600) /* 2026-11-22 */
+#define NOW_MS (NOW_S * 1000)
+#define BASE "https://ca.corp.example"
+#define VOTERS 4 /* a, b, c are zone "default"; d is zone "far" */
+
+struct town {
+	char dir[64];
+	int64_t now_ms;
+	struct clock clk;
+	struct crypto *crypto;
+	struct conf *conf;
+	struct key *account, *stranger, *subscriber, *issuer_key;
+	struct key *voters[VOTERS];
+	struct cert *root, *issuer;
+	struct arena mem;
+};
+
+static inline int64_t town_now(void *ctx)
+{
+	return ((struct town *)ctx)->now_ms;
+}
+
+static inline void town_conf(struct town *t)
+{
+	static const char text[] =
+		"state-dir: %s\n"
+		"api:\n  base-url: " BASE "\n"
+		"validator:\n  perspective: a\n"
+		"realm:\n"
+		"  default:\n    names: ['*.corp.example']\n    profiles: [server, brief]\n    names-per-order: 3\n"
+		"  team:\n    names: ['*.team.example']\n    zone: far\n"
+		"zone:\n"
+		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
+		"  far:\n    perspectives: [d]\n"
+		"perspective:\n  a: {}\n  b: {}\n  c: {}\n  d: {}\n"
+		"profile:\n  server: {}\n  brief:\n    lifetime: 7d\n  other: {}\n"
+		"issuer:\n  default:\n    aia-url: http://ca.corp.example/issuer.crt\n"
+		"    crl-url: http://ca.corp.example/ca.crl\n";
+	char buf[2048];
+	struct err err = { 0 };
+	snprintf(buf, sizeof buf, text, t->dir);
+	MUST(conf_read_text(str_z(buf), "/test/cairn.conf", conf_env_none, NULL, &t->conf, &err));
+	/* A second way to prove a name, which the schema may not offer yet. */
+	static struct str challenges[2];
+	challenges[0] = STR("http-01");
+	challenges[1] = STR("dns-01");
+	for (size_t i = 0; i < t->conf->realm_count; i++)
+		t->conf->realms[i].challenges = (struct conf_list){ challenges, 2 };
+}
+
+static inline const char *town_path(struct town *t, const char *name)
+{
+	return str_fmt(&t->mem, "%s/%s%c", t->dir, name, 0).p;
+}
+
+static inline void town_issuer(struct town *t)
+{
+	AUTO(key_auto) struct key *root_key = NULL;
+	AUTO(buf_done) struct buf pem = BUF_MAX(64 * 1024);
+	struct err err = { 0 };
+	MUST(key_generate(KEY_P384, 0, &root_key, &err));
+	MUST(key_generate(KEY_P256, 0, &t->issuer_key, &err));
+	struct ca_request r = { .common_name = STR("Test Root"),
+				.key = root_key,
+				.not_before = NOW_S - DAY_S,
+				.not_after = NOW_S + 3650 * DAY_S,
+				.path_len = -1 };
+	MUST(ca_make_root(t->crypto, &r, &rng_system, &t->root, &err));
+	r.common_name = STR("Test Issuer");
+	r.key = t->issuer_key;
+	r.not_after = NOW_S + 1800 * DAY_S;
+	r.path_len = 0;
+	MUST(ca_make_intermediate(t->crypto, &r, t->root, root_key, &rng_system, &t->issuer, &err));
+	MUST(cert_add_pem(t->issuer, &pem, &err));
+	MUST(cert_add_pem(t->root, &pem, &err));
+	MUST(dir_make(town_path(t, "issuer"), 0700, &err));
+	MUST(file_write_new(town_path(t, "issuer/issuer.pem"), buf_str(&pem), 0644, &err));
+	MUST(key_write_file(t->issuer_key, town_path(t, "issuer/issuer.key"), NULL, &err));
+}
+
+static inline void town_voter(struct town *t, int i)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	struct err err = { 0 };
+	char name[64];
+	snprintf(name, sizeof name, "perspectives/%c.jwk", 'a' + i);
+	MUST(key_generate(KEY_P256, 0, &t->voters[i], &err));
+	MUST(jwk_write(t->voters[i], &jwk, &err));
+	MUST(dir_make(town_path(t, "perspectives"), 0700, &err));
+	MUST(file_write_new(town_path(t, name), buf_str(&jwk), 0644, &err));
+}
+
+static inline struct town *town_new(void)
+{
+	struct town *t = mem_alloc(sizeof *t);
+	struct err err = { 0 };
+	strcpy(t->dir, "/tmp/cairn-sign-XXXXXX");
+	assert_non_null(mkdtemp(t->dir));
+	t->now_ms = NOW_MS;
+	t->clk = (struct clock){ town_now, town_now, t };
+	MUST(crypto_new(&t->crypto, &err));
+	MUST(key_generate(KEY_P256, 0, &t->account, &err));
+	MUST(key_generate(KEY_P256, 0, &t->stranger, &err));
+	MUST(key_generate(KEY_P256, 0, &t->subscriber, &err));
+	town_issuer(t);
+	for (int i = 0; i < VOTERS; i++)
+		town_voter(t, i);
+	town_conf(t);
+	return t;
+}
+
+static inline void town_free(struct town *t)
+{
+	char command[128];
+	snprintf(command, sizeof command, "rm -rf '%s'", t->dir);
+	assert_int_equal(system(command), 0);
+	key_free(t->account);
+	key_free(t->stranger);
+	key_free(t->subscriber);
+	key_free(t->issuer_key);
+	for (int i = 0; i < VOTERS; i++)
+		key_free(t->voters[i]);
+	cert_free(t->root);
+	cert_free(t->issuer);
+	conf_free(t->conf);
+	crypto_free(t->crypto);
+	arena_done(&t->mem);
+	free(t);
+}
+
+/* --- plans
+ * ----------------------------------------------------------------------------------------------------------*/
+struct vote { /* one perspective's verdict for every name of the plan */
+	bool cast, valid;
+	const char *kid, *perspective, *realm;
+	const struct key *signer, *thumbprint_of;
+	const char *typ;
+	enum challenge_type method;
+	struct str name; /* empty: each ordered name */
+	int wildcard;    /* -1: as ordered */
+	int64_t started_ms, finished_ms;
+	bool twice;
+	bool spoil; /* change a byte of the payload after it was signed */
+};
+struct plan {
+	struct town *town;
+	const char *realm, *profile, *issuer, *serial;
+	struct id issuance, order, account;
+	struct id url_order, kid_account;
+	const char *url_base, *kid_base, *job_url; /* job_url NULL: the signed one */
+	struct str names[4], csr_names[4];
+	size_t name_count, csr_name_count; /* csr_name_count 0: as ordered */
+	enum ident_type type;
+	const struct key *finalize_key, *job_key, *csr_key;
+	const char *payload; /* NULL: {"csr":...}; %s is the CSR */
+	int64_t not_before, not_after;
+	struct vote votes[VOTERS];
+	bool spoil_csr, spoil_finalize;
+};
+
+/* An id as if made at that moment. */
+static inline struct id id_at(int64_t ms, uint8_t tail)
+{
+	struct id id;
+	memset(id.b, tail, sizeof id.b);
+	for (int i = 0; i < 6; i++)
+		id.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+	id.b[6] = 0x70 | (tail & 15);
+	id.b[8] = 0x80 | (tail & 63);
+	return id;
+}
+
+static inline struct plan plan_good(struct town *t)
+{
+	static const char *const names[] = { "a", "b", "c", "d" };
+	struct plan p = { .town = t,
+			  .realm = "default",
+			  .profile = "server",
+			  .issuer = "default",
+			  .serial = "010203040506070809101112131415161718",
+			  .issuance = id_at(NOW_MS - 1000, 1),
+			  .order = id_at(NOW_MS - 60000, 2),
+			  .account = id_at(NOW_MS - 90000, 3),
+			  .url_base = BASE,
+			  .kid_base = BASE,
+			  .names = { STR("www.corp.example"), STR("api.corp.example") },
+			  .name_count = 2,
+			  .finalize_key = t->account,
+			  .job_key = t->account,
+			  .csr_key = t->subscriber,
+			  .not_before = NOW_S - 3600,
+			  .not_after = NOW_S - 3600 + 90 * DAY_S - 1 };
+	p.url_order = p.order;
+	p.kid_account = p.account;
+	for (int i = 0; i < VOTERS; i++)
+		p.votes[i] = (struct vote){ .cast = i < 2,
+					    .valid = true,
+					    .kid = names[i],
+					    .perspective = names[i],
+					    .realm = "default",
+					    .signer = t->voters[i],
+					    .thumbprint_of = t->account,
+					    .typ = VERDICT_TYP,
+					    .method = CHALLENGE_HTTP01,
+					    .wildcard = -1,
+					    .started_ms = NOW_MS - 31000,
+					    .finished_ms = NOW_MS - 30000 };
+	return p;
+}
+
+static inline struct str plan_csr(struct plan *p)
+{
+	struct town *t = p->town;
+	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
+	struct err err = { 0 };
+	const struct str *names = p->csr_name_count > 0 ? p->csr_names : p->names;
+	size_t count = p->csr_name_count > 0 ? p->csr_name_count : p->name_count;
+	MUST(csr_make(t->crypto, p->csr_key, names, count, &der, &err));
+	if (p->spoil_csr)
+		der.p[der.n - 1] ^= 1;
+	return b64url_encode(&t->mem, buf_str(&der));
+}
+
+static inline struct str json_member(struct town *t, const struct json *o, const char *key)
+{
+	struct str s;
+	assert_true(json_as_str(json_get(o, key), &s));
+	return str_dup(&t->mem, s);
+}
+
+static inline void plan_finalize(struct plan *p, struct sign_job *job)
+{
+	struct town *t = p->town;
+	AUTO(buf_done) struct buf body = BUF_MAX(JWS_BODY_MAX);
+	AUTO(json_auto) struct json *top = NULL;
+	struct err err = { 0 };
+	struct str csr = plan_csr(p);
+	struct str url = str_fmt(&t->mem, "%s/order/%s/finalize", p->url_base, id_show(p->url_order).z);
+	struct str kid = str_fmt(&t->mem, "%s/account/%s", p->kid_base, id_show(p->kid_account).z);
+	struct str payload =
+		p->payload != NULL ? str_z(p->payload) : str_fmt(&t->mem, "{\"csr\":\"%.*s\"}", (int)csr.n, csr.p);
+	MUST(jws_sign_acme(t->crypto, p->finalize_key, kid, STR("bm9uY2U"), url, payload, &body, &err));
+	MUST(json_read(buf_str(&body), JWS_BODY_MAX, &top, &err));
+	job->finalize_protected = json_member(t, top, "protected");
+	job->finalize_payload = json_member(t, top, "payload");
+	job->finalize_signature = json_member(t, top, "signature");
+	job->finalize_url = p->job_url != NULL ? str_z(p->job_url) : url;
+	if (p->spoil_finalize) {
+		char *s = arena_alloc(&t->mem, job->finalize_signature.n);
+		memcpy(s, job->finalize_signature.p, job->finalize_signature.n);
+		s[8] = s[8] == 'A' ? 'B' : 'A';
+		job->finalize_signature.p = s;
+	}
+}
+
+static inline struct str plan_verdict(struct plan *p, const struct vote *v, struct str name, uint8_t n)
+{
+	struct town *t = p->town;
+	AUTO(buf_done) struct buf payload = BUF_MAX(VERDICT_JWS_MAX), jws = BUF_MAX(VERDICT_JWS_MAX);
+	struct err err = { 0 };
+	struct thumbprint thumb;
+	MUST(jwk_thumbprint(t->crypto, v->thumbprint_of, &thumb, &err));
+	struct str base = name;
+	bool wildcard = str_skip(&base, STR("*."));
+	struct verdict verdict = { .attempt = id_at(NOW_MS, n),
+				   .authz = id_at(NOW_MS, n),
+				   .perspective = str_z(v->perspective),
+				   .realm = str_z(v->realm),
+				   .method = v->method,
+				   .ident = { p->type, v->name.n > 0 ? v->name : base },
+				   .wildcard = v->wildcard < 0 ? wildcard : v->wildcard != 0,
+				   .token = STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+				   .thumbprint = str_z(thumb.z),
+				   .valid = v->valid,
+				   .problem = v->valid ? ERR_NONE : ERR_CONNECTION,
+				   .problem_detail = v->valid ? STR_NONE : STR("nobody answered"),
+				   .started_ms = v->started_ms,
+				   .finished_ms = v->finished_ms,
+				   .caa = STR("not-checked") };
+	MUST(verdict_write(&verdict, &payload, &err));
+	MUST(jws_compact_sign(t->crypto, v->signer, str_z(v->typ), str_z(v->kid), buf_str(&payload), &jws, &err));
+	if (v->spoil) { /* another payload under the same signature: what a forger can do */
+		struct str text = buf_str(&jws);
+		size_t dot = str_find(text, '.', 0), end = str_find(text, '.', dot + 1);
+		verdict.token = STR("BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+		buf_reset(&payload);
+		MUST(verdict_write(&verdict, &payload, &err));
+		struct str forged = b64url_encode(&t->mem, buf_str(&payload));
+		return str_fmt(&t->mem, "%.*s.%.*s%.*s", (int)dot, text.p, (int)forged.n, forged.p, (int)(text.n - end),
+			       text.p + end);
+	}
+	return str_dup(&t->mem, buf_str(&jws));
+}
+
+static inline struct sign_job plan_job(struct plan *p)
+{
+	struct town *t = p->town;
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	struct err err = { 0 };
+	struct sign_job job = { .issuance = p->issuance,
+				.order = p->order,
+				.account = p->account,
+				.realm = str_z(p->realm),
+				.profile = str_z(p->profile),
+				.issuer = str_z(p->issuer),
+				.serial_hex = str_z(p->serial),
+				.not_before = p->not_before,
+				.not_after = p->not_after,
+				.idents = ARENA_ARRAY(&t->mem, struct ident, 4),
+				.ident_count = p->name_count,
+				.verdicts = ARENA_ARRAY(&t->mem, struct str, 64) };
+	for (size_t i = 0; i < p->name_count; i++)
+		job.idents[i] = (struct ident){ p->type, p->names[i] };
+	MUST(jwk_write(p->job_key, &jwk, &err));
+	job.account_jwk = str_dup(&t->mem, buf_str(&jwk));
+	plan_finalize(p, &job);
+	for (size_t i = 0; i < p->name_count; i++) {
+		for (int v = 0; v < VOTERS; v++) {
+			for (int k = 0; p->votes[v].cast && k < 1 + p->votes[v].twice; k++)
+				job.verdicts[job.verdict_count++] =
+					plan_verdict(p, &p->votes[v], p->names[i], (uint8_t)k);
+		}
+	}
+	return job;
+}
+
+#endif
