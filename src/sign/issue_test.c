@@ -3,8 +3,10 @@
  * issue_test.c: what comes out of a batch, and that it comes out once: repeats, restarts between the records, two jobs
  * for one order, a serial twice, kills at every failpoint; the API's own certificate; jobs over a real bus.
  */
+#include "sign/journal_internal.h"
 #include "sign/test.h"
 
+#include <errno.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
@@ -423,6 +425,323 @@ static void a_reload_is_taken_over_whole_or_not_at_all(void **state)
 	town_free(t);
 }
 
+/* --- crashes
+ * ----------------------------------------------------------------------------------------------------------*/
+static void a_kill_at_any_failpoint_leaves_at_most_one_certificate(void **state)
+{
+#ifndef CAIRN_FAILPOINTS
+	(void)state;
+	skip();
+#else
+	static const struct {
+		const char *spec;
+		unsigned begun, done; /* what the killed process left behind */
+	} rows[] = {
+		{ "sign.before_begin:1:kill", 0, 0 },
+		{ "sign.after_begin:1:kill", 1, 0 },
+		{ "sign.after_sign:1:kill", 1, 0 },
+		{ "sign.after_done:1:kill", 1, 1 },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct town *t = town_new();
+		struct signer *s = NULL;
+		struct plan p = plan_good(t);
+		struct sign_job job = plan_job(&p);
+		int status;
+		pid_t child = fork();
+		if (child == 0) {
+			struct sign_result r;
+			struct err err = { 0 };
+			setenv("CAIRN_FP", rows[i].spec, 1);
+			if (FAILED(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &s, &err)) ||
+			    FAILED(signer_batch(s, &t->mem, &job, 1, &r, &err)))
+				_exit(1);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		struct tally left = journal_tally(t);
+		assert_int_equal(left.n[JOURNAL_BEGIN], rows[i].begun);
+		assert_int_equal(left.n[JOURNAL_DONE], rows[i].done);
+		signer_restart(t, &s);
+		struct sign_result r = sign_one(s, t, &job);
+		ISSUED(r);
+		if (rows[i].done)
+			assert_true(str_eq(r.der, left.der));
+		struct tally now = journal_tally(t);
+		assert_int_equal(now.n[JOURNAL_BEGIN], 1);
+		assert_int_equal(now.n[JOURNAL_DONE], 1);
+		assert_true(str_eq(sign_one(s, t, &job).der, r.der));
+		signer_free(s);
+		town_free(t);
+	}
+#endif
+}
+
+/* --- the API's own certificate
+ * ----------------------------------------------------------------------------------------*/
+static struct cert *own_cert(struct town *t)
+{
+	struct cert *chain[4];
+	size_t count;
+	struct err err = { 0 };
+	MUST(cert_read_pem_file(town_path(t, "tls/api.pem"), chain, 4, &count, &err));
+	assert_int_equal(count, 2);
+	cert_free(chain[1]);
+	return chain[0];
+}
+
+static bool renewed(struct signer *s)
+{
+	struct err err = { 0 };
+	bool did;
+	MUST(signer_renew_tls(s, &did, &err));
+	return did;
+}
+
+static void the_api_gets_a_certificate_and_a_new_one_in_time(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct stat st;
+	struct err err = { 0 };
+	(void)state;
+	MUST(dir_make(town_path(t, "tls"), 0700, &err));
+	signer_restart(t, &s);
+	assert_true(renewed(s));
+	assert_false(renewed(s));
+	AUTO(cert_auto) struct cert *first = own_cert(t);
+	AUTO(key_auto) struct key *key = NULL;
+	AUTO(key_auto) struct key *certified = NULL;
+	verify_chain(t, cert_get_der(first), "localhost");
+	assert_int_equal(X509_check_ip_asc(cert_get_x509(first), "127.0.0.1", 0), 1);
+	assert_int_equal(X509_check_ip_asc(cert_get_x509(first), "::1", 0), 1);
+	MUST(key_read_file(town_path(t, "tls/api.key"), NULL, &key, &err));
+	MUST(cert_get_key(first, &certified, &err));
+	assert_true(key_public_eq(key, certified));
+	assert_int_equal(stat(town_path(t, "tls/api.key"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(cert_get_not_after(first) - cert_get_not_before(first) + 1, 90 * DAY_S);
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+
+	t->now_ms += 59 * DAY_S * 1000;
+	assert_false(renewed(s));
+	t->now_ms += 2 * DAY_S * 1000; /* less than a third is left */
+	assert_true(renewed(s));
+	AUTO(cert_auto) struct cert *second = own_cert(t);
+	assert_false(str_eq(cert_get_der(first), cert_get_der(second)));
+	signer_free(s);
+	town_free(t);
+}
+
+static void the_api_gets_a_new_certificate_when_the_old_one_does_not_fit(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	AUTO(buf_done) struct buf pem = BUF_MAX(8192);
+	struct err err = { 0 };
+	static struct str more[3];
+	(void)state;
+	MUST(dir_make(town_path(t, "tls"), 0700, &err));
+	signer_restart(t, &s);
+	assert_true(renewed(s));
+	MUST(key_to_pem(t->stranger, NULL, &pem, &err)); /* a crash between the two writes */
+	MUST(file_write_atomic(town_path(t, "tls/api.key"), buf_str(&pem), 0600, &err));
+	assert_true(renewed(s));
+	assert_false(renewed(s));
+	more[0] = STR("localhost");
+	more[1] = STR("ca.corp.example");
+	t->conf->api.tls_names = (struct conf_list){ more, 2 };
+	assert_true(renewed(s));
+	more[2] = STR("192.0.2.7");
+	t->conf->api.tls_names.n = 3;
+	assert_true(renewed(s));
+	assert_false(renewed(s));
+	assert_int_equal(unlink(town_path(t, "tls/api.pem")), 0);
+	t->conf->api.tls_own = false;
+	assert_false(renewed(s));
+	t->conf->api.tls_own = true;
+	assert_true(renewed(s));
+	signer_free(s);
+	town_free(t);
+}
+
+/* --- over the bus
+ * -----------------------------------------------------------------------------------------------------*/
+#define RESULTS_MAX 64
+struct desk { /* the api's end */
+	struct bus *bus;
+	pthread_mutex_t lock;
+	struct str results[RESULTS_MAX];
+	size_t count;
+	struct arena mem;
+};
+
+static void desk_met_result(void *ctx, struct bus_delivery *d)
+{
+	struct desk *k = ctx;
+	pthread_mutex_lock(&k->lock);
+	if (k->count < RESULTS_MAX)
+		k->results[k->count++] = str_dup(&k->mem, bus_delivery_body(d));
+	pthread_mutex_unlock(&k->lock);
+	bus_ack(d);
+}
+
+static size_t desk_count(struct desk *k)
+{
+	pthread_mutex_lock(&k->lock);
+	size_t n = k->count;
+	pthread_mutex_unlock(&k->lock);
+	return n;
+}
+
+static void wait_for_results(struct desk *k, size_t want)
+{
+	for (int i = 0; i < 2000 && desk_count(k) < want; i++)
+		usleep(5000);
+	assert_int_equal(desk_count(k), want);
+}
+
+static void publish_job(struct desk *k, const struct sign_job *job)
+{
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	MUST(sign_job_write(job, &body, &err));
+	MUST(bus_publish(k->bus, STR(TOPIC_SIGN), buf_str(&body), &err));
+}
+
+static void count_call(void *ctx)
+{
+	(*(unsigned *)ctx)++;
+}
+
+static void jobs_on_the_bus_get_results_on_the_bus(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct bus *end = NULL;
+	struct desk k = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct err err = { 0 };
+	unsigned calls = 0;
+	struct str url = str_fmt(&t->mem, "unix:%s/bus.sock", t->dir);
+	(void)state;
+	const struct bus_conf hub = {
+		.url = url, .hub = true, .name = STR("api"), .queue_max = 100, .clk = &clock_system
+	};
+	const struct bus_conf client = { .url = url, .name = STR("signer"), .clk = &clock_system };
+	MUST(bus_new(&hub, &k.bus, &err));
+	MUST(bus_consume(k.bus, STR(TOPIC_SIGNED), 16, desk_met_result, &k, &err));
+	MUST(bus_start(k.bus, &err));
+	signer_restart(t, &s);
+	MUST(bus_new(&client, &end, &err));
+	signer_on_broken(s, count_call, &calls);
+	MUST(signer_start(s, end, &err));
+	MUST(bus_start(end, &err));
+
+	struct plan good = plan_good(t), bad = plan_good(t);
+	bad.order = bad.url_order = id_at(NOW_MS - 60000, 5);
+	bad.votes[0].cast = false;
+	struct sign_job good_job = plan_job(&good), bad_job = plan_job(&bad);
+	publish_job(&k, &good_job);
+	publish_job(&k, &bad_job);
+	publish_job(&k, &good_job);
+	/* What is no job is told so when it says whose it is, and dropped when it does not. */
+	struct str half = str_fmt(&t->mem, "{\"version\":1,\"issuance\":\"%s\",\"order\":\"%s\"}",
+				  id_show(good.issuance).z, id_show(good.order).z);
+	MUST(bus_publish(k.bus, STR(TOPIC_SIGN), half, &err));
+	MUST(bus_publish(k.bus, STR(TOPIC_SIGN), STR("garbage"), &err));
+	wait_for_results(&k, 4);
+	unsigned issued = 0, refused = 0, malformed = 0;
+	for (size_t i = 0; i < 4; i++) {
+		struct sign_result r;
+		MUST(sign_result_read(&t->mem, k.results[i], &r, &err));
+		issued += r.issued;
+		refused += !r.issued && r.problem == ERR_UNAUTHORIZED && id_eq(r.order, bad.order);
+		malformed += !r.issued && r.problem == ERR_MALFORMED && id_eq(r.order, good.order);
+	}
+	assert_int_equal(issued, 2);
+	assert_int_equal(refused, 1);
+	assert_int_equal(malformed, 1);
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
+	assert_false(signer_is_broken(s));
+	assert_int_equal(calls, 0);
+
+	signer_drain(s, 5000);
+	bus_stop(end);
+	signer_free(s);
+	bus_free(end);
+	bus_stop(k.bus);
+	bus_free(k.bus);
+	arena_done(&k.mem);
+	town_free(t);
+}
+
+/* The opening's own sync passes, none after it does. */
+static unsigned syncs;
+static int journal_test_no_sync(int fd)
+{
+	if (syncs++ < 1)
+		return fdatasync(fd);
+	errno = EIO;
+	return -1;
+}
+
+static void a_broken_journal_gives_the_jobs_back_and_says_so_once(void **state)
+{
+	struct town *t = town_new();
+	struct signer *s = NULL;
+	struct bus *end = NULL;
+	struct desk k = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct err err = { 0 };
+	unsigned calls = 0;
+	struct str url = str_fmt(&t->mem, "unix:%s/bus.sock", t->dir);
+	(void)state;
+	const struct bus_conf hub = {
+		.url = url, .hub = true, .name = STR("api"), .queue_max = 100, .clk = &clock_system
+	};
+	const struct bus_conf client = { .url = url, .name = STR("signer"), .clk = &clock_system };
+	MUST(bus_new(&hub, &k.bus, &err));
+	MUST(bus_consume(k.bus, STR(TOPIC_SIGNED), 16, desk_met_result, &k, &err));
+	MUST(bus_start(k.bus, &err));
+	struct plan p = plan_good(t);
+	struct sign_job job = plan_job(&p);
+	publish_job(&k, &job);
+	for (int round = 0; round < 2; round++) {
+		signer_restart(t, &s);
+		if (round == 0) { /* a disk that fails to sync */
+			static const struct journal_io *const system_io = &journal_io_system;
+			static struct journal_io no_sync;
+			no_sync = *system_io;
+			no_sync.fdatasync = journal_test_no_sync;
+			journal_close(s->journal);
+			MUST(journal_open_with(town_path(t, "journal"), s->keep_ms, t->crypto, &t->clk, &no_sync,
+					       1 << 20, &s->journal, &err));
+		}
+		MUST(bus_new(&client, &end, &err));
+		signer_on_broken(s, count_call, &calls);
+		MUST(signer_start(s, end, &err));
+		MUST(bus_start(end, &err));
+		if (round == 0) {
+			for (int i = 0; i < 2000 && !signer_is_broken(s); i++)
+				usleep(5000);
+			assert_true(signer_is_broken(s));
+			assert_int_equal(desk_count(&k), 0);
+		} else {
+			wait_for_results(&k, 1); /* the job was not lost */
+		}
+		signer_drain(s, 5000);
+		bus_stop(end);
+		signer_free(TAKE(s));
+		bus_free(end);
+	}
+	assert_int_equal(calls, 1);
+	bus_stop(k.bus);
+	bus_free(k.bus);
+	arena_done(&k.mem);
+	town_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +756,11 @@ int main(void)
 		cmocka_unit_test(a_clock_that_went_back_stops_the_batch_without_breaking),
 		cmocka_unit_test(a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start),
 		cmocka_unit_test(a_reload_is_taken_over_whole_or_not_at_all),
+		cmocka_unit_test(a_kill_at_any_failpoint_leaves_at_most_one_certificate),
+		cmocka_unit_test(the_api_gets_a_certificate_and_a_new_one_in_time),
+		cmocka_unit_test(the_api_gets_a_new_certificate_when_the_old_one_does_not_fit),
+		cmocka_unit_test(jobs_on_the_bus_get_results_on_the_bus),
+		cmocka_unit_test(a_broken_journal_gives_the_jobs_back_and_says_so_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

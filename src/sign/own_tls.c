@@ -7,6 +7,8 @@
  */
 #include "sign/signer_internal.h"
 
+#include <openssl/x509v3.h> /* X509_check_host and _ip: pki reads no addresses, which no subscriber's certificate has */
+
 #define OWN_LIFE_S ((int64_t)90 * 86400)
 #define OWN_BACKDATE_S ((int64_t)3600)
 #define OWN_CHAIN_MAX 8
@@ -51,18 +53,18 @@ static bool pair_matches(const struct cert *leaf, const char *key_path)
 	       key_public_eq(file, certified);
 }
 
+/* Whether every name and address that is wanted stands in the certificate, to the letter. */
 static bool covers(const struct cert *leaf, const struct own_names *want)
 {
-	AUTO(arena_done) struct arena mem = { 0 };
-	struct str *has;
-	size_t count;
-	if (FAILED(cert_get_dns_names(&mem, leaf, &has, &count, NULL)))
-		return false;
+	const unsigned exact = X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+	X509 *x = cert_get_x509(leaf);
 	for (size_t i = 0; i < want->dns_count; i++) {
-		bool found = false;
-		for (size_t k = 0; k < count && !found; k++)
-			found = str_eq(has[k], want->dns[i]);
-		if (!found)
+		if (X509_check_host(x, want->dns[i].p, want->dns[i].n, exact, NULL) != 1)
+			return false;
+	}
+	for (size_t i = 0; i < want->addr_count; i++) {
+		const struct addr *a = &want->addrs[i];
+		if (X509_check_ip(x, a->b, a->family == AF_INET ? 4 : 16, 0) != 1)
 			return false;
 	}
 	return true;
@@ -95,6 +97,9 @@ static fallible own_issue(struct signer *s, const struct own_names *names, const
 	};
 	const struct cert_request request = { .names = names->dns,
 					      .name_count = names->dns_count,
+					      .own = true,
+					      .addrs = names->addrs,
+					      .addr_count = names->addr_count,
 					      .key = key,
 					      .serial = serial_new((uint8_t)s->conf->signer.serial_prefix, s->rng),
 					      .not_before = now - OWN_BACKDATE_S,
