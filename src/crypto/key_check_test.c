@@ -165,8 +165,7 @@ static void keys_of_the_infineon_library_are_found(void **state)
 	(void)state;
 	BN_CTX *ctx = BN_CTX_new();
 	AUTO(bn_auto)
-	BIGNUM *m = BN_new(),
-	       *base = BN_new(), *a = BN_new(), *r = BN_new(), *n = BN_new(), *k = BN_new();
+	BIGNUM *m = BN_new(), *base = BN_new(), *a = BN_new(), *r = BN_new(), *n = BN_new(), *k = BN_new();
 	assert_int_equal(BN_one(m), 1);
 	for (unsigned p = 2; p <= 167; p++)
 		if (small_prime(p))
