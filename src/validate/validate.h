@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * validate.h: proves that an account controls a name, as one perspective sees it: looks up, connects, compares, and signs what it
- * saw. Straight-line code with one deadline for a whole probe; knows no store and no CA key.
+ * validate.h: proves that an account controls a name, as one perspective sees it: looks up, connects, compares, and
+ * signs what it saw. Straight-line code with one deadline for a whole probe; knows no store and no CA key.
  */
 #ifndef CAIRN_VALIDATE_VALIDATE_H
 #define CAIRN_VALIDATE_VALIDATE_H
@@ -13,10 +13,11 @@
 
 /* Resolution and fetching behind tables, so that replay tests script DNS and HTTP. */
 struct probe_ops {
-	fallible (*resolve)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem, struct resolve_answer *ret,
-	                    struct err *err);
+	fallible (*resolve)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+			    struct resolve_answer *ret, struct err *err);
 	struct str (*resolver_name)(void *ctx);
-	fallible (*fetch)(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret, struct err *err);
+	fallible (*fetch)(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
+			  struct err *err);
 	void *ctx;
 };
 
@@ -29,18 +30,21 @@ struct probe_env {
 	struct str perspective;
 };
 
-/* Runs one job to its verdict: never fails, whatever the peer does; a fault of our own is a verdict of ERR_INTERNAL that the
- * api does not count as a vote. Everything in *ret lives in mem. */
+/* Runs one job to its verdict: never fails, whatever the peer does; a fault of our own is a verdict of ERR_INTERNAL
+ * that the api does not count as a vote. Everything in *ret lives in mem. */
 void probe_run(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret);
 
-/* The running validator: consumes validate.<perspective>, at most probes_max at once, signs and publishes verdicts. Jobs of an
- * attempt that is running already are acknowledged and dropped. */
-struct validator;
-fallible validator_new(const struct conf *conf, struct bus *bus, const struct crypto *crypto, const struct key *perspective_key,
-                       const struct log *log, const struct clock *clk, struct validator **ret, struct err *err);
-fallible validator_start(struct validator *v, struct err *err);  /* before bus_start */
+/* The running validator: consumes validate.<perspective>, at most probes_max at once, signs and publishes verdicts.
+ * Jobs of an attempt that is running already are acknowledged and dropped. */
+struct validator; /* borrows bus, crypto, key, log and clock; conf only during the calls */
+fallible validator_new(const struct conf *conf, struct bus *bus, const struct crypto *crypto,
+		       const struct key *perspective_key, const struct log *log, const struct clock *clk,
+		       struct validator **ret, struct err *err);
+fallible validator_start(struct validator *v, struct err *err);                           /* before bus_start */
 fallible validator_reload(struct validator *v, const struct conf *conf, struct err *err); /* zones, ranges, resolvers */
+/* Waits until no probe runs, or for wait_ms. From then on, jobs go back to the bus unread. */
 void validator_drain(struct validator *v, int64_t wait_ms);
-void validator_free(struct validator *v);
+void validator_free(
+	struct validator *v); /* after bus_stop; accepts NULL; waits for the probes that run, a zone's deadline */
 
 #endif

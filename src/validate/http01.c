@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * http01.c: the HTTP challenge (RFC 8555 8.3, BR 3.2.2.4.19): fetch the key authorization from the name's own web
+ * server. Every hop is looked up once, every address vetted, and the one that passed is pinned, so that neither a
+ * redirect nor a second answer of DNS can lead to a place that was not looked at (THREATS A29 to A31).
+ */
+#include "validate/internal.h"
+
+#define REDIRECTS_MAX 10
+#define REDIRECT_PATH_MAX 2000
+#define URL_MAX 8192
+#define URL_SHOWN_MAX 300
+#define BODY_MAX 128 /* a key authorization has 87 bytes */
+#define HEADERS_MAX (16 * 1024)
+#define LOOKUP_MAX_MS 10000
+#define CONNECT_MAX_MS 10000
+#define USER_AGENT "cairn-validator (+RFC 8555 http-01)"
+
+struct hop {
+	unsigned number; /* 0: the name itself */
+	struct url url;
+	struct str shown;       /* the URL for messages */
+	struct addr targets[2]; /* vetted; v6 first */
+	size_t target_count;
+	char peer[ADDR_TEXT_MAX]; /* who answered, or was tried last */
+	struct fetch_reply reply;
+};
+
+/* --- where to go --------------------------------------------------------------------------------------------------*/
+
+static bool address_is_allowed(const struct probe_env *env, const struct addr *a)
+{
+	for (size_t i = 0; i < env->allowed_count; i++)
+		if (addr_in(a, &env->allowed[i]))
+			return true;
+	return addr_special(a) == NULL;
+}
+
+/* Takes the first address of each family that may be contacted. What may not is told in the transcript, all of it. */
+static fallible targets_vet(struct probe *p, struct hop *h, const struct addr *addrs, size_t n, struct err *err)
+{
+	struct str refused = STR("");
+	bool have_v6 = false, have_v4 = false;
+	h->target_count = 0;
+	for (size_t i = 0; i < n; i++) {
+		bool *have = addrs[i].family == AF_INET6 ? &have_v6 : &have_v4;
+		if (address_is_allowed(p->env, &addrs[i])) {
+			if (!*have)
+				h->targets[h->target_count++] = addrs[i];
+			*have = true;
+			continue;
+		}
+		char text[ADDR_TEXT_MAX];
+		addr_show(&addrs[i], text);
+		refused = str_fmt(p->mem, "%.*s%s%s is %s", STR_FMT(refused), refused.n == 0 ? "" : ", ", text,
+				  addr_special(&addrs[i]));
+	}
+	if (refused.n > 0)
+		probe_step(p, "resolve", "refused: %.*s", STR_FMT(refused));
+	if (h->target_count > 0)
+		return OK;
+	FAIL(err, ERR_CONNECTION,
+	     "%.*s has no address that may be contacted: %.*s; wanted a public address, or one in allow-addresses of "
+	     "zone "
+	     "\"%.*s\"",
+	     STR_FMT(h->url.host), STR_FMT(str_sub(refused, 0, 300)), STR_FMT(p->env->zone->name));
+}
+
+static struct str addrs_show(struct arena *mem, const struct addr *addrs, size_t n)
+{
+	struct str all = STR("");
+	for (size_t i = 0; i < n; i++) {
+		char text[ADDR_TEXT_MAX];
+		addr_show(&addrs[i], text);
+		all = str_fmt(mem, "%.*s%s%s", STR_FMT(all), i == 0 ? "" : ", ", text);
+	}
+	return all;
+}
+
+static fallible targets_find(struct probe *p, struct hop *h, struct err *err)
+{
+	if (h->url.host_is_addr)
+		return targets_vet(p, h, &h->url.addr, 1, err);
+	const struct probe_ops *ops = p->env->ops;
+	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
+	if (until > p->deadline_mono_ms)
+		until = p->deadline_mono_ms;
+	struct str from = ops->resolver_name(ops->ctx);
+	struct resolve_answer answer = { 0 };
+	struct err why = { 0 };
+	struct rc rc = ops->resolve(ops->ctx, h->url.host, until, p->mem, &answer, &why);
+	if (rc.kind != ERR_NONE) {
+		probe_step(p, "resolve", "%.*s AAAA,A from %.*s: %s", STR_FMT(h->url.host), STR_FMT(from), why.detail);
+		*err = why;
+		return rc;
+	}
+	struct str found = addrs_show(p->mem, answer.addrs, answer.addr_count);
+	probe_step(p, "resolve", "%.*s AAAA,A from %.*s: %.*s (%s)", STR_FMT(h->url.host),
+		   STR_FMT(answer.from_static ? STR("static table") : from), STR_FMT(found),
+		   answer.from_static               ? "set by the operator"
+		   : answer.dnssec == DNSSEC_SECURE ? "secure"
+						    : "insecure");
+	return targets_vet(p, h, answer.addrs, answer.addr_count, err);
+}
+
+/* --- one exchange -------------------------------------------------------------------------------------------------*/
+
+static struct fetch_request request_make(const struct probe *p, const struct hop *h, size_t target, bool another)
+{
+	int64_t left = probe_left_ms(p);
+	/* What the second address needs must be left over by the first. */
+	int64_t connect = another ? left / 2 : left;
+	return (struct fetch_request){
+		.method = STR("GET"),
+		.url = url_show(p->mem, &h->url),
+		.pin = &h->targets[target],
+		.pin_port = h->url.port,
+		.verify_tls =
+			false, /* only redirects lead to https, and what they prove is the name's DNS, not its key */
+		.user_agent = STR(USER_AGENT),
+		.body_max = BODY_MAX,
+		.headers_max = HEADERS_MAX,
+		.connect_timeout_ms = connect < CONNECT_MAX_MS ? connect : CONNECT_MAX_MS,
+		.timeout_ms = left,
+	};
+}
+
+static fallible exchange_fail(const struct hop *h, enum err_kind kind, const struct err *why, const char *earlier,
+			      struct err *err)
+{
+	const char *advice = "check the web server there";
+	if (kind == ERR_TLS)
+		advice = "check the TLS settings there, or redirect to http";
+	else if (!h->reply.connected)
+		advice = "start a web server there, or let this port through the firewall";
+	if (kind == ERR_TIMEOUT || kind == ERR_MALFORMED)
+		kind = ERR_CONNECTION;
+	if (why->cause[0] != '\0')
+		err_cause(err, "%s", why->cause);
+	FAIL(err, kind, "%s: GET %.*s: %s; wanted an answer on port %u; %s%s", h->peer, STR_FMT(h->shown), why->detail,
+	     h->url.port, advice, earlier);
+}
+
+/* The second address is for the case that the first cannot be reached, and for the first hop only: what has accepted a
+ * connection has had its chance (A38). */
+static fallible exchange(struct probe *p, struct hop *h, struct err *err)
+{
+	const struct probe_ops *ops = p->env->ops;
+	size_t tries = h->number == 0 ? h->target_count : 1;
+	const char *earlier = "";
+	for (size_t i = 0;; i++) {
+		bool another = i + 1 < tries;
+		struct fetch_request rq = request_make(p, h, i, another);
+		struct err why = { 0 };
+		addr_show(&h->targets[i], h->peer);
+		if (rq.timeout_ms == 0)
+			FAIL(err, ERR_CONNECTION,
+			     "%s: GET %.*s was not tried: the %.1f s of this validation are used up; wanted the whole "
+			     "answer within them%s",
+			     h->peer, STR_FMT(h->shown), (double)p->allowed_ms / 1000.0, earlier);
+		struct rc rc = ops->fetch(ops->ctx, &rq, p->mem, &h->reply, &why);
+		if (rc.kind == ERR_NONE) {
+			probe_step(p, "response", "%s: GET %.*s answered %d with %s%zu bytes", h->peer,
+				   STR_FMT(h->shown), h->reply.status, h->reply.body_cut ? "more than " : "",
+				   h->reply.body.n);
+			return OK;
+		}
+		probe_step(p, "connect", "%s: GET %.*s: %s", h->peer, STR_FMT(h->shown), why.detail);
+		bool unreachable = !h->reply.connected && (rc.kind == ERR_CONNECTION || rc.kind == ERR_TIMEOUT);
+		if (!another || !unreachable)
+			return exchange_fail(h, rc.kind, &why, earlier, err);
+		earlier = str_dupz_raw(p->mem, str_fmt(p->mem, " (%s was tried first: %.100s)", h->peer, why.detail));
+	}
+}
+
+/* --- redirects ----------------------------------------------------------------------------------------------------*/
+
+static bool status_is_followed(int status)
+{
+	return status == 301 || status == 302 || status == 307 || status == 308;
+}
+
+static fallible location_find(const struct hop *h, struct str *ret, struct err *err)
+{
+	struct str found = fetch_reply_header(&h->reply, "location");
+	if (found.p == NULL || found.n == 0)
+		FAIL(err, ERR_CONNECTION, "%s: GET %.*s answered %d without a Location; wanted one, or 200", h->peer,
+		     STR_FMT(h->shown), h->reply.status);
+	for (size_t i = 0; i < h->reply.header_count; i++)
+		if (str_eq(h->reply.headers[i].name, STR("location")) && !str_eq(h->reply.headers[i].value, found))
+			FAIL(err, ERR_CONNECTION, "%s: GET %.*s answered %d with two Locations; wanted one", h->peer,
+			     STR_FMT(h->shown), h->reply.status);
+	*ret = found;
+	return OK;
+}
+
+static fallible redirect_check(const struct probe *p, const struct url *to, struct err *err)
+{
+	if (to->path.n > REDIRECT_PATH_MAX)
+		FAIL(err, ERR_CONNECTION, "its path has %zu bytes; at most %d are followed", to->path.n,
+		     REDIRECT_PATH_MAX);
+	if (to->port != 80 && to->port != 443 && to->port != p->env->zone->http_port)
+		FAIL(err, ERR_CONNECTION, "port %u is not followed; wanted 80 or 443", to->port);
+	if (to->host_is_addr)
+		return OK;
+	if (str_ends(to->host, STR(".well-known")))
+		FAIL(err, ERR_CONNECTION,
+		     "the host ends in .well-known: the redirect target lacks a '/' after the host name");
+	struct err why = { 0 };
+	if (FAILED(name_check(to->host, false, &why)))
+		FAIL(err, ERR_CONNECTION, "host refused: %s", why.detail);
+	return OK;
+}
+
+/* The URL of the next hop, or why there is none. visited has the URLs so far, this hop's too. */
+static fallible redirect_read(struct probe *p, const struct hop *h, const struct str *visited, struct url *ret,
+			      struct err *err)
+{
+	struct str location;
+	struct err why = { 0 };
+	TRY(location_find(h, &location, err));
+	struct str shown = peer_text(p->mem, location, PEER_TEXT_MAX);
+	struct rc rc = url_resolve(p->mem, &h->url, location, URL_MAX, ret, &why);
+	if (rc.kind == ERR_NONE)
+		rc = redirect_check(p, ret, &why);
+	if (rc.kind != ERR_NONE)
+		FAIL(err, ERR_CONNECTION, "%s: GET %.*s answered %d to \"%.*s\", which is not followed: %s", h->peer,
+		     STR_FMT(h->shown), h->reply.status, STR_FMT(shown), why.detail);
+	struct str next = url_show(p->mem, ret);
+	for (unsigned i = 0; i <= h->number; i++)
+		if (str_eq(visited[i], next))
+			FAIL(err, ERR_CONNECTION,
+			     "%s: GET %.*s answered %d to \"%.*s\": redirect loop; wanted 200 with the key "
+			     "authorization",
+			     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown));
+	if (h->number == REDIRECTS_MAX)
+		FAIL(err, ERR_CONNECTION,
+		     "%s: GET %.*s answered %d to \"%.*s\": more than %d redirects; wanted 200 with the key "
+		     "authorization",
+		     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown), REDIRECTS_MAX);
+	probe_step(p, "redirect", "%d to %.*s", h->reply.status, STR_FMT(peer_text(p->mem, next, URL_SHOWN_MAX)));
+	return OK;
+}
+
+/* --- the answer ---------------------------------------------------------------------------------------------------*/
+
+static struct str trim_end(struct str s)
+{
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || (s.p[s.n - 1] >= '\t' && s.p[s.n - 1] <= '\r')))
+		s.n--;
+	return s;
+}
+
+static fallible body_judge(const struct probe *p, const struct hop *h, struct err *err)
+{
+	const struct validate_job *job = p->job;
+	const struct fetch_reply *r = &h->reply;
+	struct str wanted = str_fmt(p->mem, "%.*s.%.*s", STR_FMT(job->token), STR_FMT(job->thumbprint));
+	struct str shortened = str_fmt(p->mem, "%.*s....%.*s...", STR_FMT(str_sub(job->token, 0, 8)),
+				       STR_FMT(str_sub(job->thumbprint, 0, 8)));
+	struct str shown = peer_text(p->mem, r->body, PEER_TEXT_MAX);
+	/* RFC 8555 8.3 (5) lets a server end the body with blanks. */
+	struct str body = trim_end(r->body);
+	if (r->body_cut || r->body.n >= BODY_MAX)
+		FAIL(err, ERR_INCORRECT_RESPONSE,
+		     "%s: GET %.*s answered 200 with %d bytes or more, beginning \"%.*s\"; wanted nothing but the key "
+		     "authorization \"%.*s\", %zu bytes; serve the challenge file itself, not a page",
+		     h->peer, STR_FMT(h->shown), BODY_MAX, STR_FMT(shown), STR_FMT(shortened), wanted.n);
+	if (str_eq(body, wanted))
+		return OK;
+	if (body.n == 0)
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "%s: GET %.*s answered 200 with an empty body; wanted the key authorization \"%.*s\"; write it "
+		     "into the "
+		     "challenge file",
+		     h->peer, STR_FMT(h->shown), STR_FMT(shortened));
+	bool other_key = str_starts(body, job->token) && body.n > job->token.n && body.p[job->token.n] == '.';
+	FAIL(err, ERR_UNAUTHORIZED,
+	     "%s: GET %.*s answered 200 with \"%.*s\"; wanted the key authorization \"%.*s\"; %s", h->peer,
+	     STR_FMT(h->shown), STR_FMT(shown), STR_FMT(shortened),
+	     other_key ? "the challenge file belongs to another account key"
+		       : "put the challenge file of this order there");
+}
+
+static fallible answer_judge(const struct probe *p, const struct hop *h, struct err *err)
+{
+	int status = h->reply.status;
+	if (status == 200)
+		return body_judge(p, h, err);
+	if (status >= 300 && status < 400)
+		FAIL(err, ERR_CONNECTION,
+		     "%s: GET %.*s answered %d, which is not followed; wanted 200, or a redirect by 301, 302, 307 or "
+		     "308",
+		     h->peer, STR_FMT(h->shown), status);
+	FAIL(err, ERR_UNAUTHORIZED,
+	     "%s: GET %.*s answered %d; wanted 200 with the key authorization; put the challenge file under the web "
+	     "root "
+	     "that serves this name",
+	     h->peer, STR_FMT(h->shown), status);
+}
+
+static fallible first_url(struct probe *p, struct url *ret, struct err *err)
+{
+	const struct validate_job *job = p->job;
+	bool v6 = job->ident.type == IDENT_IP && str_find(job->ident.value, ':', 0) < job->ident.value.n;
+	struct str text = str_fmt(p->mem, "http://%s%.*s%s:%u/.well-known/acme-challenge/%.*s", v6 ? "[" : "",
+				  STR_FMT(job->ident.value), v6 ? "]" : "", (unsigned)p->env->zone->http_port,
+				  STR_FMT(job->token));
+	struct err why = { 0 };
+	if (FAILED(url_read(p->mem, text, URL_MAX, ret, &why)))
+		FAIL(err, ERR_INTERNAL, "the job's identifier makes no URL: %s", why.detail);
+	return OK;
+}
+
+fallible http01(struct probe *p, struct err *err)
+{
+	struct str visited[REDIRECTS_MAX + 1];
+	struct hop h = { 0 };
+	TRY(first_url(p, &h.url, err));
+	for (;; h.number++) {
+		visited[h.number] = url_show(p->mem, &h.url);
+		h.shown = peer_text(p->mem, visited[h.number], URL_SHOWN_MAX);
+		h.reply = (struct fetch_reply){ 0 };
+		TRY(targets_find(p, &h, err));
+		TRY(exchange(p, &h, err));
+		if (!status_is_followed(h.reply.status))
+			return answer_judge(p, &h, err);
+		struct url next;
+		TRY(redirect_read(p, &h, visited, &next, err));
+		h.url = next;
+	}
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * probe.c: one job to its verdict: the deadline, the transcript, the dispatch by method, and the translation of what
+ * went wrong into kinds that a client may see.
+ */
+#include "validate/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+void probe_step(struct probe *p, const char *what, const char *fmt, ...)
+{
+	char text[STEP_DETAIL_MAX + 1];
+	va_list args;
+	va_start(args, fmt);
+	int n = vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	if (n < 0)
+		text[0] = '\0';
+	for (char *c = text; *c != '\0'; c++)
+		if (*c < 0x20 || *c > 0x7e)
+			*c = '?'; /* callers escape what peers sent: this is a second wall */
+	struct verdict_step step = { str_z(what), str_dup(p->mem, str_z(text)) };
+	if (p->step_count < VERDICT_STEPS_MAX) {
+		p->steps[p->step_count++] = step;
+		return;
+	}
+	p->steps_left_out +=
+		p->steps_left_out == 0 ? 2 : 1; /* the first time, two make room: for this and for the note */
+	p->steps[VERDICT_STEPS_MAX - 2] =
+		(struct verdict_step){ STR("note"), str_fmt(p->mem, "%zu steps are left out here", p->steps_left_out) };
+	p->steps[VERDICT_STEPS_MAX - 1] = step;
+}
+
+int64_t probe_left_ms(const struct probe *p)
+{
+	int64_t left = p->deadline_mono_ms - clock_mono_ms(p->env->clk);
+	return left < 0 ? 0 : left;
+}
+
+struct str peer_text(struct arena *mem, struct str bytes, size_t max)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = bytes.n < max ? bytes.n : max;
+	char *out = arena_alloc_n(mem, 4, n + 1);
+	size_t at = 0;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)bytes.p[i];
+		if (c >= 0x20 && c <= 0x7e && c != '"' && c != '\\') {
+			out[at++] = (char)c;
+			continue;
+		}
+		out[at++] = '\\';
+		out[at++] = 'x';
+		out[at++] = digits[c >> 4];
+		out[at++] = digits[c & 15];
+	}
+	if (bytes.n > max) {
+		memcpy(out + at, "...", 3);
+		at += 3;
+	}
+	return str_n(out, at);
+}
+
+static struct rc (*const methods[])(struct probe *p, struct err *err) = {
+	[CHALLENGE_HTTP01] = http01,
+	[CHALLENGE_DNS01] = NULL, /* not offered: the directory advertises only what works */
+	[CHALLENGE_TLSALPN01] = NULL,
+};
+static_assert(ARRAY_LEN(methods) == CHALLENGE_TYPE_COUNT, "a row for each method");
+
+/* What the api must never have asked for. The job is believed no more than any other message. */
+static fallible job_check(const struct validate_job *j, struct err *err)
+{
+	if (j->method >= CHALLENGE_TYPE_COUNT || methods[j->method] == NULL)
+		FAIL(err, ERR_INTERNAL, "this validator has no method %s",
+		     j->method < CHALLENGE_TYPE_COUNT ? challenge_type_name(j->method) : "of that number");
+	if (j->wildcard && j->method == CHALLENGE_HTTP01)
+		FAIL(err, ERR_INTERNAL, "http-01 proves no wildcard name (BR 3.2.2.4.19)");
+	if (!token_is_wellformed(j->token) || !token_is_wellformed(j->thumbprint))
+		FAIL(err, ERR_INTERNAL, "token and thumbprint must be 43 base64url characters");
+	if (j->ident.type != IDENT_DNS)
+		return OK;
+	struct err why = { 0 };
+	if (FAILED(name_check(j->ident.value, false, &why)))
+		FAIL(err, ERR_INTERNAL, "the job's name is not one to validate: %s", why.detail);
+	return OK;
+}
+
+/* The kinds that may stand in a verdict; the rest are faults of ours, or of this machine. */
+static enum err_kind kind_for_verdict(enum err_kind kind)
+{
+	switch ((int)kind) {
+	case ERR_CAA:
+	case ERR_CONNECTION:
+	case ERR_DNS:
+	case ERR_INCORRECT_RESPONSE:
+	case ERR_TLS:
+	case ERR_UNAUTHORIZED:
+		return kind;
+	case ERR_TIMEOUT:
+		return ERR_CONNECTION;
+	default:
+		return ERR_INTERNAL;
+	}
+}
+
+static void verdict_begin(const struct probe_env *env, const struct validate_job *job, struct arena *mem,
+			  struct verdict *ret)
+{
+	*ret = (struct verdict){
+		.attempt = job->attempt,
+		.authz = job->authz,
+		.perspective = str_dup(mem, env->perspective),
+		.realm = str_dup(mem, job->realm),
+		.method = job->method,
+		.ident = { job->ident.type, str_dup(mem, job->ident.value) },
+		.wildcard = job->wildcard,
+		.token = str_dup(mem, job->token),
+		.thumbprint = str_dup(mem, job->thumbprint),
+		.started_ms = clock_now_ms(env->clk),
+		.caa = STR("not-checked"),
+	};
+}
+
+static void verdict_end(const struct probe *p, struct rc rc, struct err *why, struct verdict *ret)
+{
+	int64_t now = clock_now_ms(p->env->clk);
+	ret->finished_ms = now > ret->started_ms ? now : ret->started_ms; /* the wall clock may have been set back */
+	ret->steps = p->steps;
+	ret->step_count = p->step_count;
+	ret->valid = rc.kind == ERR_NONE;
+	if (ret->valid)
+		return;
+	why->kind = kind_for_verdict(rc.kind);
+	ret->problem = why->kind;
+	ret->problem_detail = str_dup(p->mem, str_z(why->detail));
+}
+
+void probe_run_why(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret,
+		   struct err *why)
+{
+	verdict_begin(env, job, mem, ret);
+	int64_t left = job->deadline_ms - ret->started_ms;
+	if (left > env->zone->deadline_ms)
+		left = env->zone->deadline_ms;
+	struct probe p = {
+		.env = env,
+		.job = job,
+		.mem = mem,
+		.deadline_mono_ms = clock_mono_ms(env->clk) + left,
+		.allowed_ms = left < 0 ? 0 : left,
+		.steps = ARENA_ARRAY(mem, struct verdict_step, VERDICT_STEPS_MAX),
+	};
+	*why = (struct err){ 0 };
+	struct rc rc = job_check(job, why);
+	if (rc.kind == ERR_NONE)
+		rc = methods[job->method](&p, why);
+	verdict_end(&p, rc, why, ret);
+}
+
+void probe_run(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret)
+{
+	struct err why;
+	probe_run_why(env, job, mem, ret, &why);
+}
