@@ -1,0 +1,302 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh [GROUP|STEP]...: everything that CI runs, cheapest first; no argument: all of it. A failing step does not stop
+# the others. The last line counts: "N passed, N failed"; the exit code is 0 only when nothing failed. A step counts as
+# one, a step that runs test programs as many as they have tests. Logs and builds lie in build/check ($CAIRN_CHECK_DIR).
+set -u
+cd "$(dirname "$0")/.." || exit 2
+root=$PWD
+out=${CAIRN_CHECK_DIR:-build/check}
+mkdir -p "$out/logs" || exit 2
+out=$(cd "$out" && pwd)
+unset CC CFLAGS LDFLAGS MAKEFLAGS MAKELEVEL
+export LC_ALL=C.UTF-8
+jobs=$(nproc)
+
+static_steps='format layers spdx headers shell cppcheck man'
+unit_steps='build-gcc globals tests'
+sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
+e2e_steps='build-gcc e2e e2e-asan'
+all_steps='format layers spdx headers shell cppcheck man build-gcc globals tests build-clang tidy asan tsan valgrind fuzz
+	coverage e2e e2e-asan'
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+c_files() { # c_files [PATTERN]...: tracked, or new and not ignored, so that a check at home sees what will be committed
+	git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r f; do
+		[ -f "$f" ] && printf '%s\n' "$f"
+	done
+}
+
+build() { # build NAME [meson option]...: CC is taken from the environment
+	local name=$1
+	shift
+	# A folder that an interrupted setup left behind has no build.ninja and cannot be gone on with.
+	[ -f "$out/$name/build.ninja" ] || { rm -rf "${out:?}/$name" && meson setup "$out/$name" "$@"; }
+	ninja -C "$out/$name" -j "$jobs"
+}
+
+need_build() {
+	[ -f "$out/$1/build.ninja" ] || { echo "there is no build in $out/$1: its step failed"; return 1; }
+}
+
+run_tests() { # run_tests NAME [meson test option]...: runs, and counts the tests inside the programs
+	local name=$1 rc=0
+	shift
+	rm -f "$out/$name/meson-logs/testlog.json"
+	meson test -C "$out/$name" --no-rebuild --num-processes "$jobs" --print-errorlogs "$@" || rc=$?
+	python3 tools/count-tests.py "$out/$name"/meson-logs/testlog*.json || rc=1
+	return "$rc"
+}
+
+# --- steps: each prints what was wrong and returns non-zero ------------------------------------------------------------
+
+step_format() {
+	c_files 'src/*.[ch]' 'tests/*.[ch]' 'fuzz/*.[ch]' 'bench/*.[ch]' 'include/*.h' | xargs clang-format --dry-run -Werror
+}
+
+step_layers() {
+	tools/check-layers.sh
+	tools/check-layers-test.sh
+}
+
+step_spdx() {
+	local bad=0 f
+	while IFS= read -r f; do
+		head -n 3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$f: no SPDX line at its top"; bad=1; }
+	done < <(c_files '*.[ch]' '*.sh' '*.py' '*.sql' '*meson.build' 'Makefile' '.ci/run')
+	return "$bad"
+}
+
+step_headers() { # STYLE 2: a header includes what it needs
+	local bad=0 h
+	# shellcheck disable=SC2046 # flags are words
+	while IFS= read -r h; do
+		gcc -std=gnu17 -D_GNU_SOURCE '-DCAIRN_VERSION="0"' -Isrc -Iinclude $(pkg-config --cflags libcrypto jansson yaml-0.1 \
+			sqlite3 libcurl cmocka) -Wall -Wno-unused-function -Werror -fsyntax-only -x c "$h" || bad=1
+	done < <(c_files 'src/*.h' 'include/*.h' 'fuzz/*.h' 'tests/*.h' 'bench/*.h')
+	return "$bad"
+}
+
+step_shell() {
+	c_files '*.sh' '.ci/run' | xargs shellcheck -S warning
+}
+
+step_cppcheck() {
+	c_files 'src/*.c' 'tests/*.c' 'bench/*.c' | grep -v '_test\.c$' >"$out/cppcheck.files"
+	mkdir -p "$out/cppcheck"
+	cppcheck -q -j "$jobs" --std=c11 --language=c --platform=unix64 --library=posix,gnu,openssl \
+		--enable=warning,portability --inline-suppr --suppressions-list=tools/cppcheck.supp --error-exitcode=1 \
+		--template='{file}:{line}: {severity}: {message} [{id}]' --cppcheck-build-dir="$out/cppcheck" \
+		-Isrc -Iinclude -D_GNU_SOURCE -D__GNUC__=12 '-DCAIRN_VERSION="0"' --file-list="$out/cppcheck.files"
+}
+
+step_man() {
+	local pages
+	pages=$(c_files 'man/*.[1-9]' 'man/*.[1-9].in')
+	[ -n "$pages" ] || { echo 'no manual pages found in man/'; return 1; }
+	# shellcheck disable=SC2086 # file names without blanks
+	mandoc -Tlint -Wwarning $pages
+}
+
+step_build_gcc() {
+	CC=gcc build gcc -Dwerror=true
+}
+
+step_build_clang() {
+	CC=clang build clang -Dwerror=true
+}
+
+step_globals() { # STYLE 14
+	need_build gcc
+	tools/check-globals.sh "$out/gcc"
+}
+
+step_tidy() {
+	need_build clang
+	c_files 'src/*.c' | grep -v '_test\.c$' | xargs -P "$jobs" -n 4 clang-tidy -p "$out/clang" --quiet --warnings-as-errors='*'
+}
+
+step_tests() {
+	need_build gcc
+	run_tests gcc --timeout-multiplier 2
+}
+
+step_asan() {
+	CC=gcc build asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1:abort_on_error=1
+	export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+	run_tests asan --timeout-multiplier 4
+}
+
+step_tsan() { # the folders with threads
+	CC=gcc build tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
+	local fixed=()
+	# Its shadow memory does not fit under the address randomization of some kernels.
+	setarch "$(uname -m)" -R true 2>/dev/null && fixed=(setarch "$(uname -m)" -R)
+	export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$root/tools/tsan.supp"
+	export -f run_tests
+	export out jobs
+	"${fixed[@]}" bash -ec 'run_tests tsan --timeout-multiplier 4 --suite net --suite http --suite store --suite bus --suite acme'
+}
+
+step_valgrind() { # uninitialised memory, which no sanitizer of gcc sees
+	need_build gcc
+	run_tests gcc --timeout-multiplier 10 --suite crypto --suite pki --logbase valgrind \
+		--wrap='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes'
+}
+
+step_fuzz() { # not to find much in so short a time: to see that each target works and its corpus passes
+	CC=clang build fuzz -Dfuzz=true -Dtests=false
+	tools/run-fuzz.sh "${CAIRN_FUZZ_SECONDS:-5}" "$out/fuzz"
+}
+
+step_coverage() {
+	CC=gcc build coverage -Db_coverage=true -Doptimization=0
+	find "$out/coverage" -name '*.gcda' -delete
+	run_tests coverage --timeout-multiplier 4 >/dev/null || { echo 'tests failed'; return 1; }
+	python3 tools/coverage.py "$out/coverage" tools/coverage-floor.txt
+}
+
+e2e_run() { # e2e_run BUILD TIMEOUT TEST...
+	local build=$1 limit=$2 t name rc start ok=0 bad=0
+	shift 2
+	for t in "$@"; do
+		name=$(basename "$t" .sh)
+		start=$SECONDS
+		rc=0
+		CAIRN_BUILD=$out/$build timeout -k 30 "$limit" "$t" >"$out/logs/e2e-$build-$name.log" 2>&1 </dev/null || rc=$?
+		if [ "$rc" -eq 0 ]; then
+			ok=$((ok + 1))
+			echo "$name: ok ($((SECONDS - start)) s)"
+		else
+			bad=$((bad + 1))
+			[ "$rc" -ne 124 ] || echo "$name: took longer than $limit s"
+			echo "$name: FAILED with exit code $rc; the end of $out/logs/e2e-$build-$name.log:"
+			tail -n 40 "$out/logs/e2e-$build-$name.log" | sed 's/^/    /'
+		fi
+	done
+	echo "counted: $ok passed, $bad failed"
+	[ "$bad" -eq 0 ]
+}
+
+e2e_tests() {
+	local t
+	for t in tests/e2e/*.sh; do
+		[ "$t" = tests/e2e/lib.sh ] || { [ -x "$t" ] && printf '%s\n' "$root/$t"; }
+	done
+	return 0
+}
+
+step_e2e() {
+	need_build gcc
+	local tests=()
+	mapfile -t tests < <(e2e_tests)
+	[ "${#tests[@]}" -gt 0 ] || { echo 'no end-to-end tests found in tests/e2e'; return 1; }
+	e2e_run gcc "${CAIRN_E2E_TIMEOUT:-300}" "${tests[@]}"
+}
+
+step_e2e_asan() { # those that tests/e2e/asan.txt names, one a line
+	need_build asan
+	local tests=() t
+	[ -f tests/e2e/asan.txt ] || { echo 'there is no tests/e2e/asan.txt'; return 1; }
+	while IFS= read -r t; do
+		t=${t%%#*}
+		t=${t//[[:space:]]/}
+		[ -z "$t" ] || tests+=("$root/tests/e2e/${t%.sh}.sh")
+	done <tests/e2e/asan.txt
+	[ "${#tests[@]}" -gt 0 ] || { echo 'tests/e2e/asan.txt names no test'; return 1; }
+	export ASAN_OPTIONS=detect_stack_use_after_return=1:detect_leaks=1:abort_on_error=1
+	export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+	e2e_run asan 600 "${tests[@]}"
+}
+
+# --- running them --------------------------------------------------------------------------------------------------------
+
+title() {
+	case "$1" in
+	format) echo 'clang-format' ;;
+	layers) echo 'folders include only what tools/layers.txt allows' ;;
+	spdx) echo 'license lines' ;;
+	headers) echo 'each header compiles alone' ;;
+	shell) echo 'shellcheck' ;;
+	cppcheck) echo 'cppcheck' ;;
+	man) echo 'manual pages' ;;
+	build-gcc) echo 'build with gcc, warnings are errors' ;;
+	globals) echo 'no writable global data' ;;
+	tests) echo 'unit and replay tests' ;;
+	build-clang) echo 'build with clang, warnings are errors' ;;
+	tidy) echo 'clang-tidy' ;;
+	asan) echo 'the same tests under AddressSanitizer and UBSan' ;;
+	tsan) echo 'tests of the folders with threads under ThreadSanitizer' ;;
+	valgrind) echo 'crypto and pki under valgrind' ;;
+	fuzz) echo 'every fuzz target for some seconds' ;;
+	coverage) echo 'line coverage of unit and replay tests' ;;
+	e2e) echo 'end to end: real processes, clients that are not ours' ;;
+	e2e-asan) echo 'end to end with sanitized programs' ;;
+	*) return 1 ;;
+	esac
+}
+
+passed=0
+failed=0
+failures=''
+
+run_step() {
+	local name=$1 log=$out/logs/$1.log rc p f line start=$SECONDS
+	printf '== %-11s %s\n' "$name" "$(title "$name")"
+	# Not in a condition: there bash would ignore set -e inside.
+	(
+		set -e -o pipefail
+		"step_${name//-/_}"
+	) >"$log" 2>&1 </dev/null
+	rc=$?
+	line=$(grep -E '^(counted: )?[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+	p=$(sed -n 's/^\(counted: \)\{0,1\}\([0-9]*\) passed.*/\2/p' <<<"$line")
+	f=$(sed -n 's/.*passed, \([0-9]*\) failed.*/\1/p' <<<"$line")
+	if [ "$rc" -eq 0 ] && [ "${f:-0}" -eq 0 ]; then
+		passed=$((passed + ${p:-1}))
+		printf '   PASS  %s%s s\n' "${p:+$p tests, }" "$((SECONDS - start))"
+	else
+		passed=$((passed + ${p:-0}))
+		[ "${f:-0}" -gt 0 ] || f=1
+		failed=$((failed + f))
+		failures="$failures $name"
+		tail -n "${CAIRN_CHECK_TAIL:-60}" "$log" | sed 's/^/   | /'
+		printf '   FAIL  %s s; all of it: %s\n' "$((SECONDS - start))" "$log"
+	fi
+}
+
+steps=''
+[ $# -gt 0 ] || set -- all
+for word in "$@"; do
+	case "$word" in
+	all) steps="$steps $all_steps" ;;
+	static) steps="$steps $static_steps" ;;
+	unit) steps="$steps $unit_steps" ;;
+	sanitizers) steps="$steps build-gcc $sanitizer_steps" ;;
+	e2e) steps="$steps $e2e_steps" ;;
+	only-*) steps="$steps ${word#only-}" ;;
+	*) steps="$steps $word" ;;
+	esac
+done
+for name in $steps; do
+	title "$name" >/dev/null || {
+		echo "check: \"$name\" is no step; groups: all static unit sanitizers e2e; steps:" $all_steps >&2
+		exit 2
+	}
+done
+
+tools/deps.sh check || {
+	echo 'check: cannot go on without these packages' >&2
+	echo '0 passed, 1 failed'
+	exit 1
+}
+began=$SECONDS
+for name in $steps; do
+	run_step "$name"
+done
+printf '== %d min %02d s in all\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
+[ -z "$failures" ] || echo "failed:$failures"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
