@@ -17,8 +17,8 @@ static const char *const sql[Q_COUNT] = {
 		    " AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
 		    " ORDER BY status DESC, id DESC LIMIT 1",
 	[Q_MOVE] = "UPDATE authorizations SET status = $3, ended_at = $4 WHERE id = $1 AND status = $2",
-	[Q_PROVE] = "UPDATE authorizations SET status = 'valid', attempt = $2, expires_at = $3"
-		    " WHERE id = $1 AND status = 'pending'",
+	[Q_PROVE] = ("UPDATE authorizations SET status = 'valid', attempt = $2, expires_at = $3"
+		     " WHERE id = $1 AND status = 'pending'"),
 	[Q_STATUS] = "SELECT status FROM authorizations WHERE id = $1",
 };
 const struct sql_set authz_sql = { "authz.c", sql, Q_COUNT };

@@ -13,8 +13,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM challenges WHERE id = $1",
 	[Q_OF_AUTHZ] = "SELECT " COLUMNS " FROM challenges WHERE authz = $1 ORDER BY id",
 	[Q_BEGIN] = "UPDATE challenges SET status = 'processing', attempt = $2 WHERE id = $1 AND status = 'pending'",
-	[Q_END] = "UPDATE challenges SET status = $2, validated_at = $3, error = $4 WHERE id = $1 AND status = "
-		  "'processing'",
+	[Q_END] = ("UPDATE challenges SET status = $2, validated_at = $3, error = $4"
+		   " WHERE id = $1 AND status = 'processing'"),
 	[Q_STATUS] = "SELECT status FROM challenges WHERE id = $1",
 };
 const struct sql_set challenge_sql = { "challenge.c", sql, Q_COUNT };

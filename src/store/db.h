@@ -24,6 +24,7 @@ struct db {
 	/* An I/O error left it unknown what is on the disk (THREATS F19): nothing may be believed until the file has
 	 * been opened and recovered again. One flag for all connections of a store. */
 	_Atomic bool *lost;
+	_Atomic uint64_t busy; /* how often another program held the lock for too long */
 };
 
 struct db_ops {

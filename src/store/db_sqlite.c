@@ -98,9 +98,11 @@ static fallible fail_sqlite(struct sqlite_db *db, int code, struct err *err)
 	case SQLITE_NOTADB:
 		*db->base.lost = true;
 		FAIL(err, ERR_UNAVAILABLE, "the database is damaged: restore it from a backup");
-	case SQLITE_FULL:
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+		db->base.busy++;
+		return unavailable(code & 0xff, os_errno, err);
+	case SQLITE_FULL:
 	case SQLITE_NOMEM:
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
@@ -120,7 +122,7 @@ static fallible stmt_prepare(struct sqlite_db *db, const char *sql, struct db_st
 	s->arg_count = (size_t)sqlite3_bind_parameter_count(s->h);
 	assert(s->arg_count <= DB_ARGS_MAX);
 	for (size_t i = 0; i < s->arg_count; i++) {
-		char name[8];
+		char name[24];
 		(void)snprintf(name, sizeof name, "$%zu", i + 1);
 		s->at[i] = sqlite3_bind_parameter_index(s->h, name);
 		assert(s->at[i] > 0);

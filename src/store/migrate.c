@@ -6,8 +6,8 @@
 
 enum { Q_TABLE, Q_VERSION, Q_NOTE, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
-	[Q_TABLE] = "CREATE TABLE IF NOT EXISTS schema_version"
-		    " (version BIGINT PRIMARY KEY NOT NULL, applied_at BIGINT NOT NULL, program TEXT NOT NULL)",
+	[Q_TABLE] = ("CREATE TABLE IF NOT EXISTS schema_version"
+		     " (version BIGINT PRIMARY KEY NOT NULL, applied_at BIGINT NOT NULL, program TEXT NOT NULL)"),
 	[Q_VERSION] = "SELECT version, program FROM schema_version ORDER BY version DESC LIMIT 1",
 	[Q_NOTE] = "INSERT INTO schema_version (version, applied_at, program) VALUES ($1, $2, $3)",
 };

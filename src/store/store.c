@@ -54,7 +54,7 @@ struct store {
 	pthread_cond_t checkpoint_wanted;
 	bool wants_checkpoint, wrote, checkpoint_stops;
 
-	_Atomic uint64_t transactions, commits, busy, failures;
+	_Atomic uint64_t transactions, commits, failures;
 };
 
 static fallible refuse_lost(struct err *err)
@@ -148,8 +148,6 @@ static void commit_batch(struct store *s, struct waiter *batch)
 	struct rc rc = run_batch(s, batch, &err);
 	if (FAILED(rc)) {
 		s->writer->ops->rollback(s->writer);
-		if (strstr(err.detail, "locked") != NULL)
-			s->busy++;
 		if (rc.kind !=
 		    ERR_UNAVAILABLE) { /* nobody asked for a savepoint or a commit: their failure is no refusal */
 			err_prefix(&err, "the database failed: ");
@@ -428,7 +426,7 @@ struct store_stats store_stats(const struct store *s)
 	return (struct store_stats){
 		.transactions = s->transactions,
 		.commits = s->commits,
-		.busy = s->busy,
+		.busy = s->writer->busy,
 		.failures = s->failures,
 	};
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store.h: rows for ACME objects, in transactions. store_tx returns when the commit is durable (promise 1); on SQLite one
- * writer thread puts the transactions of all waiting threads into one commit, each in a savepoint of its own. Calls block, so
- * never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON CONFLICT).
+ * store.h: rows for ACME objects, in transactions. store_tx returns when the commit is durable (promise 1); on SQLite
+ * one writer thread puts the transactions of all waiting threads into one commit, each in a savepoint of its own. Calls
+ * block, so never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON
+ * CONFLICT).
  *
- * A commit that fails fails every transaction in it with ERR_UNAVAILABLE and a text that names the cause (disk full, locked
- * by another program); nothing was changed and the store goes on. After an I/O error nobody knows what is on the disk
- * (THREATS F19): the store is lost, every call is ERR_UNAVAILABLE from then on, and the program has to exit, so that the next
- * start recovers from the file. store_is_lost says so.
+ * A commit that fails fails every transaction in it with ERR_UNAVAILABLE and a text that names the cause (disk full,
+ * locked by another program); nothing was changed and the store goes on. After an I/O error nobody knows what is on the
+ * disk (THREATS F19): the store is lost, every call is ERR_UNAVAILABLE from then on, and the program has to exit, so
+ * that the next start recovers from the file. store_is_lost says so.
  */
 #ifndef CAIRN_STORE_STORE_H
 #define CAIRN_STORE_STORE_H
@@ -23,8 +24,8 @@ struct store_tx;
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err);
 void store_close(struct store *s); /* finishes what waits, checkpoints; accepts NULL */
 
-/* fn runs with the transaction open: short, no waiting, no I/O of its own, and safe to run again from the start (a retry).
- * When it fails, its changes alone are rolled back and its error is returned. */
+/* fn runs with the transaction open: short, no waiting, no I/O of its own, and safe to run again from the start (a
+ * retry). When it fails, its changes alone are rolled back and its error is returned. */
 typedef fallible store_fn(struct store_tx *tx, void *ctx, struct err *err);
 fallible store_tx(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* Reads only; sees every commit that was acknowledged before the call. */
@@ -54,16 +55,17 @@ struct account_row {
 fallible account_insert(struct store_tx *tx, const struct account_row *a, struct err *err);
 fallible account_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct account_row *ret, struct err *err);
 fallible account_by_thumbprint(struct store_tx *tx, struct arena *mem, struct str realm, struct str thumbprint,
-                               struct account_row *ret, struct err *err);
+			       struct account_row *ret, struct err *err);
 fallible account_set_contact(struct store_tx *tx, struct id id, struct str contact, struct err *err);
 fallible account_set_tos(struct store_tx *tx, struct id id, int64_t at, struct err *err);
-fallible account_move(struct store_tx *tx, struct id id, enum account_status from, enum account_status to, struct err *err);
+fallible account_move(struct store_tx *tx, struct id id, enum account_status from, enum account_status to,
+		      struct err *err);
 
 struct order_row {
 	struct id id, account;
 	struct str realm, profile;
 	enum order_status status;
-	struct str identifiers; /* JSON array text, as ordered: the order's own words */
+	struct str identifiers;            /* JSON array text, as ordered: the order's own words */
 	int64_t not_before_s, not_after_s; /* asked for; 0: not */
 	int64_t created_at, expires_at;
 	struct str error;       /* problem document, or empty */
@@ -71,10 +73,11 @@ struct order_row {
 	struct sha256 csr_hash; /* zero until finalize */
 };
 fallible order_insert(struct store_tx *tx, const struct order_row *o, const struct id *authzs, size_t authz_count,
-                      struct err *err);
+		      struct err *err);
 fallible order_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct order_row *ret, struct err *err);
 /* In the order that order_insert was given; at most IDENTS_MAX. */
-fallible order_authzs(struct store_tx *tx, struct arena *mem, struct id order, struct id **ret, size_t *ret_count, struct err *err);
+fallible order_authzs(struct store_tx *tx, struct arena *mem, struct id order, struct id **ret, size_t *ret_count,
+		      struct err *err);
 fallible order_move(struct store_tx *tx, struct id id, enum order_status from, enum order_status to, struct err *err);
 fallible order_fail(struct store_tx *tx, struct id id, enum order_status from, struct str problem, struct err *err);
 /* ready -> processing, with the CSR's hash, in one conditional update: the claim (RULES I4). */
@@ -82,11 +85,11 @@ fallible order_begin(struct store_tx *tx, struct id id, const struct sha256 *csr
 /* processing -> valid with its certificate. */
 fallible order_finish(struct store_tx *tx, struct id id, struct id certificate, struct err *err);
 /* Newest first, ids older than `before` (zero: from the newest). For the orders list and for tests. */
-fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, struct id before, size_t limit, struct id **ret,
-                    size_t *ret_count, struct err *err);
+fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, struct id before, size_t limit,
+		    struct id **ret, size_t *ret_count, struct err *err);
 /* Orders of an authorization that are still pending. */
-fallible orders_pending_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, struct id **ret, size_t *ret_count,
-                                 struct err *err);
+fallible orders_pending_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, struct id **ret,
+				 size_t *ret_count, struct err *err);
 /* How many of an order's authorizations are not valid (at `now`). */
 fallible order_open_authzs(struct store_tx *tx, struct id order, int64_t now, size_t *ret, struct err *err);
 
@@ -98,13 +101,15 @@ struct authz_row {
 	bool wildcard;
 	enum authz_status status;
 	int64_t created_at, expires_at;
-	struct id attempt;     /* the attempt that made it valid: its verdicts are the evidence; zero before */
+	struct id attempt; /* the attempt that made it valid: its verdicts are the evidence; zero before */
 };
 fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err);
 fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err);
-/* A valid one, or else a pending one, the newest each, for this account, key, identifier and wildcard flag that lives past `until`. */
+/* A valid one, or else a pending one, the newest each, for this account, key, identifier and wildcard flag that lives
+ * past `until`. */
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
-                             const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret, struct err *err);
+			     const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret,
+			     struct err *err);
 fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err);
 /* pending -> valid with a new expiry and the attempt that proved it. */
 fallible authz_prove(struct store_tx *tx, struct id id, struct id attempt, int64_t expires_at, struct err *err);
@@ -119,13 +124,15 @@ struct challenge_row {
 	struct id attempt;    /* the current one; zero before the first */
 };
 fallible challenge_insert(struct store_tx *tx, const struct challenge_row *c, struct err *err);
-fallible challenge_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct challenge_row *ret, struct err *err);
+fallible challenge_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct challenge_row *ret,
+			 struct err *err);
 fallible challenges_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, struct challenge_row **ret,
-                             size_t *ret_count, struct err *err);
+			     size_t *ret_count, struct err *err);
 /* pending -> processing with this attempt. */
 fallible challenge_begin(struct store_tx *tx, struct id id, struct id attempt, struct err *err);
 /* processing -> valid (error empty) or invalid. */
-fallible challenge_end(struct store_tx *tx, struct id id, enum challenge_status to, int64_t at, struct str problem, struct err *err);
+fallible challenge_end(struct store_tx *tx, struct id id, enum challenge_status to, int64_t at, struct str problem,
+		       struct err *err);
 
 enum attempt_status { ATTEMPT_OPEN, ATTEMPT_DECIDED, ATTEMPT_ABANDONED };
 struct attempt_row {
@@ -137,10 +144,11 @@ struct attempt_row {
 };
 fallible attempt_insert(struct store_tx *tx, const struct attempt_row *a, struct err *err);
 fallible attempt_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct attempt_row *ret, struct err *err);
-fallible attempt_move(struct store_tx *tx, struct id id, enum attempt_status from, enum attempt_status to, struct err *err);
+fallible attempt_move(struct store_tx *tx, struct id id, enum attempt_status from, enum attempt_status to,
+		      struct err *err);
 /* Open attempts whose send_at or deadline_at has passed, oldest first. */
-fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret, size_t *ret_count,
-                      struct err *err);
+fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret,
+		      size_t *ret_count, struct err *err);
 fallible attempt_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err);
 
 struct verdict_row {
@@ -152,15 +160,15 @@ struct verdict_row {
 };
 /* *ret_new false: this perspective had spoken already; nothing changed. */
 fallible verdict_insert(struct store_tx *tx, const struct verdict_row *v, bool *ret_new, struct err *err);
-fallible verdicts_of_attempt(struct store_tx *tx, struct arena *mem, struct id attempt, struct verdict_row **ret, size_t *ret_count,
-                             struct err *err);
+fallible verdicts_of_attempt(struct store_tx *tx, struct arena *mem, struct id attempt, struct verdict_row **ret,
+			     size_t *ret_count, struct err *err);
 
 /* The intent: made in finalize's transaction, before anything is signed (promise 4). */
 enum issuance_status { ISSUANCE_INTENDED, ISSUANCE_ISSUED, ISSUANCE_REFUSED, ISSUANCE_ABANDONED };
 struct issuance_row {
 	struct id id, order, account; /* order is UNIQUE */
 	struct str realm, profile, issuer;
-	struct str serial;            /* hex; UNIQUE */
+	struct str serial; /* hex; UNIQUE */
 	int64_t not_before_s, not_after_s;
 	struct str finalize_protected, finalize_payload, finalize_signature, finalize_url;
 	enum issuance_status status;
@@ -168,12 +176,16 @@ struct issuance_row {
 	unsigned sends;
 };
 fallible issuance_insert(struct store_tx *tx, const struct issuance_row *i, struct err *err);
-fallible issuance_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct issuance_row *ret, struct err *err);
-fallible issuance_by_order(struct store_tx *tx, struct arena *mem, struct id order, struct issuance_row *ret, struct err *err);
-fallible issuance_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct issuance_row *ret, struct err *err);
-fallible issuance_move(struct store_tx *tx, struct id id, enum issuance_status from, enum issuance_status to, struct err *err);
+fallible issuance_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct issuance_row *ret,
+			struct err *err);
+fallible issuance_by_order(struct store_tx *tx, struct arena *mem, struct id order, struct issuance_row *ret,
+			   struct err *err);
+fallible issuance_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct issuance_row *ret,
+			    struct err *err);
+fallible issuance_move(struct store_tx *tx, struct id id, enum issuance_status from, enum issuance_status to,
+		       struct err *err);
 fallible issuances_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct issuance_row **ret,
-                       size_t *ret_count, struct err *err);
+		       size_t *ret_count, struct err *err);
 fallible issuance_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err);
 
 struct certificate_row {
@@ -185,25 +197,27 @@ struct certificate_row {
 	int64_t revoked_at; /* 0: not */
 	int revocation_reason;
 };
-fallible certificate_insert(struct store_tx *tx, const struct certificate_row *c, const struct str *names, size_t name_count,
-                            struct err *err);
-fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct certificate_row *ret, struct err *err);
+fallible certificate_insert(struct store_tx *tx, const struct certificate_row *c, const struct str *names,
+			    size_t name_count, struct err *err);
+fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct certificate_row *ret,
+			   struct err *err);
 fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct certificate_row *ret,
-                               struct err *err);
+			       struct err *err);
 
 /* --- the sweeper's ------------------------------------------------------------------------------------------------*/
-/* Pending and ready orders past their end -> invalid; pending authorizations and proofs past theirs -> invalid, expired.
- * At most `limit` of each; *ret_changed says how many. */
+/* Pending and ready orders past their end -> invalid; pending authorizations and proofs past theirs -> invalid,
+ * expired. At most `limit` of each; *ret_changed says how many. */
 fallible sweep_expired(struct store_tx *tx, int64_t now, size_t limit, size_t *ret_changed, struct err *err);
-/* Removes what retention allows: orders, authorizations, challenges, attempts that ended before `ended_before` and that no certificate
- * needs as evidence; certificates with their evidence whose not_after is before `expired_before_s`. Small steps. */
-fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expired_before_s, size_t limit, size_t *ret_removed,
-                         struct err *err);
+/* Removes what retention allows: orders, authorizations, challenges, attempts that ended before `ended_before` and that
+ * no certificate needs as evidence; certificates with their evidence whose not_after is before `expired_before_s`.
+ * Small steps. */
+fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expired_before_s, size_t limit,
+			 size_t *ret_removed, struct err *err);
 
 /* GCRA (one number a bucket): cost 1, `count` per `period_ms` with a burst of `burst`. *ret_wait_ms > 0: denied, retry
  * after that long, nothing charged. */
-fallible limit_take(struct store_tx *tx, struct str bucket, int64_t now, unsigned count, int64_t period_ms, unsigned burst,
-                    int64_t *ret_wait_ms, struct err *err);
+fallible limit_take(struct store_tx *tx, struct str bucket, int64_t now, unsigned count, int64_t period_ms,
+		    unsigned burst, int64_t *ret_wait_ms, struct err *err);
 
 struct audit_row {
 	int64_t at;

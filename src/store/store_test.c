@@ -378,6 +378,24 @@ static void after_an_io_error_the_store_is_lost_until_opened_again(void **state)
 	assert_int_equal(accounts_in(t), 1);
 }
 
+static void a_lock_that_another_program_holds_is_waited_for_and_then_named(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	_Atomic bool lost = false;
+	struct db *other;
+	struct err err = { 0 };
+	must(sqlite_open(t->path, SQLITE_WRITER, &lost, &other, &err), &err);
+	must(other->ops->begin_write(other, &err), &err);
+	struct id id = test_id(1);
+	assert_int_equal(store_tx(t->store, insert_account, &id, &err).kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.detail, "locked by another program"));
+	assert_int_equal(store_stats(t->store).busy, 1);
+	assert_int_equal(accounts_in(t), 0);
+	other->ops->rollback(other);
+	other->ops->close(other);
+	must(store_tx(t->store, insert_account, &id, &err), &err);
+}
+
 static fallible insert_big(struct store_tx *tx, void *ctx, struct err *err)
 {
 	static const char text[16 * 1024];
@@ -427,6 +445,7 @@ int main(void)
 		STORE_TEST(a_file_that_is_no_database_is_refused),
 		STORE_TEST(a_full_disk_refuses_and_then_heals),
 		STORE_TEST(after_an_io_error_the_store_is_lost_until_opened_again),
+		STORE_TEST(a_lock_that_another_program_holds_is_waited_for_and_then_named),
 		STORE_TEST(the_log_stays_short_under_load),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,6 @@ CREATE TABLE orders (
 ) /*sqlite: WITHOUT ROWID */;
 CREATE INDEX orders_account ON orders (account, id);
 CREATE INDEX orders_open ON orders (expires_at) WHERE status IN ('pending', 'ready');
-CREATE INDEX orders_processing ON orders (id) WHERE status = 'processing';
 CREATE INDEX orders_ended ON orders (ended_at) WHERE status = 'invalid';
 
 CREATE TABLE authorizations (
