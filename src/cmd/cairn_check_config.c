@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cairn_check_config.c: is the configuration good, what does it come to, and where does each value come from.
+ */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define TEXT_MAX (4 * 1024 * 1024)
+
+static const char help[] =
+	"usage: cairn check-config [-c FILE] [--print]\n"
+	"       cairn check-config --man\n"
+	"\n"
+	"Reads the configuration as the programs do and says what is wrong, with file, line and column. Prints \"FILE: "
+	"ok\"\n"
+	"when nothing is; warnings, on stderr, do not change that. It starts nothing and changes nothing.\n"
+	"\n"
+	"  -c, --config FILE  default: $CAIRN_CONF, ./cairn.conf, /etc/cairn/cairn.conf\n"
+	"      --print        every effective setting and where it comes from, tab-separated\n"
+	"      --man          the settings as cairn.conf(5) has them, in mdoc\n"
+	"  -h, --help         this text\n"
+	"\n"
+	"Exit status: 0 good, 1 not good, 2 called wrongly.\n";
+
+static int print_settings(const struct conf *c)
+{
+	for (size_t i = 0; i < c->setting_count; i++) {
+		const struct conf_setting *s = &c->settings[i];
+		(void)printf("%.*s\t%.*s\t", STR_FMT(s->key), STR_FMT(s->text));
+		if (s->where.source == CONF_FROM_ENV)
+			(void)printf("environment %s\n", s->where.env);
+		else if (s->where.source == CONF_FROM_FILE)
+			(void)printf("%.*s:%zu:%zu\n", STR_FMT(c->name), s->where.line, s->where.col);
+		else
+			(void)printf("default\n");
+	}
+	return cmd_flush("check-config");
+}
+
+/* A file that the configuration names: missing, or a key that others may read. */
+static void check_file(const struct conf *c, const char *what, struct str path, bool secret)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const char *file = conf_path(c, &mem, path);
+	struct stat st;
+	if (stat(file, &st) != 0)
+		(void)fprintf(stderr, "warning: %s: %s: %s\n", what, file, strerrordesc_np(errno));
+	else if (secret && (st.st_mode & 077) != 0)
+		(void)fprintf(stderr,
+			      "warning: %s: %s has mode %04o: others may read the key; mend it with: chmod 600 %s\n",
+			      what, file, (unsigned)(st.st_mode & 07777), file);
+}
+
+static void check_files(const struct conf *c)
+{
+	check_file(c, "api.tls-certificate", c->api.tls_certificate, false);
+	check_file(c, "api.tls-key", c->api.tls_key, true);
+	for (size_t i = 0; i < c->issuer_count; i++) {
+		check_file(c, "issuer certificate", c->issuers[i].certificate, false);
+		check_file(c, "issuer key", c->issuers[i].key, true);
+	}
+	for (size_t i = 0; i < c->perspective_count; i++) {
+		check_file(c, "perspective's public key", c->perspectives[i].public_key, false);
+		/* The private one belongs on the validator's machine, which may be another. */
+		if (str_eq(c->perspectives[i].name, c->validator.perspective))
+			check_file(c, "perspective's key", c->perspectives[i].key, true);
+	}
+}
+
+static fallible print_warnings(const struct conf *c, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(TEXT_MAX);
+	TRY(conf_warnings(c, &text, err));
+	struct str rest = buf_str(&text);
+	while (rest.n > 0) {
+		size_t end = str_find(rest, '\n', 0);
+		(void)fprintf(stderr, "warning: %.*s\n", STR_FMT(str_sub(rest, 0, end)));
+		rest = str_sub(rest, end + 1, rest.n);
+	}
+	check_files(c);
+	return OK;
+}
+
+static int print_man(void)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(TEXT_MAX);
+	struct err err = { 0 };
+	if (FAILED(conf_write_man(&text, &err)))
+		return cmd_fail("check-config", &err);
+	(void)fwrite(text.p, 1, text.n, stdout);
+	return cmd_flush("check-config");
+}
+
+static int check(const char *flag, bool print)
+{
+	struct err err = { 0 };
+	struct conf *c = NULL;
+	const char *path = cmd_conf_path(flag);
+	if (FAILED(conf_read(path, conf_env_system, NULL, &c, &err)))
+		return cmd_fail("check-config", &err);
+	int code = CMD_OK;
+	if (FAILED(print_warnings(c, &err)))
+		code = cmd_fail("check-config", &err);
+	else if (print)
+		code = print_settings(c);
+	else {
+		(void)printf("%s: ok\n", path);
+		code = cmd_flush("check-config");
+	}
+	conf_free(c);
+	return code;
+}
+
+int cmd_check_config(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+						 { "print", no_argument, NULL, 'p' },
+						 { "man", no_argument, NULL, 'm' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
+	const char *path = NULL;
+	bool print = false;
+	bool man = false;
+	for (int o; (o = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+		if (o == 'h')
+			return cmd_print(help);
+		if (o == 'c')
+			path = optarg;
+		else if (o == 'p')
+			print = true;
+		else if (o == 'm')
+			man = true;
+		else
+			return cmd_usage("check-config", "that is not an option");
+	}
+	if (optind < argc)
+		return cmd_usage("check-config", "found argument \"%s\"; allowed: options (a file goes behind -c)",
+				 argv[optind]);
+	return man ? print_man() : check(path, print);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * init.h: `cairn init` in two halves: cairn_init.c reads what the operator wants, init_make.c makes it.
+ */
+#ifndef CAIRN_CMD_INIT_H
+#define CAIRN_CMD_INIT_H
+
+#include "cmd/cmd.h"
+#include "pki/pki.h"
+
+struct init_key {
+	enum key_kind kind;
+	unsigned rsa_bits;
+};
+
+enum init_root { INIT_ROOT_ENCRYPTED, INIT_ROOT_EXPORTED, INIT_ROOT_PLAIN };
+
+struct init_plan {                  /* lists are comma-separated text, as the configuration has them */
+	const char *dir;            /* absolute */
+	struct str name;            /* of the CA's organisation */
+	struct conf_list tls_names; /* names and addresses in the API's own certificate */
+	struct conf_list permit;    /* domains; none: the intermediate may issue for any name */
+	struct init_key key, root_key;
+	int64_t root_days, intermediate_days;
+	enum init_root root_mode;
+	struct secret passphrase; /* INIT_ROOT_ENCRYPTED */
+	const char *root_export;  /* INIT_ROOT_EXPORTED */
+	struct buf conf_text;     /* the configuration, checked */
+};
+
+struct init_result {
+	char root_fingerprint[96]; /* SHA-256, "AB:CD:..." */
+};
+
+/* All or nothing: everything is made in DIR/.cairn-init and then moved, cairn.conf last. */
+fallible init_make(const struct init_plan *plan, struct init_result *ret, struct err *err);
+/* DIR does not exist, or is an empty folder. */
+fallible init_check_dir(const char *dir, struct err *err);
+
+#endif
