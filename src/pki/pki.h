@@ -40,6 +40,8 @@ fallible csr_make(const struct crypto *c, const struct key *k, const struct str 
 
 struct cert; /* a parsed X.509 certificate; immutable, reference-counted */
 fallible cert_read_der(struct str der, struct cert **ret, struct err *err);
+/* PEM blocks of kind CERTIFICATE, 1 to max of them; anything else between them is refused. */
+fallible cert_read_pem(struct str pem, struct cert **ret, size_t max, size_t *ret_count, struct err *err);
 fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, size_t *ret_count, struct err *err);
 void cert_free(struct cert *c);
 void cert_auto(struct cert **c);
@@ -53,6 +55,9 @@ fallible der_add_pem(struct str der, struct buf *ret, struct err *err);
 fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err);
+/* Whether the SAN has it, to the letter; for the CA's own certificates, which may hold addresses. */
+bool cert_has_dns_name(const struct cert *c, struct str name);
+bool cert_has_addr(const struct cert *c, const struct addr *addr);
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
 
 /* Extended key usages, policies and so on that a kind of certificate has; the profile of conf, resolved. */

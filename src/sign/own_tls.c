@@ -7,8 +7,6 @@
  */
 #include "sign/signer_internal.h"
 
-#include <openssl/x509v3.h> /* X509_check_host and _ip: pki reads no addresses, which no subscriber's certificate has */
-
 #define OWN_LIFE_S ((int64_t)90 * 86400)
 #define OWN_BACKDATE_S ((int64_t)3600)
 #define OWN_CHAIN_MAX 8
@@ -56,15 +54,12 @@ static bool pair_matches(const struct cert *leaf, const char *key_path)
 /* Whether every name and address that is wanted stands in the certificate, to the letter. */
 static bool covers(const struct cert *leaf, const struct own_names *want)
 {
-	const unsigned exact = X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
-	X509 *x = cert_get_x509(leaf);
 	for (size_t i = 0; i < want->dns_count; i++) {
-		if (X509_check_host(x, want->dns[i].p, want->dns[i].n, exact, NULL) != 1)
+		if (!cert_has_dns_name(leaf, want->dns[i]))
 			return false;
 	}
 	for (size_t i = 0; i < want->addr_count; i++) {
-		const struct addr *a = &want->addrs[i];
-		if (X509_check_ip(x, a->b, a->family == AF_INET ? 4 : 16, 0) != 1)
+		if (!cert_has_addr(leaf, &want->addrs[i]))
 			return false;
 	}
 	return true;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * names.c: does a certificate of our own stand for this name or address? To the letter: no wildcards, no subject.
+ */
+#include "pki/internal.h"
+
+#include <openssl/x509v3.h>
+
+bool cert_has_dns_name(const struct cert *c, struct str name)
+{
+	const unsigned exact = X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+	return X509_check_host(cert_get_x509(c), name.p, name.n, exact, NULL) == 1;
+}
+
+bool cert_has_addr(const struct cert *c, const struct addr *addr)
+{
+	struct str bytes = addr_bytes(addr);
+	return X509_check_ip(cert_get_x509(c), (const unsigned char *)bytes.p, bytes.n, 0) == 1;
+}
