@@ -373,7 +373,6 @@ static void interim_answers_leave_no_trace(void **state)
 	assert_null(fetch_reply_header(&f->reply, "x-one").p);
 }
 
-#define MISSING_SERVER "connection refused"
 static void misbehaviour_is_told_in_plain_words(void **state)
 {
 	struct fixture *f = *state;
@@ -471,7 +470,7 @@ static void failing_to_connect_is_told_apart(void **state)
 	close(fd); /* nobody listens there now */
 	struct fetch_request rq = request_to(f, "http", port);
 	assert_int_equal(run(f, &rq), ERR_CONNECTION);
-	assert_string_equal(f->err.detail, MISSING_SERVER);
+	assert_string_equal(f->err.detail, "connection refused");
 	assert_false(f->reply.connected);
 	assert_true(addr_eq(&f->reply.peer, &loopback));
 
@@ -527,7 +526,7 @@ static void the_pin_decides_where_it_goes(void **state)
 	rq = request_to(f, "http", port);
 	rq.pin = &v6;
 	assert_int_equal(run(f, &rq), ERR_CONNECTION);
-	assert_string_equal(f->err.detail, MISSING_SERVER);
+	assert_string_equal(f->err.detail, "connection refused");
 	assert_true(addr_eq(&f->reply.peer, &v6));
 }
 
@@ -598,6 +597,38 @@ static void a_port_that_speaks_the_other_thing_is_recognised(void **state)
 	server_stop(&s);
 }
 
+struct small {
+	struct fixture *f;
+	struct fetch_request rq;
+	enum err_kind kind;
+};
+
+static void *small_run(void *arg)
+{
+	struct small *s = arg;
+	s->kind = run(s->f, &s->rq);
+	return NULL;
+}
+
+/* The validator's threads have this much, and a TLS handshake is the deepest that they go. */
+static void a_stack_of_256_kib_is_enough(void **state)
+{
+	struct fixture *f = *state;
+	struct server s;
+	server_start(&s, &hello, f->tls);
+	struct small small = { .f = f, .rq = request_to(f, "https", s.port) };
+	small.rq.ca_file = f->ca_file;
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	assert_int_equal(pthread_attr_setstacksize(&attr, 256 * 1024), 0);
+	assert_int_equal(pthread_create(&thread, &attr, small_run, &small), 0);
+	pthread_attr_destroy(&attr);
+	pthread_join(thread, NULL);
+	assert_int_equal(small.kind, ERR_NONE);
+	server_stop(&s);
+}
+
 static void connections_are_kept_only_when_asked(void **state)
 {
 	struct fixture *f = *state;
@@ -636,6 +667,7 @@ int main(void)
 		cmocka_unit_test(only_http_and_https_are_spoken),
 		cmocka_unit_test(tls_is_verified_only_when_asked),
 		cmocka_unit_test(a_port_that_speaks_the_other_thing_is_recognised),
+		cmocka_unit_test(a_stack_of_256_kib_is_enough),
 		cmocka_unit_test(connections_are_kept_only_when_asked),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
