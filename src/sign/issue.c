@@ -308,9 +308,10 @@ fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job
 	struct sign_result *answers = ARENA_ARRAY(mem, struct sign_result, count + 1);
 	if (count > SIGN_BATCH_MAX)
 		FAIL(err, ERR_INTERNAL, "a batch of %zu jobs, at most %d", count, SIGN_BATCH_MAX);
-	for (; b.n < count; b.n++) {
-		b.v[b.n].job = &jobs[b.n];
-		TRY(task_prepare(&b, &b.v[b.n], err));
+	while (b.n < count) {
+		struct task *t = &b.v[b.n];
+		t->job = &jobs[b.n++]; /* counted before it can fail, so that its buffers are freed */
+		TRY(task_prepare(&b, t, err));
 	}
 	FP("sign.before_begin");
 	TRY(journal_sync(s->journal, err));
