@@ -8,6 +8,8 @@
 
 static fallible gate_media_type(const struct call *c, struct err *err)
 {
+	if (c->rq->body.n > JWS_BODY_MAX)
+		FAIL(err, ERR_TOO_LARGE, "the body has %zu bytes; at most %d are read", c->rq->body.n, JWS_BODY_MAX);
 	if (!str_eq(c->rq->content_type, STR("application/jose+json")))
 		FAIL(err, ERR_MEDIA_TYPE,
 		     "Content-Type is \"%.*s\"; a POST must have application/jose+json (RFC 8555 6.2)",

@@ -42,7 +42,11 @@ static fallible ident_read(struct call *c, const struct json *v, struct ident *r
 		FAIL(err, ERR_UNSUPPORTED_IDENTIFIER, "identifier type \"%.*s\" is not served; use \"dns\"",
 		     STR_FMT(type));
 	*ret = (struct ident){ .type = IDENT_DNS, .value = name_lower(c->mem, value) };
-	TRY(name_check(ret->value, true, err));
+	struct rc rc = name_check(ret->value, true, err);
+	if (FAILED(rc)) {
+		err_prefix(err, "\"%.*s\": ", STR_FMT(value));
+		return rc;
+	}
 	/* Every challenge that is served proves one host; a wildcard needs a DNS method (RULES R9). */
 	if (ident_is_wildcard(ret))
 		FAIL(err, ERR_REJECTED_IDENTIFIER,

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client.c: the world's client: signs and sends one request at a time, straight into acme_handle.
+ */
+#include "world.h"
+
+void world_reply_done(struct world_reply *r)
+{
+	json_free(r->json);
+	r->json = NULL;
+}
+
+struct str world_path(struct str url)
+{
+	struct str path = url;
+	return str_skip(&path, STR(WORLD_BASE)) ? path : STR("/not-of-this-world");
+}
+
+struct str world_header(const struct world_reply *r, const char *name)
+{
+	struct str want = str_z(name);
+	struct cur c = cur_of(r->headers);
+	struct str line;
+	while (!FAILED(cur_until(&c, '\n', &line, NULL))) {
+		size_t colon = str_find(line, ':', 0);
+		if (!str_eq_nocase(str_sub(line, 0, colon), want))
+			continue;
+		struct str value = str_trim(str_sub(line, colon + 1, line.n));
+		return value.n > 0 && value.p[value.n - 1] == '\r' ? str_sub(value, 0, value.n - 1) : value;
+	}
+	return STR_NONE;
+}
+
+fallible world_send(struct world *w, enum http_method method, struct str path, struct str content_type, struct str body,
+		    struct world_reply *ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	size_t q = str_find(path, '?', 0);
+	struct http_request rq = { .method = method,
+				   .method_text = str_z(http_method_name(method)),
+				   .target = path,
+				   .path = str_sub(path, 0, q),
+				   .query = q < path.n ? str_sub(path, q + 1, path.n) : STR_NONE,
+				   .host = STR("ca.test"),
+				   .content_type = content_type,
+				   .body = body,
+				   .mem = &mem };
+	struct http_reply re = { .headers = BUF_MAX(HTTP_REPLY_HEADERS_MAX), .body = BUF_MAX(1 << 20) };
+	TRY(addr_read(STR("192.0.2.99"), &rq.peer, err));
+	if (!acme_quick(w->acme, &rq, &re))
+		acme_handle(w->acme, &rq, &re);
+	*ret = (struct world_reply){ .status = re.status,
+				     .body = str_dup(&w->mem, buf_str(&re.body)),
+				     .headers = str_dup(&w->mem, buf_str(&re.headers)) };
+	bool is_json = re.content_type != NULL && strstr(re.content_type, "json") != NULL;
+	http_reply_done(&re);
+	return is_json && ret->body.n > 0 ? json_read(ret->body, 1 << 20, &ret->json, err) : OK;
+}
+
+fallible world_nonce(struct world *w, struct str *ret, struct err *err)
+{
+	struct world_reply r;
+	TRY(world_send(w, HTTP_HEAD, STR("/new-nonce"), STR_NONE, STR_NONE, &r, err));
+	*ret = world_header(&r, "Replay-Nonce");
+	if (ret->n == 0)
+		FAIL(err, ERR_MALFORMED, "new-nonce gave no Replay-Nonce");
+	return OK;
+}
+
+fallible world_post(struct world *w, const struct world_account *a, struct str url, struct str payload,
+		    struct world_reply *ret, struct err *err)
+{
+	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
+	struct str nonce;
+	TRY(world_nonce(w, &nonce, err));
+	TRY(jws_sign_acme(w->crypto, a->key, a->url, nonce, url, payload, &body, err));
+	return world_send(w, HTTP_POST, world_path(url), STR("application/jose+json"), buf_str(&body), ret, err);
+}
+
+fallible world_account_new(struct world *w, struct world_account *a, struct err *err)
+{
+	struct world_reply r = { 0 };
+	if (a->key == NULL)
+		TRY(key_generate(KEY_P256, 0, &a->key, err));
+	TRY(jwk_thumbprint(w->crypto, a->key, &a->thumbprint, err));
+	a->url = STR_NONE;
+	TRY(world_post(w, a, STR(WORLD_BASE "/new-account"), STR("{\"termsOfServiceAgreed\":true}"), &r, err));
+	a->url = world_header(&r, "Location");
+	world_reply_done(&r);
+	if (r.status != 201 && r.status != 200)
+		FAIL(err, ERR_UNAUTHORIZED, "newAccount answered %d: %.*s", r.status, STR_FMT(r.body));
+	return OK;
+}

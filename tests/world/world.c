@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * world.c: the in-process CA: opening, the scripted bus, DNS and HTTP.
+ */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int64_t world_now(void *ctx)
+{
+	const struct world *w = ctx;
+	return w->now_ms;
+}
+
+static const char *no_env(void *ctx, const char *name)
+{
+	(void)ctx;
+	(void)name;
+	return NULL;
+}
+
+static struct str in_dir(struct world *w, const char *name)
+{
+	return str_fmt(&w->mem, "%s/%s", w->dir, name);
+}
+
+static fallible issuer_make(struct world *w, struct err *err)
+{
+	AUTO(key_auto) struct key *root_key = NULL;
+	AUTO(key_auto) struct key *key = NULL;
+	AUTO(cert_auto) struct cert *root = NULL;
+	AUTO(cert_auto) struct cert *cert = NULL;
+	AUTO(buf_done) struct buf pem = BUF_MAX(65536);
+	int64_t now = w->now_ms / 1000;
+	TRY(key_generate(KEY_P256, 0, &root_key, err));
+	TRY(key_generate(KEY_P256, 0, &key, err));
+	struct ca_request r = { .common_name = STR("World Root"),
+				.key = root_key,
+				.not_before = now - 86400,
+				.not_after = now + 3650 * (int64_t)86400,
+				.path_len = -1 };
+	TRY(ca_make_root(w->crypto, &r, &rng_system, &root, err));
+	struct ca_request i = { .common_name = STR("World Issuer"),
+				.key = key,
+				.not_before = now - 86400,
+				.not_after = now + 1825 * (int64_t)86400,
+				.path_len = 0 };
+	TRY(ca_make_intermediate(w->crypto, &i, root, root_key, &rng_system, &cert, err));
+	TRY(cert_add_pem(cert, &pem, err));
+	TRY(file_write_new(in_dir(w, "issuer.pem").p, buf_str(&pem), 0644, err));
+	buf_reset(&pem);
+	TRY(cert_add_pem(root, &pem, err));
+	TRY(file_write_new(in_dir(w, "root.pem").p, buf_str(&pem), 0644, err));
+	return key_write_file(key, in_dir(w, "issuer.key").p, NULL, err);
+}
+
+static fallible perspective_make(struct world *w, struct err *err)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	TRY(key_generate(KEY_P256, 0, &w->perspective_key, err));
+	TRY(jwk_write(w->perspective_key, &jwk, err));
+	return file_write_new(in_dir(w, "local.jwk").p, buf_str(&jwk), 0644, err);
+}
+
+static fallible conf_make(struct world *w, const char *realm_text, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(65536);
+	TRY(buf_addf(&text, err,
+		     "state-dir: %s\n"
+		     "api:\n  base-url: %s\n  finalize-wait: 0ms\n  tls-own: false\n"
+		     "signer:\n  journal: journal\n"
+		     "issuer:\n  default:\n    certificate: issuer.pem\n    key: issuer.key\n"
+		     "perspective:\n  local:\n    key: local.key\n    public-key: local.jwk\n"
+		     "%s",
+		     w->dir, WORLD_BASE,
+		     realm_text != NULL ? realm_text
+					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"));
+	return file_write_new(in_dir(w, "cairn.conf").p, buf_str(&text), 0644, err);
+}
+
+static fallible world_publish(void *ctx, struct str topic, struct str body, struct err *err)
+{
+	struct world *w = ctx;
+	if (w->bus_down)
+		FAIL(err, ERR_UNAVAILABLE, "the bus is down in this story");
+	if (w->last - w->first >= WORLD_QUEUE_MAX)
+		FAIL(err, ERR_UNAVAILABLE, "the bus is full");
+	w->queue[w->last++ % WORLD_QUEUE_MAX] =
+		(struct world_message){ .topic = str_dup(&w->mem, topic), .body = str_dup(&w->mem, body) };
+	return OK;
+}
+
+static fallible api_open(struct world *w, struct err *err)
+{
+	struct conf *own = NULL;
+	const struct acme_deps deps = { .store = NULL,
+					.crypto = w->crypto,
+					.log = &w->log,
+					.clk = &w->clock,
+					.rng = &rng_system,
+					.publish = world_publish,
+					.publish_ctx = w };
+	struct acme_deps d = deps;
+	TRY(store_open(str_fmt(&w->mem, "sqlite:%s/cairn.db", w->dir), 2, &w->clock, &w->store, err));
+	d.store = w->store;
+	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &own, err));
+	struct rc rc = acme_new(&d, own, &w->acme, err);
+	if (FAILED(rc))
+		conf_free(own);
+	return rc;
+}
+
+static void api_close(struct world *w)
+{
+	acme_free(w->acme);
+	store_close(w->store);
+	w->acme = NULL;
+	w->store = NULL;
+}
+
+fallible world_open(struct world *w, const char *realm_text, struct err *err)
+{
+	memset(w, 0, sizeof *w);
+	w->now_ms = INT64_C(1790000000000);
+	w->clock = (struct clock){ .now_ms = world_now, .mono_ms = world_now, .ctx = w };
+	w->log = (struct log){ .program = "world",
+			       .level = getenv("CAIRN_WORLD_LOG") != NULL ? LOG_DEBUG : LOG_LEVEL_COUNT,
+			       .form = LOG_TEXT,
+			       .fd = 2,
+			       .clock = &w->clock };
+	snprintf(w->dir, sizeof w->dir, "/tmp/cairn-world-XXXXXX");
+	if (mkdtemp(w->dir) == NULL)
+		FAIL(err, ERR_IO, "mkdtemp failed");
+	TRY(crypto_new(&w->crypto, err));
+	TRY(issuer_make(w, err));
+	TRY(perspective_make(w, err));
+	TRY(conf_make(w, realm_text, err));
+	TRY(dir_make(in_dir(w, "journal").p, 0700, err));
+	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &w->conf, err));
+	TRY(signer_new(w->conf, w->crypto, &w->log, &w->clock, &rng_system, &w->signer, err));
+	return api_open(w, err);
+}
+
+fallible world_restart_api(struct world *w, struct err *err)
+{
+	api_close(w);
+	return api_open(w, err);
+}
+
+fallible world_restart_signer(struct world *w, struct err *err)
+{
+	signer_free(w->signer);
+	w->signer = NULL;
+	return signer_new(w->conf, w->crypto, &w->log, &w->clock, &rng_system, &w->signer, err);
+}
+
+void world_close(struct world *w)
+{
+	char command[128];
+	api_close(w);
+	signer_free(w->signer);
+	conf_free(w->conf);
+	key_free(w->perspective_key);
+	crypto_free(w->crypto);
+	arena_done(&w->mem);
+	snprintf(command, sizeof command, "rm -rf '%s'", w->dir);
+	if (strncmp(w->dir, "/tmp/cairn-world-", 17) == 0 && system(command) != 0)
+		fprintf(stderr, "cannot remove %s\n", w->dir);
+}
+
+struct world_site *world_site(struct world *w, struct str name)
+{
+	for (size_t i = 0; i < w->site_count; i++)
+		if (str_eq(w->sites[i].name, name))
+			return &w->sites[i];
+	if (w->site_count == WORLD_SITES_MAX)
+		abort();
+	struct world_site *s = &w->sites[w->site_count++];
+	*s = (struct world_site){ .name = str_dup(&w->mem, name), .status = 200 };
+	return s;
+}
+
+/* --- the validator's eyes
+ * --------------------------------------------------------------------------------------------*/
+static const struct world_site *site_find(const struct world *w, struct str name)
+{
+	for (size_t i = 0; i < w->site_count; i++)
+		if (str_eq(w->sites[i].name, name))
+			return &w->sites[i];
+	return NULL;
+}
+
+static fallible world_resolve(void *ctx, struct str name, int64_t deadline, struct arena *mem,
+			      struct resolve_answer *ret, struct err *err)
+{
+	const struct world *w = ctx;
+	(void)deadline;
+	if (site_find(w, name) == NULL)
+		FAIL(err, ERR_DNS, "%.*s A, AAAA from scripted: NXDOMAIN", STR_FMT(name));
+	*ret = (struct resolve_answer){ .addrs = ARENA_NEW(mem, struct addr), .addr_count = 1 };
+	return addr_read(STR("93.184.216.34"), ret->addrs, err);
+}
+
+static struct str world_resolver_name(void *ctx)
+{
+	(void)ctx;
+	return STR("scripted");
+}
+
+static fallible world_fetch(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
+			    struct err *err)
+{
+	const struct world *w = ctx;
+	struct url url;
+	*ret = (struct fetch_reply){ 0 };
+	TRY(url_read(mem, rq->url, 4096, &url, err));
+	const struct world_site *s = site_find(w, url.host);
+	if (s == NULL || s->refuses)
+		FAIL(err, ERR_CONNECTION, "connection refused");
+	struct str token = url.path;
+	if (!str_skip(&token, STR("/.well-known/acme-challenge/")))
+		FAIL(err, ERR_CONNECTION, "not a challenge path");
+	ret->connected = true;
+	if (rq->pin != NULL)
+		ret->peer = *rq->pin;
+	ret->status = s->status;
+	if (s->body.n > 0)
+		ret->body = str_dup(mem, s->body);
+	else if (s->thumbprint.n > 0)
+		ret->body = str_fmt(mem, "%.*s.%.*s", STR_FMT(token), STR_FMT(s->thumbprint));
+	else
+		ret->status = 404;
+	return OK;
+}
+
+static fallible validate_one(struct world *w, struct str body, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf payload = BUF_MAX(VERDICT_JWS_MAX);
+	AUTO(buf_done) struct buf jws = BUF_MAX(VERDICT_JWS_MAX * 2);
+	AUTO(buf_done) struct buf out = BUF_MAX(JOB_MAX);
+	const struct probe_ops ops = {
+		.resolve = world_resolve, .resolver_name = world_resolver_name, .fetch = world_fetch, .ctx = w
+	};
+	const struct probe_env env = {
+		.zone = conf_zone(w->conf, STR("default")), .ops = &ops, .clk = &w->clock, .perspective = STR("local")
+	};
+	struct validate_job job;
+	struct verdict v;
+	TRY(validate_job_read(&mem, body, &job, err));
+	probe_run(&env, &job, &mem, &v);
+	TRY(verdict_write(&v, &payload, err));
+	TRY(jws_compact_sign(w->crypto, w->perspective_key, STR(VERDICT_TYP), STR("local"), buf_str(&payload), &jws,
+			     err));
+	const struct verdict_message m = {
+		.attempt = job.attempt, .order = job.order, .perspective = STR("local"), .jws = buf_str(&jws)
+	};
+	TRY(verdict_message_write(&m, &out, err));
+	return w->losing_verdicts ? OK : world_publish(w, STR(TOPIC_VERDICT), buf_str(&out), err);
+}
+
+static fallible sign_one(struct world *w, struct str body, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf out = BUF_MAX(JOB_MAX);
+	struct sign_job job;
+	struct sign_result result;
+	TRY(sign_job_read(&mem, body, &job, err));
+	TRY(signer_batch(w->signer, &mem, &job, 1, &result, err));
+	TRY(sign_result_write(&result, &out, err));
+	return w->losing_certificates ? OK : world_publish(w, STR(TOPIC_SIGNED), buf_str(&out), err);
+}
+
+static fallible deliver(struct world *w, const struct world_message *m, struct err *err)
+{
+	w->delivered++;
+	if (str_starts(m->topic, STR(TOPIC_VALIDATE ".")))
+		return w->validator_down ? OK : validate_one(w, m->body, err);
+	if (str_eq(m->topic, STR(TOPIC_SIGN)))
+		return w->signer_down ? OK : sign_one(w, m->body, err);
+	if (str_eq(m->topic, STR(TOPIC_VERDICT)))
+		return acme_apply_verdict(w->acme, m->body, err);
+	return acme_apply_signed(w->acme, m->body, err);
+}
+
+fallible world_run(struct world *w, struct err *err)
+{
+	while (w->first != w->last) {
+		struct world_message m = w->queue[w->first++ % WORLD_QUEUE_MAX];
+		TRY(deliver(w, &m, err));
+		/* Every message twice: repeats of requests make repeats of answers, which are not repeated again. */
+		bool is_job = str_starts(m.topic, STR(TOPIC_VALIDATE ".")) || str_eq(m.topic, STR(TOPIC_SIGN));
+		if (w->doubling && is_job)
+			TRY(deliver(w, &m, err));
+	}
+	return OK;
+}

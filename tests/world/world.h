@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * world.h: a whole CA in one process for tests: the real store (in a temporary folder), the real protocol, validator
+ * and signer, joined by a bus that the test holds in its hands; time, DNS and HTTP answers are scripted. And a client
+ * that can say anything, right or wrong.
+ */
+#ifndef CAIRN_TESTS_WORLD_H
+#define CAIRN_TESTS_WORLD_H
+
+#include "acme/acme.h"
+#include "sign/sign.h"
+#include "validate/validate.h"
+
+#define WORLD_BASE "https://ca.test"
+#define WORLD_QUEUE_MAX 4096
+#define WORLD_SITES_MAX 64
+
+struct world_message {
+	struct str topic, body;
+};
+struct world_site { /* what a name answers over HTTP; an empty body: 404 */
+	struct str name;
+	struct str thumbprint; /* key authorizations of this account are served for any token */
+	struct str body;       /* served for any token, instead */
+	int status;
+	bool refuses; /* connection refused */
+};
+
+struct world {
+	char dir[64];
+	int64_t now_ms;
+	struct clock clock;
+	struct log log;
+	struct crypto *crypto;
+	struct conf *conf; /* the world's own reading of the configuration, for validator and signer */
+	struct store *store;
+	struct acme *acme;
+	struct signer *signer;
+	struct key *perspective_key;
+	struct arena mem;
+	struct world_message queue[WORLD_QUEUE_MAX];
+	size_t first, last;
+	struct world_site sites[WORLD_SITES_MAX];
+	size_t site_count;
+	bool validator_down, signer_down, bus_down, doubling, losing_verdicts, losing_certificates;
+	size_t delivered;
+};
+
+/* Makes folders, keys, issuer, configuration; opens everything. realm_text (YAML) replaces the default realm; NULL
+ * keeps it. */
+fallible world_open(struct world *w, const char *realm_text, struct err *err);
+/* Closes api and store as a kill would leave them for the next start, and opens them again. */
+fallible world_restart_api(struct world *w, struct err *err);
+fallible world_restart_signer(struct world *w, struct err *err);
+void world_close(struct world *w);
+struct world_site *world_site(struct world *w, struct str name); /* found or made */
+/* Delivers what is on the bus, and what comes of it, until it is empty. */
+fallible world_run(struct world *w, struct err *err);
+
+/* --- the client ----------------------------------------------------------------------------------------------------*/
+struct world_account {
+	struct key *key;
+	struct thumbprint thumbprint;
+	struct str url;
+};
+fallible world_account_new(struct world *w, struct world_account *a,
+			   struct err *err); /* makes a key and registers it */
+
+struct world_reply {
+	int status;
+	struct str body, headers;
+	struct json *json; /* the body when it is JSON; freed with world_reply_done */
+};
+void world_reply_done(struct world_reply *r);
+struct str world_header(const struct world_reply *r, const char *name); /* p == NULL when absent */
+/* A raw request. */
+fallible world_send(struct world *w, enum http_method method, struct str path, struct str content_type, struct str body,
+		    struct world_reply *ret, struct err *err);
+fallible world_nonce(struct world *w, struct str *ret, struct err *err);
+/* A signed POST to a URL of the world, with a fresh nonce. kid empty: the embedded key. */
+fallible world_post(struct world *w, const struct world_account *a, struct str url, struct str payload,
+		    struct world_reply *ret, struct err *err);
+struct str world_path(struct str url); /* what comes after WORLD_BASE */
+
+#endif
