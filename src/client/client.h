@@ -12,6 +12,8 @@
 #include "net/net.h"
 #include "pki/pki.h"
 
+#include <signal.h>
+
 #define CLIENT_REPLY_MAX (256 * 1024)
 #define CLIENT_POLLS_MAX 120 /* of one object; the driver's deadline usually comes first */
 #define CLIENT_RETRIES_MAX 5 /* badNonce, 429 and 503 in a row */
@@ -26,6 +28,7 @@ struct client_conf { /* borrowed until client_free, but for the slices, which ar
 	struct str contact; /* "mailto:..." or empty */
 	bool terms_agreed;
 	enum challenge_type method; /* CHALLENGE_HTTP01 */
+	int64_t poll_ms; /* > 0: look again after so long whatever Retry-After says; for load generators only */
 };
 fallible client_new(const struct client_conf *conf, struct client **ret, struct err *err);
 void client_free(struct client *cl);
@@ -38,11 +41,11 @@ fallible client_order(struct client *cl, const struct str *names, size_t count, 
 enum client_kind { CLIENT_REQUEST, CLIENT_PUBLISH, CLIENT_WITHDRAW, CLIENT_WAIT, CLIENT_DONE };
 struct client_step { /* slices live until the next call */
 	enum client_kind kind;
-	struct str method, url, body;              /* CLIENT_REQUEST; a body goes as application/jose+json */
-	struct str name, token, key_authorization; /* CLIENT_PUBLISH, CLIENT_WITHDRAW */
-	int64_t wait_ms;                           /* CLIENT_WAIT */
-	struct str chain_pem;                      /* CLIENT_DONE */
-	struct str account_url, order_url;
+	struct str method, url, body;                       /* CLIENT_REQUEST; a body goes as application/jose+json */
+	struct str name, token, key_authorization;          /* CLIENT_PUBLISH, CLIENT_WITHDRAW */
+	int64_t wait_ms;                                    /* CLIENT_WAIT */
+	struct str chain_pem;                               /* CLIENT_DONE */
+	struct str account_url, order_url, certificate_url; /* empty until they are known */
 	const char *doing; /* a few words for progress lines: "new order", "poll authorization" */
 };
 /* What to do now; the same again until it is answered. */
@@ -59,14 +62,27 @@ struct client_reply {
 fallible client_replied(struct client *cl, const struct client_reply *reply, struct err *err);
 /* The answer to CLIENT_PUBLISH, CLIENT_WITHDRAW and CLIENT_WAIT: it was done. */
 fallible client_did(struct client *cl, struct err *err);
+/* The answer to any step that could not be done: ends the order. OK while published answers are still to be withdrawn
+ * (go on with client_next; `why` then comes out of client_did), otherwise `why` itself. */
+fallible client_fail(struct client *cl, const struct err *why, struct err *err);
 
-/* --- the driver: runs one order to its end over libcurl, on the calling thread
- * ---------------------------------------*/
+/* Is this the certificate that was ordered? The chain parses, its first certificate carries this key and all of these
+ * names. ERR_MALFORMED says what is wrong. */
+#define CLIENT_CHAIN_MAX 16
+struct client_chain {
+	int64_t not_before, not_after;    /* unix seconds, of the first certificate */
+	struct str leaf_pem, issuers_pem; /* issuers_pem is empty when the server sent the leaf alone */
+};
+fallible client_chain_check(struct arena *mem, struct str chain_pem, const struct key *key, const struct str *names,
+			    size_t count, struct client_chain *ret, struct err *err);
+
+/* --- the driver: runs one order to its end over libcurl, on the calling thread ------------------------------------*/
 struct client_answers { /* where answers to challenges go */
 	fallible (*publish)(void *ctx, struct str name, struct str token, struct str key_authorization,
 			    struct err *err);
 	void (*withdraw)(void *ctx, struct str name, struct str token);
 	void (*progress)(void *ctx, const char *doing, struct str detail); /* may be NULL */
+	void (*step)(void *ctx, const struct client_step *step); /* may be NULL: sees each step, before it is done */
 	void *ctx;
 };
 struct client_drive {
@@ -76,13 +92,16 @@ struct client_drive {
 	const struct clock *clk;
 	int64_t deadline_mono_ms;
 	const struct client_answers *answers;
+	const volatile sig_atomic_t *stop; /* may be NULL; not 0: end the order soon */
+	bool patient;                      /* a server that is away or answers 5xx is tried again until the deadline */
 };
+/* On failure the answers that were published have been withdrawn. */
 fallible client_drive(struct client *cl, const struct client_drive *how, struct arena *mem, struct str *ret_chain_pem,
 		      struct err *err);
 
-/* --- answers over HTTP: a small server on a thread of its own, for `--standalone` and the load generator
- * ------------*/
+/* --- answers over HTTP: a small server on a thread of its own, for `--standalone` and the load generator ----------*/
 struct responder;
+/* Port 0 picks a free one. The unspecified IPv6 address serves IPv4 too. */
 fallible responder_new(const struct addr *addr, uint16_t port, struct responder **ret, struct err *err);
 uint16_t responder_port(const struct responder *r);
 fallible responder_add(struct responder *r, struct str token, struct str key_authorization, struct err *err);

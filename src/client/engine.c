@@ -11,13 +11,29 @@
 #define NONCE_MAX 512
 #define BODY_MAX (64 * 1024)
 
+static fallible directory_url_check(struct str text, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct url u;
+	struct rc rc = url_read(&mem, text, CLIENT_URL_MAX, &u, err);
+	if (FAILED(rc)) {
+		err_prefix(err, "directory: ");
+		return rc;
+	}
+	if (!u.https)
+		FAIL(err, ERR_CONFIG, "directory: %.*s is not an https URL (RFC 8555 6.1)", STR_FMT(text));
+	return OK;
+}
+
 fallible client_new(const struct client_conf *conf, struct client **ret, struct err *err)
 {
+	TRY(directory_url_check(conf->directory_url, err));
 	struct client *cl = mem_alloc(sizeof *cl);
 	cl->crypto = conf->crypto;
 	cl->account_key = conf->account_key;
 	cl->method = conf->method;
 	cl->terms_agreed = conf->terms_agreed;
+	cl->poll_ms = conf->poll_ms;
 	cl->directory_url = str_dup(&cl->mem, conf->directory_url);
 	cl->contact = str_dup(&cl->mem, conf->contact);
 	cl->nonce.max = NONCE_MAX;
@@ -57,7 +73,8 @@ fallible client_order(struct client *cl, const struct str *names, size_t count, 
 	for (size_t i = 0; i < count; i++)
 		cl->names[i] = str_dup(&cl->order_mem, names[i]);
 	cl->name_count = count;
-	cl->order_url = cl->finalize_url = cl->certificate_url = STR_NONE;
+	cl->order_url = cl->finalize_url = cl->certificate_url = cl->csr_b64 = STR_NONE;
+	cl->looked = false;
 	cl->polls = cl->retries = 0;
 	cl->wait_ms = 0;
 	cl->asked_nonce = false;
@@ -73,8 +90,8 @@ static fallible step_signed(struct client *cl, struct client_step *ret, struct e
 {
 	AUTO(buf_done) struct buf payload = BUF_MAX(BODY_MAX);
 	struct str url = STR_NONE;
-	if (cl->nonce.n == 0) {
-		cl->asked_nonce = true;
+	cl->asked_nonce = cl->nonce.n == 0;
+	if (cl->asked_nonce) {
 		*ret = (struct client_step){
 			.kind = CLIENT_REQUEST, .method = STR("HEAD"), .url = cl->new_nonce, .doing = "new nonce"
 		};
@@ -121,6 +138,7 @@ fallible client_next(struct client *cl, struct client_step *ret, struct err *err
 		ret->doing = cl->wait_ms > 0 ? "wait" : phase_row(cl->phase)->doing;
 	ret->account_url = cl->account_url;
 	ret->order_url = cl->order_url;
+	ret->certificate_url = cl->certificate_url;
 	return OK;
 }
 
@@ -155,71 +173,135 @@ static fallible fail_order(struct client *cl, const struct err *why, struct err 
 	return fail_with(cl, err);
 }
 
-/* Retry-After is seconds or a date (RFC 9110 10.2.3). */
-static int64_t retry_after_ms(const struct client_reply *r, int64_t otherwise_ms)
+fallible client_fail(struct client *cl, const struct err *why, struct err *err)
+{
+	if (cl->phase == PH_IDLE || cl->phase == PH_DONE || cl->phase == PH_FAILED || why->kind == ERR_NONE)
+		FAIL(err, ERR_INTERNAL, "no order is under way that could fail");
+	if (cl->phase == PH_WITHDRAW && cl->failure.kind != ERR_NONE)
+		return OK; /* it has failed already, and the first reason is the one to tell */
+	return fail_order(cl, why, err);
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7); the day's name is not believed, so not read. */
+static bool http_date_read(struct str s, int64_t *ret)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const struct {
+		size_t at, n;
+	} fields[] = { { 5, 2 }, { 12, 4 }, { 17, 2 }, { 20, 2 }, { 23, 2 } };
+	int v[ARRAY_LEN(fields)] = { 0 };
+	if (s.n != 29 || !str_ends(s, STR(" GMT")))
+		return false;
+	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+		for (size_t i = 0; i < fields[f].n; i++) {
+			char c = s.p[fields[f].at + i];
+			if (c < '0' || c > '9')
+				return false;
+			v[f] = 10 * v[f] + (c - '0');
+		}
+	}
+	for (int m = 0; m < 12; m++) {
+		if (memcmp(s.p + 8, months + 3 * m, 3) != 0)
+			continue;
+		struct civil c = {
+			.year = v[1], .month = m + 1, .day = v[0], .hour = v[2], .minute = v[3], .second = v[4]
+		};
+		if (c.day < 1 || c.day > 31 || c.hour > 23 || c.minute > 59 || c.second > 59)
+			return false;
+		*ret = civil_unix(&c);
+		return true;
+	}
+	return false;
+}
+
+int64_t retry_after_ms(const struct client_reply *r)
 {
 	uint64_t s;
-	if (r->retry_after.p == NULL || FAILED(str_u64(r->retry_after, 86400, &s, NULL)))
-		return r->retry_after.p == NULL ? otherwise_ms : 5000;
-	int64_t ms = (int64_t)s * 1000;
-	return ms < 1 ? otherwise_ms : ms > CLIENT_WAIT_MAX_MS ? CLIENT_WAIT_MAX_MS : ms;
+	int64_t at;
+	if (r->retry_after.p == NULL)
+		return -1;
+	if (!FAILED(str_u64(r->retry_after, UINT32_MAX, &s, NULL)))
+		return (int64_t)s * 1000;
+	if (!http_date_read(r->retry_after, &at))
+		return -1;
+	if (r->now_s == 0)
+		return 5000;
+	return at > r->now_s ? (at - r->now_s) * 1000 : 0;
 }
 
-static fallible nonce_keep(struct client *cl, const struct client_reply *r, struct err *err)
+/* RFC 8555 6.5.1: a Replay-Nonce that is not base64url is ignored. */
+static void nonce_keep(struct client *cl, struct str nonce)
 {
 	buf_reset(&cl->nonce);
-	for (size_t i = 0; i < r->nonce.n; i++) { /* base64url, or it is not a nonce (RFC 8555 6.5.1) */
-		char c = r->nonce.p[i];
-		bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-			    c == '_';
-		if (!fine || r->nonce.n > NONCE_MAX)
-			FAIL(err, ERR_MALFORMED, "the server's Replay-Nonce is not base64url");
-	}
-	return buf_add(&cl->nonce, r->nonce, err);
+	if (is_base64url(nonce) && nonce.n <= NONCE_MAX && FAILED(buf_add(&cl->nonce, nonce, NULL)))
+		buf_reset(&cl->nonce);
 }
 
-/* Says in *ret whether the same request is to be sent again. Only refusals that name themselves as passing are. */
+/* Is the same request to be sent again? Only refusals that name themselves as passing are, and only when what they ask
+ * for is a wait that somebody may sit through. */
 static bool is_passing(struct client *cl, const struct client_reply *r, enum err_kind kind)
 {
 	bool busy = r->status == 429 || r->status == 503;
-	if ((kind != ERR_BAD_NONCE && !busy) || cl->retries >= CLIENT_RETRIES_MAX)
+	int64_t wait = retry_after_ms(r);
+	if ((kind != ERR_BAD_NONCE && !busy) || cl->retries >= CLIENT_RETRIES_MAX || wait > CLIENT_WAIT_MAX_MS)
 		return false;
 	cl->retries++;
 	if (busy)
-		cl->wait_ms = retry_after_ms(r, 1000 << cl->retries);
+		cl->wait_ms = wait > 0 ? wait : 500 << cl->retries;
 	return true;
+}
+
+/* The order is not ready though its authorizations are valid, or another finalize was first: the order itself knows. */
+static bool is_unready(struct client *cl, enum err_kind kind)
+{
+	if (cl->phase != PH_FINALIZE || cl->asked_nonce || kind != ERR_ORDER_NOT_READY || cl->looked)
+		return false;
+	cl->looked = true;
+	cl->phase = PH_POLL_ORDER;
+	cl->polls = 0;
+	return true;
+}
+
+static enum err_kind kind_of_status(int status)
+{
+	return status == 503   ? ERR_UNAVAILABLE
+	       : status == 429 ? ERR_RATE_LIMITED
+	       : status >= 500 ? ERR_INTERNAL
+			       : ERR_MALFORMED;
 }
 
 static void problem_err(const struct client *cl, const struct client_reply *r, const struct json *body, struct err *ret)
 {
+	AUTO(arena_done) struct arena mem = { 0 };
 	enum err_kind kind = ERR_INTERNAL;
-	struct str detail = STR_NONE;
 	const char *doing = cl->asked_nonce ? "new nonce" : phase_row(cl->phase)->doing;
-	if (body == NULL || FAILED(problem_read(body, &kind, &detail, NULL)))
-		err_set(ret, ERR_INTERNAL, "%s: the server answered %d without a problem document", doing, r->status);
+	struct str words = problem_words(&mem, body, &kind);
+	if (words.n == 0)
+		err_set(ret, kind_of_status(r->status), "%s: the server answered %d and does not say why", doing,
+			r->status);
 	else
 		err_set(ret, kind, "%s: the server answered %d %s: %.*s", doing, r->status, err_kind_name(kind),
-			STR_FMT(detail));
-	ret->kind = kind;
+			STR_FMT(words));
+	int64_t wait = retry_after_ms(r);
+	if (wait > 0)
+		ret->retry_after_s = wait / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(wait / 1000);
 }
 
 static fallible reply_failed(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err)
 {
 	struct err why = { 0 };
 	problem_err(cl, r, body, &why);
-	if (is_passing(cl, r, why.kind))
+	if (is_passing(cl, r, why.kind) || is_unready(cl, why.kind))
 		return OK;
-	if (why.kind == ERR_NONE)
-		why.kind = ERR_INTERNAL;
 	return fail_order(cl, &why, err);
 }
 
+/* A certificate is no JSON, a nonce has no body. */
 static fallible reply_read(struct client *cl, const struct client_reply *r, struct json **ret, struct err *err)
 {
+	bool fine = r->status >= 200 && r->status <= 299;
 	*ret = NULL;
-	if (cl->phase == PH_CERT && r->status == 200)
-		return OK;
-	if (r->body.n == 0)
+	if (r->body.n == 0 || (fine && (cl->asked_nonce || cl->phase == PH_CERT)))
 		return OK;
 	return json_read(r->body, CLIENT_REPLY_MAX, ret, err);
 }
@@ -232,9 +314,8 @@ static fallible reply_take(struct client *cl, const struct client_reply *r, stru
 		return reply_failed(cl, r, body, err);
 	TRY(rc);
 	if (cl->asked_nonce) {
-		cl->asked_nonce = false;
 		if (cl->nonce.n == 0)
-			FAIL(err, ERR_MALFORMED, "the server's newNonce gave no Replay-Nonce");
+			FAIL(err, ERR_MALFORMED, "the server's newNonce gave no Replay-Nonce that can be used");
 		return OK;
 	}
 	cl->retries = 0;
@@ -244,12 +325,16 @@ static fallible reply_take(struct client *cl, const struct client_reply *r, stru
 fallible client_replied(struct client *cl, const struct client_reply *r, struct err *err)
 {
 	struct err why = { 0 };
-	TRY(nonce_keep(cl, r, err)); /* without one in the reply there is none: a nonce is used once */
+	if (cl->wait_ms > 0 || phase_row(cl->phase)->answer == NULL)
+		FAIL(err, ERR_INTERNAL, "no request is under way in this phase");
+	const char *doing = phase_row(cl->phase)->doing;
+	nonce_keep(cl, r->nonce); /* without one in the reply there is none: a nonce is used once */
 	struct rc rc = reply_take(cl, r, &why);
 	if (!FAILED(rc))
 		return OK;
 	if (cl->phase == PH_FAILED)
 		return fail_with(cl, err);
+	err_prefix(&why, "%s: ", cl->asked_nonce ? "new nonce" : doing);
 	return fail_order(cl, &why, err);
 }
 
@@ -273,6 +358,6 @@ fallible client_did(struct client *cl, struct err *err)
 		cl->phase = PH_FAILED;
 		return fail_with(cl, err);
 	}
-	cl->phase = PH_POLL_ORDER;
+	cl->phase = PH_FINALIZE; /* RFC 8555 7.1.6: valid authorizations make it ready; if not, is_unready asks it */
 	return OK;
 }

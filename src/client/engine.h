@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * engine.h: the engine's state, shared by engine.c (the machine) and answer.c (what each reply means).
+ * engine.h: the engine's state, shared by engine.c (the machine) and phases.c (what each reply means).
  */
 #ifndef CAIRN_CLIENT_ENGINE_H
 #define CAIRN_CLIENT_ENGINE_H
 
 #include "client/client.h"
+
+#define CLIENT_URL_MAX 2048
 
 enum phase {
 	PH_IDLE,
@@ -49,8 +51,11 @@ struct client {
 	struct str order_url, finalize_url, certificate_url;
 	struct client_authz authzs[IDENTS_MAX];
 	size_t authz_count, at;
+	struct str csr_b64; /* made once an order, so that a repeated finalize is the same request */
 	unsigned polls, retries;
+	int64_t poll_ms;  /* client_conf */
 	int64_t wait_ms;  /* > 0: wait before the next request of this phase */
+	bool looked;      /* the order itself was seen ready */
 	bool asked_nonce; /* the request under way is for a nonce */
 	struct buf body, chain;
 };
@@ -62,5 +67,11 @@ struct phase_row {
 	fallible (*answer)(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err);
 };
 const struct phase_row *phase_row(enum phase p);
+
+bool is_base64url(struct str s); /* one character at least */
+/* A Retry-After in milliseconds, not capped; -1: none, or none that can be read. */
+int64_t retry_after_ms(const struct client_reply *r);
+/* The server's own words about a problem, its subproblems behind it (RFC 8555 6.7.1). */
+struct str problem_words(struct arena *mem, const struct json *problem, enum err_kind *ret_kind);
 
 #endif

@@ -273,23 +273,34 @@ static fallible read_pem_blocks(BIO *in, struct cert **ret, size_t max, size_t *
 	return OK;
 }
 
+fallible cert_read_pem(struct str pem, struct cert **ret, size_t max, size_t *ret_count, struct err *err)
+{
+	size_t count = 0;
+	if (pem.n > PEM_FILE_MAX)
+		FAIL(err, ERR_CONFIG, "PEM of %zu bytes, at most %d are read", pem.n, PEM_FILE_MAX);
+	AUTO(bio_auto) BIO *in = BIO_new_mem_buf(pem.p == NULL ? "" : pem.p, (int)pem.n);
+	if (in == NULL)
+		FAIL(err, ERR_INTERNAL, "crypto library failed: memory");
+	struct rc rc = read_pem_blocks(in, ret, max, &count, err);
+	if (FAILED(rc)) {
+		while (count > 0)
+			cert_free(ret[--count]);
+		return rc;
+	}
+	*ret_count = count;
+	return OK;
+}
+
 fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, size_t *ret_count, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(PEM_FILE_MAX);
-	size_t count = 0;
 	TRY(file_read(path, PEM_FILE_MAX, &text, err));
-	AUTO(bio_auto) BIO *in = BIO_new_mem_buf(text.p == NULL ? "" : text.p, (int)text.n);
-	if (in == NULL)
-		FAIL(err, ERR_INTERNAL, "crypto library failed: memory");
-	if (FAILED(read_pem_blocks(in, ret, max, &count, err))) {
-		while (count > 0)
-			cert_free(ret[--count]);
+	if (FAILED(cert_read_pem(buf_str(&text), ret, max, ret_count, err))) {
 		err_prefix(err, "%s: ", path);
 		if (err != NULL)
 			err->kind = ERR_CONFIG;
 		return (struct rc){ ERR_CONFIG }; /* whatever the reader called it, the file is the operator's */
 	}
-	*ret_count = count;
 	return OK;
 }
 

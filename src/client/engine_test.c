@@ -1,0 +1,920 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * engine_test.c: the engine against a server inside the test, which checks every signature, nonce and URL as RFC 8555 6
+ * asks, walks the story, and departs from it where a test's script says so.
+ */
+#include "client/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HOST "https://ca.test"
+#define NAMES_MAX 3
+#define STEPS_MAX 3000
+#define NOW INT64_C(1795305600)
+#define CHAIN "-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n"
+
+/* Departs from the story: the nth request (0: each) whose URL begins so is answered like this instead. */
+struct twist {
+	const char *url;
+	unsigned nth;
+	int status;
+	const char *body, *retry_after, *location;
+	bool no_nonce;
+	const char *nonce;
+	bool after; /* the server does its part first: only the reply is another */
+};
+
+enum { PUBLISHED, WITHDRAWN, DEEDS };
+struct server {
+	const struct crypto *c;
+	const struct key *account;
+	struct arena mem;
+	const struct twist *twists;
+	size_t twist_count;
+	unsigned seen[8]; /* how often each twist's URL was asked for */
+	unsigned nonces, requests;
+	bool spent[STEPS_MAX];
+	const char *names[NAMES_MAX];
+	size_t name_count;
+	bool reused[NAMES_MAX], told[NAMES_MAX];
+	unsigned polls_until_valid; /* of each authorization */
+	unsigned polls[NAMES_MAX];
+	bool finalized;
+	struct str csr;
+	unsigned finalizes;
+};
+
+struct world {
+	struct crypto *c;
+	struct key *account, *certificate;
+	struct client *cl;
+	struct server srv;
+	char story[4096];
+	unsigned deeds[DEEDS];
+	int64_t waited_ms, longest_ms;
+	struct str chain;
+};
+
+/* --- the server ---------------------------------------------------------------------------------------------------*/
+
+static struct str authz_text(struct server *s, size_t i)
+{
+	bool valid = s->reused[i] || (s->told[i] && s->polls[i]++ >= s->polls_until_valid);
+	return str_fmt(&s->mem,
+		       "{\"status\":\"%s\",\"identifier\":{\"type\":\"dns\",\"value\":\"%s\"},\"challenges\":["
+		       "{\"type\":\"dns-01\",\"url\":\"" HOST "/chall/d%zu\",\"token\":\"x\"},"
+		       "{\"type\":\"http-01\",\"url\":\"" HOST
+		       "/chall/%zu\",\"token\":\"token-of-authorization-%zu\"}]}",
+		       valid ? "valid" : "pending", s->names[i], i, i, i);
+}
+
+static struct str order_text(struct server *s)
+{
+	bool ready = true;
+	for (size_t i = 0; i < s->name_count; i++)
+		ready = ready && (s->reused[i] || (s->told[i] && s->polls[i] > s->polls_until_valid));
+	struct str list = STR_NONE;
+	for (size_t i = 0; i < s->name_count; i++)
+		list = str_fmt(&s->mem, "%.*s%s\"" HOST "/authz/%zu\"", STR_FMT(list), i == 0 ? "" : ",", i);
+	return str_fmt(&s->mem, "{\"status\":\"%s\",\"authorizations\":[%.*s],\"finalize\":\"" HOST "/finalize\"%s}",
+		       s->finalized ? "valid"
+		       : ready      ? "ready"
+				    : "pending",
+		       STR_FMT(list), s->finalized ? ",\"certificate\":\"" HOST "/cert\"" : "");
+}
+
+/* RFC 8555 6.2: jwk for newAccount, kid for all else; the URL is the request's; each nonce once. */
+static struct jws check_signed(struct server *s, const struct client_step *step)
+{
+	struct err err = { 0 };
+	struct jws j;
+	unsigned nonce = 0;
+	MUST(jws_read(&s->mem, step->body, &j, &err));
+	MUST(jws_verify(s->c, &j, s->account, &err));
+	assert_true(str_eq(j.url, step->url));
+	bool first = str_eq(step->url, STR(HOST "/account"));
+	assert_int_equal(j.jwk != NULL, first);
+	if (!first)
+		assert_true(str_eq(j.kid, STR(HOST "/account/1")));
+	assert_int_equal(sscanf(str_dupz_raw(&s->mem, j.nonce), "nonce-%u", &nonce), 1);
+	assert_in_range(nonce, 1, s->nonces);
+	assert_false(s->spent[nonce]);
+	s->spent[nonce] = true;
+	return j;
+}
+
+static void check_finalize(struct server *s, struct str payload)
+{
+	struct err err = { 0 };
+	AUTO(json_auto) struct json *body = NULL;
+	AUTO(csr_done) struct csr csr = { 0 };
+	struct str b64, der;
+	MUST(json_read(payload, 65536, &body, &err));
+	MUST(json_want_str(body, "csr", 65536, &b64, &err));
+	MUST(b64url_decode(&s->mem, b64, CSR_DER_MAX, &der, &err));
+	MUST(csr_read(s->c, &s->mem, der, &csr, &err));
+	assert_int_equal(csr.name_count, s->name_count);
+	if (s->csr.n > 0)
+		assert_true(str_eq(der, s->csr)); /* a repeated finalize is the same request */
+	s->csr = der;
+	s->finalizes++;
+	s->finalized = true;
+}
+
+static struct client_reply reply_of(int status, struct str body)
+{
+	return (struct client_reply){ .status = status, .body = body, .now_s = NOW };
+}
+
+static struct client_reply serve(struct server *s, const struct client_step *step)
+{
+	struct str path = step->url;
+	assert_true(str_skip(&path, STR(HOST)));
+	if (str_eq(path, STR("/directory"))) {
+		assert_true(str_eq(step->method, STR("GET")));
+		return reply_of(200, STR("{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST "/account\","
+					 "\"newOrder\":\"" HOST "/order\",\"meta\":{}}"));
+	}
+	if (str_eq(path, STR("/nonce"))) {
+		assert_true(str_eq(step->method, STR("HEAD")));
+		return reply_of(200, STR_NONE);
+	}
+	assert_true(str_eq(step->method, STR("POST")));
+	struct jws j = check_signed(s, step);
+	struct client_reply r = reply_of(200, STR("{}"));
+	unsigned i = path.n > 0 ? (unsigned)(path.p[path.n - 1] - '0') : 0;
+	if (str_eq(path, STR("/account"))) {
+		r = reply_of(201, STR("{\"status\":\"valid\"}"));
+		r.location = STR(HOST "/account/1");
+	} else if (str_eq(path, STR("/order"))) {
+		r = reply_of(201, order_text(s));
+		r.location = STR(HOST "/order/1");
+	} else if (str_eq(path, STR("/order/1"))) {
+		r = reply_of(200, order_text(s));
+	} else if (str_starts(path, STR("/authz/"))) {
+		assert_int_equal(j.payload.n, 0);
+		assert_true(i < s->name_count);
+		r = reply_of(200, authz_text(s, i));
+	} else if (str_starts(path, STR("/chall/"))) {
+		assert_true(str_eq(j.payload, STR("{}")));
+		assert_true(i < s->name_count);
+		s->told[i] = true;
+	} else if (str_eq(path, STR("/finalize"))) {
+		check_finalize(s, j.payload);
+		r = reply_of(200, order_text(s));
+	} else if (str_eq(path, STR("/cert"))) {
+		r = reply_of(200, STR(CHAIN));
+	} else {
+		fail_msg("no such URL: %.*s", STR_FMT(step->url));
+	}
+	jws_done(&j);
+	return r;
+}
+
+static const struct twist *twist_for(struct server *s, const struct client_step *step)
+{
+	const struct twist *found = NULL;
+	for (size_t i = 0; i < s->twist_count; i++) {
+		const struct twist *t = &s->twists[i];
+		if (!str_starts(step->url, str_z(t->url)))
+			continue;
+		s->seen[i]++;
+		if (found == NULL && (t->nth == 0 || t->nth == s->seen[i]))
+			found = t;
+	}
+	return found;
+}
+
+static struct client_reply answer(struct server *s, const struct client_step *step)
+{
+	struct client_reply r;
+	const struct twist *t = twist_for(s, step);
+	assert_true(++s->requests < STEPS_MAX);
+	if (t == NULL || t->after)
+		r = serve(s, step);
+	if (t != NULL) {
+		if (!t->after && str_eq(step->method, STR("POST"))) {
+			struct jws j = check_signed(s, step);
+			jws_done(&j);
+		}
+		r = reply_of(t->status, str_z(t->body));
+		r.retry_after = str_z(t->retry_after);
+		r.location = str_z(t->location);
+	}
+	if (t != NULL && t->nonce != NULL)
+		r.nonce = str_z(t->nonce);
+	else if (t == NULL || !t->no_nonce)
+		r.nonce = str_fmt(&s->mem, "nonce-%u", ++s->nonces);
+	return r;
+}
+
+/* --- the world ----------------------------------------------------------------------------------------------------*/
+
+static int world_setup(void **state)
+{
+	struct world *w = mem_alloc(sizeof *w);
+	struct err err = { 0 };
+	MUST(crypto_new(&w->c, &err));
+	MUST(key_generate(KEY_P256, 0, &w->account, &err));
+	MUST(key_generate(KEY_P256, 0, &w->certificate, &err));
+	const struct client_conf conf = {
+		.crypto = w->c,
+		.directory_url = STR(HOST "/directory"),
+		.account_key = w->account,
+		.contact = STR("mailto:op@a.test"),
+		.terms_agreed = true,
+		.method = CHALLENGE_HTTP01,
+	};
+	MUST(client_new(&conf, &w->cl, &err));
+	w->srv = (struct server){ .c = w->c, .account = w->account, .names = { "www.a.test" }, .name_count = 1 };
+	*state = w;
+	return 0;
+}
+
+static int world_teardown(void **state)
+{
+	struct world *w = *state;
+	client_free(w->cl);
+	key_free(w->account);
+	key_free(w->certificate);
+	crypto_free(w->c);
+	arena_done(&w->srv.mem);
+	free(w);
+	return 0;
+}
+
+static void tell(struct world *w, const char *doing)
+{
+	size_t n = strlen(w->story);
+	(void)snprintf(w->story + n, sizeof w->story - n, "%s%s", n == 0 ? "" : ", ", doing);
+}
+
+static void check_published(struct world *w, const struct client_step *step)
+{
+	struct err err = { 0 };
+	struct thumbprint tp;
+	MUST(jwk_thumbprint(w->c, w->account, &tp, &err));
+	struct str want = str_fmt(&w->srv.mem, "%.*s.%s", STR_FMT(step->token), tp.z);
+	assert_true(str_eq(step->key_authorization, want));
+}
+
+static fallible one_step(struct world *w, bool *ret_done, struct err *err)
+{
+	struct client_step step;
+	TRY(client_next(w->cl, &step, err));
+	tell(w, step.doing);
+	switch (step.kind) {
+	case CLIENT_REQUEST: {
+		struct client_reply r = answer(&w->srv, &step);
+		return client_replied(w->cl, &r, err);
+	}
+	case CLIENT_PUBLISH:
+		check_published(w, &step);
+		w->deeds[PUBLISHED]++;
+		return client_did(w->cl, err);
+	case CLIENT_WITHDRAW:
+		w->deeds[WITHDRAWN]++;
+		return client_did(w->cl, err);
+	case CLIENT_WAIT:
+		assert_in_range(step.wait_ms, 1, CLIENT_WAIT_MAX_MS);
+		w->waited_ms += step.wait_ms;
+		w->longest_ms = step.wait_ms > w->longest_ms ? step.wait_ms : w->longest_ms;
+		return client_did(w->cl, err);
+	case CLIENT_DONE:
+		w->chain = step.chain_pem;
+		assert_true(str_eq(step.order_url, STR(HOST "/order/1")));
+		assert_true(str_eq(step.certificate_url, STR(HOST "/cert")));
+		*ret_done = true;
+		return OK;
+	}
+	return OK;
+}
+
+static fallible obtain(struct world *w, struct err *err)
+{
+	struct str names[NAMES_MAX];
+	for (size_t i = 0; i < w->srv.name_count; i++)
+		names[i] = str_z(w->srv.names[i]);
+	TRY(client_order(w->cl, names, w->srv.name_count, w->certificate, err));
+	bool done = false;
+	for (unsigned i = 0; !done; i++) {
+		assert_true(i < STEPS_MAX);
+		TRY(one_step(w, &done, err));
+	}
+	return OK;
+}
+
+/* What was published has come down, whatever the end was. */
+static void check_clean(const struct world *w)
+{
+	assert_int_equal(w->deeds[PUBLISHED], w->deeds[WITHDRAWN]);
+}
+
+/* --- good endings -------------------------------------------------------------------------------------------------*/
+
+static void one_name_is_one_short_story(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(obtain(w, &err));
+	assert_string_equal(w->story, "read the directory, new account, new order, read authorization, publish answer, "
+				      "answer challenge, poll authorization, withdraw answer, finalize, "
+				      "fetch certificate, done");
+	assert_true(str_eq(w->chain, STR(CHAIN)));
+	assert_int_equal(w->waited_ms, 0);
+	check_clean(w);
+}
+
+static void a_directory_without_a_nonce_costs_one_request(void **state)
+{
+	static const struct twist twists[] = { { .url = HOST "/directory",
+						 .status = 200,
+						 .no_nonce = true,
+						 .after = true,
+						 .body = "{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST
+							 "/account\",\"newOrder\":\"" HOST "/order\"}" } };
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = twists;
+	w->srv.twist_count = 1;
+	MUST(obtain(w, &err));
+	assert_non_null(strstr(w->story, "read the directory, new nonce, new account"));
+}
+
+static void a_second_order_keeps_directory_account_and_nonce(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(obtain(w, &err));
+	w->srv.finalized = false;
+	w->srv.csr = STR_NONE;
+	w->srv.told[0] = false;
+	w->srv.polls[0] = 0;
+	w->story[0] = '\0';
+	MUST(obtain(w, &err));
+	assert_int_equal(strncmp(w->story, "new order, read", 15), 0);
+}
+
+static void several_names_are_answered_then_polled(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.names[1] = "b.test.example";
+	w->srv.names[2] = "c.test.example";
+	w->srv.name_count = 3;
+	w->srv.polls_until_valid = 2;
+	MUST(obtain(w, &err));
+	assert_int_equal(w->deeds[PUBLISHED], 3);
+	assert_int_equal(w->waited_ms, 3 * (50 + 100));
+	check_clean(w);
+}
+
+static void an_authorization_that_is_valid_already_needs_no_answer(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.names[1] = "b.test.example";
+	w->srv.name_count = 2;
+	w->srv.reused[0] = true;
+	MUST(obtain(w, &err));
+	assert_int_equal(w->deeds[PUBLISHED], 1);
+	check_clean(w);
+}
+
+static void an_order_that_is_ready_at_once_is_finalized_at_once(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.reused[0] = true;
+	MUST(obtain(w, &err));
+	assert_non_null(strstr(w->story, "new order, finalize, fetch certificate"));
+	assert_int_equal(w->deeds[PUBLISHED], 0);
+}
+
+struct passing_row {
+	const char *label;
+	struct twist twist;
+	int64_t waited_min, waited_max;
+};
+
+#define BAD_NONCE "{\"type\":\"urn:ietf:params:acme:error:badNonce\",\"detail\":\"stale\",\"status\":400}"
+#define NOT_READY "{\"type\":\"urn:ietf:params:acme:error:orderNotReady\",\"detail\":\"wait\",\"status\":403}"
+#define PROCESSING \
+	"{\"status\":\"processing\",\"authorizations\":[\"" HOST "/authz/0\"],\"finalize\":\"" HOST "/finalize\"}"
+
+static const struct passing_row passing[] = {
+	{ "badNonce", { .url = HOST "/order", .nth = 1, .status = 400, .body = BAD_NONCE }, 0, 0 },
+	{ "badNonce without a fresh one",
+	  { .url = HOST "/order", .nth = 1, .status = 400, .body = BAD_NONCE, .no_nonce = true },
+	  0,
+	  0 },
+	{ "a nonce that is none",
+	  { .url = HOST "/chall/", .nth = 1, .status = 200, .body = "{}", .nonce = "a b\"", .after = true },
+	  0,
+	  0 },
+	{ "badNonce at finalize: the same CSR again",
+	  { .url = HOST "/finalize", .nth = 1, .status = 400, .body = BAD_NONCE, .after = true },
+	  0,
+	  0 },
+	{ "503 with Retry-After",
+	  { .url = HOST "/order", .nth = 1, .status = 503, .body = "", .retry_after = "7" },
+	  7000,
+	  7000 },
+	{ "503 without", { .url = HOST "/order", .nth = 1, .status = 503, .body = "<html>" }, 500, 2000 },
+	{ "503 of newNonce, with a nonce",
+	  { .url = HOST "/directory", .nth = 1, .status = 503, .body = "", .retry_after = "1" },
+	  1000,
+	  1000 },
+	{ "429 until a date",
+	  { .url = HOST "/order",
+	    .nth = 1,
+	    .status = 429,
+	    .body = "{}",
+	    .retry_after = "Sun, 22 Nov 2026 00:00:09 GMT" },
+	  9000,
+	  9000 },
+	{ "a date that is over",
+	  { .url = HOST "/order",
+	    .nth = 1,
+	    .status = 429,
+	    .body = "{}",
+	    .retry_after = "Sun, 22 Nov 2020 00:00:09 GMT" },
+	  500,
+	  2000 },
+	{ "a Retry-After that is neither",
+	  { .url = HOST "/order", .nth = 1, .status = 503, .body = "{}", .retry_after = "soon" },
+	  500,
+	  2000 },
+	{ "finalize comes too early", { .url = HOST "/finalize", .nth = 1, .status = 403, .body = NOT_READY }, 0, 0 },
+	{ "finalize was heard, its answer was not",
+	  { .url = HOST "/finalize", .nth = 1, .status = 403, .body = NOT_READY, .after = true },
+	  0,
+	  0 },
+	{ "processing, and a Retry-After",
+	  { .url = HOST "/finalize", .nth = 1, .status = 200, .body = PROCESSING, .retry_after = "3", .after = true },
+	  3000,
+	  3000 },
+};
+
+static void what_passes_is_tried_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(passing); i++) {
+		void *own = NULL;
+		struct err err = { 0 };
+		world_setup(&own);
+		struct world *w = own;
+		w->srv.twists = &passing[i].twist;
+		w->srv.twist_count = 1;
+		struct rc rc = obtain(w, &err);
+		if (FAILED(rc) || w->waited_ms < passing[i].waited_min || w->waited_ms > passing[i].waited_max)
+			fail_msg("%s: %s, waited %lld ms (%s)", passing[i].label, err.detail, (long long)w->waited_ms,
+				 w->story);
+		assert_true(w->srv.seen[0] >= 1);
+		check_clean(w);
+		world_teardown(&own);
+	}
+}
+
+static void a_refused_nonce_request_is_not_taken_for_the_next_answer(void **state)
+{
+	/* No nonce with the account's answer, so newNonce is asked; it answers 503, but with a nonce. */
+	static const struct twist twists[] = {
+		{ .url = HOST "/account",
+		  .nth = 1,
+		  .status = 201,
+		  .body = "{}",
+		  .location = HOST "/account/1",
+		  .no_nonce = true },
+		{ .url = HOST "/nonce", .nth = 1, .status = 503, .body = "", .retry_after = "1" },
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = twists;
+	w->srv.twist_count = 2;
+	MUST(obtain(w, &err));
+	assert_non_null(strstr(w->story, "new account, new nonce, wait, new order, read authorization"));
+}
+
+static void a_load_generator_need_not_be_patient(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	const struct client_conf conf = {
+		.crypto = w->c, .directory_url = STR(HOST "/directory"), .account_key = w->account, .poll_ms = 3
+	};
+	client_free(w->cl);
+	w->cl = NULL;
+	MUST(client_new(&conf, &w->cl, &err));
+	w->srv.polls_until_valid = 4;
+	MUST(obtain(w, &err));
+	assert_int_equal(w->waited_ms, 4 * 3);
+}
+
+/* --- bad endings --------------------------------------------------------------------------------------------------*/
+
+struct failing_row {
+	const char *label;
+	struct twist twist;
+	enum err_kind kind;
+	const char *words;
+	unsigned published;
+};
+
+#define PROBLEM(type, detail) "{\"type\":\"urn:ietf:params:acme:error:" type "\",\"detail\":\"" detail "\"}"
+#define AUTHZ(status, more)                                                                                           \
+	"{\"status\":\"" status "\",\"identifier\":{\"type\":\"dns\",\"value\":\"www.a.test\"},\"challenges\":[" more \
+	"]}"
+#define HTTP01(url, token) "{\"type\":\"http-01\",\"url\":\"" url "\",\"token\":\"" token "\"}"
+#define GOOD_TOKEN "token-of-authorization-0"
+#define ORDER(status, authzs, more) \
+	"{\"status\":\"" status "\",\"finalize\":\"" HOST "/finalize\",\"authorizations\":[" authzs "]" more "}"
+#define AT_ORDER .url = HOST "/order", .status = 201, .location = HOST "/order/1"
+#define AT_AUTHZ .url = HOST "/authz/", .status = 200
+#define DEEP "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+
+static const struct failing_row failing[] = {
+	/* the server's own words */
+	{ "terms",
+	  { .url = HOST "/account", .status = 403, .body = PROBLEM("userActionRequired", "agree to the terms first") },
+	  ERR_USER_ACTION_REQUIRED,
+	  "new account: the server answered 403 userActionRequired: agree to the terms first",
+	  0 },
+	{ "rejected name, with its subproblems",
+	  { .url = HOST "/order",
+	    .status = 400,
+	    .body = "{\"type\":\"urn:ietf:params:acme:error:compound\",\"detail\":\"see "
+		    "below\",\"subproblems\":[{\"type\":"
+		    "\"urn:ietf:params:acme:error:rejectedIdentifier\",\"detail\":\"not in this "
+		    "realm\",\"identifier\":{"
+		    "\"type\":\"dns\",\"value\":\"www.a.test\"}}]}" },
+	  ERR_COMPOUND,
+	  "see below; www.a.test: not in this realm",
+	  0 },
+	{ "no problem document",
+	  { .url = HOST "/order", .status = 500, .body = "<html>oops</html>" },
+	  ERR_INTERNAL,
+	  "new order: the server answered 500 and does not say why",
+	  0 },
+	{ "a control sequence in the words",
+	  { .url = HOST "/order", .status = 400, .body = PROBLEM("malformed", "\\u001b[2J") },
+	  ERR_MALFORMED,
+	  "\\x1b[2J",
+	  0 },
+	{ "come back tomorrow",
+	  { .url = HOST "/order", .status = 429, .body = PROBLEM("rateLimited", "too many"), .retry_after = "86400" },
+	  ERR_RATE_LIMITED,
+	  "too many",
+	  0 },
+	{ "badNonce for ever", { .url = HOST "/order", .status = 400, .body = BAD_NONCE }, ERR_BAD_NONCE, "stale", 0 },
+	{ "503 for ever", { .url = HOST "/order", .status = 503, .body = "{}" }, ERR_UNAVAILABLE, "answered 503", 0 },
+	{ "invalid authorization",
+	  { .url = HOST "/authz/",
+	    .nth = 2,
+	    .status = 200,
+	    .body = AUTHZ("invalid", "{\"type\":\"dns-01\"},{\"type\":\"http-01\",\"error\":" PROBLEM(
+					     "connection", "192.0.2.7 port 80: refused") "}") },
+	  ERR_CONNECTION,
+	  "www.a.test: 192.0.2.7 port 80: refused",
+	  1 },
+	{ "invalid authorization without words",
+	  { .url = HOST "/authz/", .nth = 2, .status = 200, .body = AUTHZ("invalid", "") },
+	  ERR_UNAUTHORIZED,
+	  "does not say why",
+	  1 },
+	{ "order turns invalid",
+	  { .url = HOST "/finalize",
+	    .status = 200,
+	    .body = ORDER("invalid", "", ",\"error\":" PROBLEM("caa", "a.test: CAA forbids")) },
+	  ERR_CAA,
+	  "finalize: a.test: CAA forbids",
+	  1 },
+	{ "finalize refused",
+	  { .url = HOST "/finalize", .status = 400, .body = PROBLEM("badCSR", "weak key") },
+	  ERR_BAD_CSR,
+	  "weak key",
+	  1 },
+	{ "never ready",
+	  { .url = HOST "/finalize", .status = 403, .body = NOT_READY },
+	  ERR_ORDER_NOT_READY,
+	  "wait",
+	  1 },
+	/* garbage and malice */
+	{ "garbage for a directory",
+	  { .url = HOST "/directory", .status = 200, .body = "not JSON" },
+	  ERR_MALFORMED,
+	  "read the directory",
+	  0 },
+	{ "directory of http",
+	  { .url = HOST "/directory", .status = 200, .body = "{\"newNonce\":\"http://ca.test/nonce\"}" },
+	  ERR_MALFORMED,
+	  "newNonce is not an https URL",
+	  0 },
+	{ "directory of file",
+	  { .url = HOST "/directory", .status = 200, .body = "{\"newNonce\":\"file:///etc/passwd\"}" },
+	  ERR_MALFORMED,
+	  "newNonce",
+	  0 },
+	{ "depth", { .url = HOST "/directory", .status = 200, .body = "{\"a\":" DEEP }, ERR_MALFORMED, "JSON", 0 },
+	{ "newNonce without a nonce",
+	  { .url = HOST "/directory",
+	    .status = 200,
+	    .no_nonce = true,
+	    .body = "{\"newNonce\":\"" HOST "/directory/n\",\"newAccount\":\"" HOST "/a\",\"newOrder\":\"" HOST
+		    "/o\"}" },
+	  ERR_MALFORMED,
+	  "no Replay-Nonce",
+	  0 },
+	{ "account without Location",
+	  { .url = HOST "/account", .status = 201, .body = "{}" },
+	  ERR_MALFORMED,
+	  "Location",
+	  0 },
+	{ "account at http",
+	  { .url = HOST "/account", .status = 201, .body = "{}", .location = "http://ca.test/a" },
+	  ERR_MALFORMED,
+	  "Location is not an https URL",
+	  0 },
+	{ "Location with a newline",
+	  { .url = HOST "/account", .status = 201, .body = "{}", .location = "https://ca.test/a\nb" },
+	  ERR_MALFORMED,
+	  "Location",
+	  0 },
+	{ "order is an array", { AT_ORDER, .body = "[]" }, ERR_MALFORMED, "new order", 0 },
+	{ "order is empty", { AT_ORDER, .body = "" }, ERR_MALFORMED, "new order", 0 },
+	{ "order without Location",
+	  { .url = HOST "/order", .status = 201, .body = ORDER("pending", "\"" HOST "/authz/0\"", "") },
+	  ERR_MALFORMED,
+	  "Location",
+	  0 },
+	{ "authorization at http",
+	  { AT_ORDER, .body = ORDER("pending", "\"http://ca.test/authz/0\"", "") },
+	  ERR_MALFORMED,
+	  "https",
+	  0 },
+	{ "authorization is a number", { AT_ORDER, .body = ORDER("pending", "7", "") }, ERR_MALFORMED, "not a URL", 0 },
+	{ "status that no order has", { AT_ORDER, .body = ORDER("paused", "", "") }, ERR_MALFORMED, "paused", 0 },
+	{ "pending without authorizations",
+	  { AT_ORDER, .body = ORDER("pending", "", "") },
+	  ERR_TIMEOUT,
+	  "did not come to an end",
+	  0 },
+	{ "certificate at http",
+	  { .url = HOST "/finalize",
+	    .status = 200,
+	    .body = ORDER("valid", "", ",\"certificate\":\"http://ca.test/c\"") },
+	  ERR_MALFORMED,
+	  "certificate is not an https URL",
+	  1 },
+	{ "valid without a certificate",
+	  { .url = HOST "/finalize", .status = 200, .body = ORDER("valid", "", "") },
+	  ERR_MALFORMED,
+	  "certificate",
+	  1 },
+	{ "processing for ever",
+	  { .url = HOST "/finalize", .nth = 1, .status = 200, .body = PROCESSING },
+	  ERR_TIMEOUT,
+	  "did not come to an end",
+	  1 },
+	{ "a name that nobody ordered",
+	  { AT_AUTHZ, .body = "{\"status\":\"pending\",\"identifier\":{\"value\":\"evil.test\"},\"challenges\":[]}" },
+	  ERR_MALFORMED,
+	  "evil.test, which was not ordered",
+	  0 },
+	{ "no http-01",
+	  { AT_AUTHZ, .body = AUTHZ("pending", "{\"type\":\"dns-01\"}") },
+	  ERR_UNAUTHORIZED,
+	  "no http-01 challenge for www.a.test",
+	  0 },
+	{ "token with a path",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01(HOST "/chall/0", "../../../../etc/cron.d/x")) },
+	  ERR_MALFORMED,
+	  "token is not base64url",
+	  0 },
+	{ "token with a NUL",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01(HOST "/chall/0", "token-of-authorization\\u0000")) },
+	  ERR_MALFORMED,
+	  "",
+	  0 },
+	{ "token with shell words",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01(HOST "/chall/0", "$(reboot)$(reboot)$(reboot)")) },
+	  ERR_MALFORMED,
+	  "token is not base64url",
+	  0 },
+	{ "token too short",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01(HOST "/chall/0", "short")) },
+	  ERR_MALFORMED,
+	  "5 characters",
+	  0 },
+	{ "token is empty",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01(HOST "/chall/0", "")) },
+	  ERR_MALFORMED,
+	  "token",
+	  0 },
+	{ "challenge at http",
+	  { AT_AUTHZ, .body = AUTHZ("pending", HTTP01("http://ca.test/chall/0", GOOD_TOKEN)) },
+	  ERR_MALFORMED,
+	  "https",
+	  0 },
+	{ "authorization is gone",
+	  { AT_AUTHZ, .body = AUTHZ("deactivated", "") },
+	  ERR_UNAUTHORIZED,
+	  "is deactivated",
+	  0 },
+	{ "challenge refused",
+	  { .url = HOST "/chall/", .status = 403, .body = PROBLEM("unauthorized", "not yours") },
+	  ERR_UNAUTHORIZED,
+	  "answer challenge: the server answered 403 unauthorized: not yours",
+	  1 },
+	{ "garbage while answers are up",
+	  { .url = HOST "/authz/", .nth = 2, .status = 200, .body = "{" },
+	  ERR_MALFORMED,
+	  "poll authorization",
+	  1 },
+	{ "pending for ever",
+	  { .url = HOST "/authz/",
+	    .nth = 0,
+	    .status = 200,
+	    .body = AUTHZ("pending", HTTP01(HOST "/chall/0", GOOD_TOKEN)) },
+	  ERR_TIMEOUT,
+	  "did not come to an end",
+	  1 },
+	{ "a certificate that is none",
+	  { .url = HOST "/cert", .status = 200, .body = "-----BEGIN PRIVATE KEY-----" },
+	  ERR_MALFORMED,
+	  "not a PEM chain",
+	  1 },
+	{ "no certificate at all",
+	  { .url = HOST "/cert", .status = 200, .body = "" },
+	  ERR_MALFORMED,
+	  "not a PEM chain",
+	  1 },
+};
+
+static void what_does_not_pass_ends_the_order_and_takes_the_answers_down(void **state)
+{
+	(void)state;
+	static const struct twist still_processing = { .url = HOST "/order/1", .status = 200, .body = PROCESSING };
+	for (size_t i = 0; i < ARRAY_LEN(failing); i++) {
+		void *own = NULL;
+		struct err err = { 0 };
+		world_setup(&own);
+		struct world *w = own;
+		const struct twist twists[] = { failing[i].twist, still_processing };
+		w->srv.twists = twists;
+		w->srv.twist_count = failing[i].kind == ERR_TIMEOUT ? 2 : 1;
+		struct rc rc = obtain(w, &err);
+		if (rc.kind != failing[i].kind || err.kind != failing[i].kind ||
+		    strstr(err.detail, failing[i].words) == NULL || w->deeds[PUBLISHED] != failing[i].published)
+			fail_msg("%s: found %s \"%s\" after %u answers, wanted %s \"%s\" after %u", failing[i].label,
+				 err_kind_name(rc.kind), err.detail, w->deeds[PUBLISHED],
+				 err_kind_name(failing[i].kind), failing[i].words, failing[i].published);
+		assert_in_range(w->srv.requests, 1, CLIENT_POLLS_MAX + 20);
+		check_clean(w);
+		struct client_step step;
+		MUST_FAIL(client_next(w->cl, &step, &err), ERR_INTERNAL, "no order is under way");
+		world_teardown(&own);
+	}
+}
+
+static void a_wait_that_nobody_sits_through_is_told(void **state)
+{
+	static const struct twist twist = {
+		.url = HOST "/order", .status = 429, .body = PROBLEM("rateLimited", "too many"), .retry_after = "3600"
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST_FAIL(obtain(w, &err), ERR_RATE_LIMITED, "too many");
+	assert_int_equal(err.retry_after_s, 3600);
+	assert_int_equal(w->waited_ms, 0);
+}
+
+static void after_a_failure_another_order_may_begin(void **state)
+{
+	static const struct twist twist = {
+		.url = HOST "/authz/", .nth = 2, .status = 200, .body = AUTHZ("invalid", "")
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST_FAIL(obtain(w, &err), ERR_UNAUTHORIZED, "does not say why");
+	w->srv.told[0] = false;
+	err = (struct err){ 0 };
+	MUST(obtain(w, &err));
+	check_clean(w);
+}
+
+static void a_huge_answer_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	char *body = mem_alloc(CLIENT_REPLY_MAX + 2);
+	memset(body, ' ', CLIENT_REPLY_MAX + 1);
+	const struct twist twist = { .url = HOST "/directory", .status = 200, .body = body };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST_FAIL(obtain(w, &err), ERR_MALFORMED, "over the limit");
+	free(body);
+}
+
+static void more_authorizations_than_names_can_be_are_refused(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	AUTO(buf_done) struct buf body = BUF_MAX(65536);
+	MUST(buf_add(&body, STR("{\"status\":\"pending\",\"finalize\":\"" HOST "/finalize\",\"authorizations\":[\"\""),
+		     &err));
+	for (int i = 0; i < IDENTS_MAX; i++)
+		MUST(buf_add(&body, STR(",\"" HOST "/authz/0\""), &err));
+	MUST(buf_add(&body, STR("]}"), &err));
+	MUST(buf_add_char(&body, '\0', &err));
+	const struct twist twist = { AT_ORDER, .body = body.p };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST_FAIL(obtain(w, &err), ERR_MALFORMED, "101 elements");
+}
+
+static void the_driver_may_end_an_order(void **state)
+{
+	static const struct err why = { .kind = ERR_TIMEOUT, .detail = "the time limit is over" };
+	struct world *w = *state;
+	struct err err = { 0 };
+	bool done = false;
+	struct client_step step;
+	struct str name = STR("www.a.test");
+	MUST_FAIL(client_fail(w->cl, &why, &err), ERR_INTERNAL, "no order");
+	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	while (w->deeds[PUBLISHED] == 0)
+		MUST(one_step(w, &done, &err));
+	MUST(client_fail(w->cl, &why, &err));
+	MUST(client_next(w->cl, &step, &err));
+	assert_int_equal(step.kind, CLIENT_WITHDRAW);
+	MUST(client_fail(w->cl, &why, &err)); /* once more changes nothing */
+	MUST_FAIL(client_did(w->cl, &err), ERR_TIMEOUT, "the time limit is over");
+	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	MUST_FAIL(client_fail(w->cl, &why, &err), ERR_TIMEOUT, "the time limit is over");
+}
+
+static void calls_out_of_turn_are_refused(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	struct client_step step;
+	const struct client_reply r = { .status = 200 };
+	struct str name = STR("www.a.test");
+	MUST_FAIL(client_next(w->cl, &step, &err), ERR_INTERNAL, "no order");
+	MUST_FAIL(client_replied(w->cl, &r, &err), ERR_INTERNAL, "no request");
+	MUST_FAIL(client_order(w->cl, &name, 0, w->certificate, &err), ERR_CONFIG, "0 names");
+	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	MUST_FAIL(client_did(w->cl, &err), ERR_INTERNAL, "nothing was to be done");
+}
+
+static void only_an_https_directory_is_taken(void **state)
+{
+	static const char *const urls[] = { "http://ca.test/directory", "ca.test", "", "ftp://ca.test/",
+					    "https://u@ca.test/" };
+	struct world *w = *state;
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct err err = { 0 };
+		struct client *cl = NULL;
+		const struct client_conf conf = { .crypto = w->c,
+						  .directory_url = str_z(urls[i]),
+						  .account_key = w->account };
+		assert_true(FAILED(client_new(&conf, &cl, &err)));
+		assert_non_null(strstr(err.detail, "directory: "));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(one_name_is_one_short_story, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_directory_without_a_nonce_costs_one_request, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_second_order_keeps_directory_account_and_nonce, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(several_names_are_answered_then_polled, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_authorization_that_is_valid_already_needs_no_answer, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(an_order_that_is_ready_at_once_is_finalized_at_once, world_setup,
+						world_teardown),
+		cmocka_unit_test(what_passes_is_tried_again),
+		cmocka_unit_test_setup_teardown(a_refused_nonce_request_is_not_taken_for_the_next_answer, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_load_generator_need_not_be_patient, world_setup, world_teardown),
+		cmocka_unit_test(what_does_not_pass_ends_the_order_and_takes_the_answers_down),
+		cmocka_unit_test_setup_teardown(a_wait_that_nobody_sits_through_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(after_a_failure_another_order_may_begin, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_huge_answer_is_refused, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(more_authorizations_than_names_can_be_are_refused, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(the_driver_may_end_an_order, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(calls_out_of_turn_are_refused, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(only_an_https_directory_is_taken, world_setup, world_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * responder.c: answers http-01 probes (RFC 8555 8.3) and nothing else, from a table of tokens, on one thread. A probe's
+ * request is there when its connection is accepted (TCP_DEFER_ACCEPT), so that the usual answer costs accept, recv,
+ * send and close; only who is slow gets a watch and a deadline.
+ */
+#include "client/client.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define HEAD_MAX 4096
+#define CONNS_MAX 128
+#define CONN_LIFE_MS 5000
+#define TICK_MS 500
+#define ACCEPTS_A_ROUND 64
+#define BACKLOG 1024
+#define ANSWERS_MAX 65536
+#define BUCKETS_MIN 64
+
+struct answer {
+	struct answer *next;
+	uint64_t hash;
+	struct str token, key_authorization; /* behind the struct, in one piece */
+};
+
+struct slow { /* a connection whose head has not come whole */
+	struct responder *r;
+	int fd;
+	struct loop_io *io;
+	int64_t deadline;
+	size_t n;
+	char head[HEAD_MAX];
+};
+
+struct responder {
+	int fd;
+	uint16_t port;
+	struct loop *loop;
+	struct loop_io *listen_io;
+	struct loop_timer *tick;
+	pthread_t thread;
+	bool running;
+	struct slow *slow[CONNS_MAX]; /* the loop's thread only */
+	size_t slow_count;
+	uint8_t hash_key[16];
+	pthread_mutex_t lock; /* the table */
+	struct answer **buckets;
+	size_t bucket_count, answer_count;
+};
+
+/* --- the table ----------------------------------------------------------------------------------------------------*/
+
+static struct answer **find(struct responder *r, uint64_t hash, struct str token)
+{
+	struct answer **at = &r->buckets[hash & (r->bucket_count - 1)];
+	while (*at != NULL && ((*at)->hash != hash || !str_eq((*at)->token, token)))
+		at = &(*at)->next;
+	return at;
+}
+
+static void grow(struct responder *r)
+{
+	size_t count = 2 * r->bucket_count;
+	struct answer **wider = mem_alloc_n(sizeof(struct answer *), count);
+	for (size_t i = 0; i < r->bucket_count; i++) {
+		for (struct answer *a = r->buckets[i], *next; a != NULL; a = next) {
+			next = a->next;
+			a->next = wider[a->hash & (count - 1)];
+			wider[a->hash & (count - 1)] = a;
+		}
+	}
+	free(r->buckets);
+	r->buckets = wider;
+	r->bucket_count = count;
+}
+
+static struct answer *answer_new(uint64_t hash, struct str token, struct str key_authorization)
+{
+	struct answer *a = mem_alloc(sizeof *a + token.n + key_authorization.n);
+	char *text = (char *)(a + 1);
+	memcpy(text, token.p, token.n);
+	memcpy(text + token.n, key_authorization.p, key_authorization.n);
+	a->hash = hash;
+	a->token = str_n(text, token.n);
+	a->key_authorization = str_n(text + token.n, key_authorization.n);
+	return a;
+}
+
+fallible responder_add(struct responder *r, struct str token, struct str key_authorization, struct err *err)
+{
+	if (token.n == 0 || token.n > 512 || key_authorization.n == 0 || key_authorization.n > 1024)
+		FAIL(err, ERR_MALFORMED, "an answer of %zu bytes for a token of %zu is not served", key_authorization.n,
+		     token.n);
+	uint64_t hash = hash_keyed(r->hash_key, token);
+	struct answer *a = answer_new(hash, token, key_authorization);
+	pthread_mutex_lock(&r->lock);
+	struct answer **at = find(r, hash, token);
+	struct answer *old = *at;
+	bool full = old == NULL && r->answer_count >= ANSWERS_MAX;
+	if (!full) {
+		a->next = old == NULL ? NULL : old->next;
+		*at = a;
+		r->answer_count += old == NULL ? 1 : 0;
+		if (r->answer_count > r->bucket_count)
+			grow(r);
+	}
+	pthread_mutex_unlock(&r->lock);
+	free(full ? a : old);
+	if (full)
+		FAIL(err, ERR_TOO_LARGE, "%d answers are up already", ANSWERS_MAX);
+	return OK;
+}
+
+void responder_remove(struct responder *r, struct str token)
+{
+	uint64_t hash = hash_keyed(r->hash_key, token);
+	pthread_mutex_lock(&r->lock);
+	struct answer **at = find(r, hash, token);
+	struct answer *a = *at;
+	if (a != NULL) {
+		*at = a->next;
+		r->answer_count--;
+	}
+	pthread_mutex_unlock(&r->lock);
+	free(a);
+}
+
+/* --- one request --------------------------------------------------------------------------------------------------*/
+
+#define REPLY_MAX 2048
+#define REFUSAL(line) "HTTP/1.1 " line "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+/* The token of exactly "GET /.well-known/acme-challenge/TOKEN HTTP/1.1", or the refusal. What the head's other lines
+ * say changes nothing. */
+static const char *request_read(struct str head, struct str *ret_token)
+{
+	struct str line = str_sub(head, 0, str_find(head, '\r', 0));
+	size_t method_end = str_find(line, ' ', 0);
+	if (!str_ends(line, STR(" HTTP/1.1")))
+		return REFUSAL("400 Bad Request");
+	if (!str_eq(str_sub(line, 0, method_end), STR("GET")))
+		return REFUSAL("405 Method Not Allowed\r\nAllow: GET");
+	struct str path = str_sub(line, method_end + 1, line.n - 9);
+	if (!str_skip(&path, STR("/.well-known/acme-challenge/")))
+		return REFUSAL("404 Not Found");
+	*ret_token = path;
+	return NULL;
+}
+
+static struct str reply_make(struct responder *r, struct str head, char out[REPLY_MAX])
+{
+	struct str token = STR_NONE;
+	const char *refusal = request_read(head, &token);
+	if (refusal != NULL)
+		return str_z(refusal);
+	uint64_t hash = hash_keyed(r->hash_key, token);
+	int n = 0;
+	pthread_mutex_lock(&r->lock);
+	const struct answer *a = *find(r, hash, token);
+	if (a != NULL)
+		n = snprintf(out, REPLY_MAX,
+			     "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %zu\r\n"
+			     "Connection: close\r\n\r\n%.*s",
+			     a->key_authorization.n, STR_FMT(a->key_authorization));
+	pthread_mutex_unlock(&r->lock);
+	return n > 0 && n < REPLY_MAX ? str_n(out, (size_t)n) : STR(REFUSAL("404 Not Found"));
+}
+
+enum reading { READING_MORE, READING_END };
+
+/* Reads what is there; answers when the head is whole. A reply fits the socket's buffer, so it is sent or it is not. */
+static enum reading read_and_answer(struct responder *r, int fd, char head[HEAD_MAX], size_t *n)
+{
+	char out[REPLY_MAX];
+	for (;;) {
+		if (*n == HEAD_MAX)
+			return READING_END;
+		ssize_t got = recv(fd, head + *n, HEAD_MAX - *n, 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return READING_MORE;
+		if (got <= 0)
+			return READING_END;
+		*n += (size_t)got;
+		if (memmem(head, *n, "\r\n\r\n", 4) == NULL)
+			continue;
+		struct str reply = reply_make(r, str_n(head, *n), out);
+		ssize_t sent;
+		do
+			sent = send(fd, reply.p, reply.n, MSG_NOSIGNAL);
+		while (sent < 0 && errno == EINTR);
+		return READING_END;
+	}
+}
+
+/* --- connections --------------------------------------------------------------------------------------------------*/
+
+static void slow_end(struct slow *s)
+{
+	struct responder *r = s->r;
+	for (size_t i = 0; i < r->slow_count; i++) {
+		if (r->slow[i] == s) {
+			r->slow[i] = r->slow[--r->slow_count];
+			break;
+		}
+	}
+	loop_io_free(s->io);
+	fd_close(&s->fd);
+	free(s);
+}
+
+static void slow_cb(struct loop *l, unsigned events, void *arg)
+{
+	struct slow *s = arg;
+	(void)l;
+	(void)events;
+	if (read_and_answer(s->r, s->fd, s->head, &s->n) == READING_END)
+		slow_end(s);
+}
+
+/* The oldest connection makes room: whoever holds all of them open must not keep the CA's probe out. */
+static void slow_begin(struct responder *r, int fd, const char *head, size_t n)
+{
+	if (r->slow_count == CONNS_MAX) {
+		struct slow *oldest = r->slow[0];
+		for (size_t i = 1; i < CONNS_MAX; i++)
+			if (r->slow[i]->deadline < oldest->deadline)
+				oldest = r->slow[i];
+		slow_end(oldest);
+	}
+	struct slow *s = mem_alloc(sizeof *s);
+	*s = (struct slow){ .r = r, .fd = fd, .n = n, .deadline = loop_now_ms(r->loop) + CONN_LIFE_MS };
+	if (n > 0)
+		memcpy(s->head, head, n);
+	if (FAILED(loop_watch(r->loop, fd, LOOP_READ, slow_cb, s, &s->io, NULL))) {
+		fd_close(&s->fd);
+		free(s);
+		return;
+	}
+	if (r->slow_count == 0)
+		loop_timer_set(r->tick, TICK_MS);
+	r->slow[r->slow_count++] = s;
+}
+
+static void tick_cb(struct loop *l, void *arg)
+{
+	struct responder *r = arg;
+	for (size_t i = r->slow_count; i-- > 0;)
+		if (r->slow[i]->deadline <= loop_now_ms(l))
+			slow_end(r->slow[i]);
+	if (r->slow_count > 0)
+		loop_timer_set(r->tick, TICK_MS);
+}
+
+static void accept_cb(struct loop *l, unsigned events, void *arg)
+{
+	struct responder *r = arg;
+	char head[HEAD_MAX];
+	(void)l;
+	(void)events;
+	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+		int fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE) && r->slow_count > 0)
+			slow_end(r->slow[0]); /* room for the next one */
+		if (fd < 0)
+			return;
+		size_t n = 0;
+		if (read_and_answer(r, fd, head, &n) == READING_MORE)
+			slow_begin(r, fd, head, n);
+		else
+			fd_close(&fd);
+	}
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------*/
+
+static fallible set_option(int fd, int level, int option, int value, struct err *err)
+{
+	if (setsockopt(fd, level, option, &value, sizeof value) != 0)
+		FAIL(err, ERR_IO, "setsockopt: %s", strerrordesc_np(errno));
+	return OK;
+}
+
+static fallible bind_to(struct responder *r, const struct addr *addr, uint16_t port, struct err *err)
+{
+	char text[ADDR_TEXT_MAX];
+	struct sockaddr_storage sa;
+	struct addr bound;
+	socklen_t n = addr_sockaddr(addr, port, &sa);
+	addr_show(addr, text);
+	r->fd = socket(addr->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (r->fd < 0)
+		FAIL(err, ERR_IO, "socket for %s: %s", text, strerrordesc_np(errno));
+	TRY(set_option(r->fd, SOL_SOCKET, SO_REUSEADDR, 1, err));
+	TRY(set_option(r->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, CONN_LIFE_MS / 1000, err));
+	if (addr->family == AF_INET6)
+		TRY(set_option(r->fd, IPPROTO_IPV6, IPV6_V6ONLY, 0, err));
+	if (bind(r->fd, (const struct sockaddr *)&sa, n) != 0)
+		FAIL(err, ERR_IO, "cannot listen on %s port %u: %s", text, (unsigned)port, strerrordesc_np(errno));
+	n = sizeof sa;
+	if (listen(r->fd, BACKLOG) != 0 || getsockname(r->fd, (struct sockaddr *)&sa, &n) != 0 ||
+	    !addr_of_sockaddr(&sa, &bound, &r->port))
+		FAIL(err, ERR_IO, "cannot listen on %s port %u: %s", text, (unsigned)port, strerrordesc_np(errno));
+	return OK;
+}
+
+static void *run(void *arg)
+{
+	struct responder *r = arg;
+	(void)FAILED(loop_run(r->loop, NULL)); /* ends by loop_stop; epoll itself does not fail */
+	return NULL;
+}
+
+static fallible start(struct responder *r, const struct addr *addr, uint16_t port, struct err *err)
+{
+	sigset_t all, old;
+	TRY(bind_to(r, addr, port, err));
+	TRY(loop_new(&clock_system, &r->loop, err));
+	r->tick = loop_timer_new(r->loop, tick_cb, r);
+	TRY(loop_watch(r->loop, r->fd, LOOP_READ, accept_cb, r, &r->listen_io, err));
+	sigfillset(&all); /* signals are the program's business, on its own thread */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(&r->thread, NULL, run, r);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0)
+		FAIL(err, ERR_IO, "cannot start a thread: %s", strerrordesc_np(rc));
+	r->running = true;
+	return OK;
+}
+
+fallible responder_new(const struct addr *addr, uint16_t port, struct responder **ret, struct err *err)
+{
+	struct responder *r = mem_alloc(sizeof *r);
+	r->fd = -1;
+	pthread_mutex_init(&r->lock, NULL);
+	rng_fill(&rng_system, r->hash_key, sizeof r->hash_key);
+	r->bucket_count = BUCKETS_MIN;
+	r->buckets = mem_alloc_n(sizeof(struct answer *), r->bucket_count);
+	struct rc rc = start(r, addr, port, err);
+	if (FAILED(rc)) {
+		responder_free(r);
+		return rc;
+	}
+	*ret = r;
+	return OK;
+}
+
+uint16_t responder_port(const struct responder *r)
+{
+	return r->port;
+}
+
+void responder_free(struct responder *r)
+{
+	if (r == NULL)
+		return;
+	if (r->running) {
+		loop_stop(r->loop);
+		pthread_join(r->thread, NULL);
+	}
+	while (r->slow_count > 0)
+		slow_end(r->slow[0]);
+	if (r->listen_io != NULL)
+		loop_io_free(r->listen_io);
+	if (r->tick != NULL)
+		loop_timer_free(r->tick);
+	if (r->loop != NULL)
+		loop_free(r->loop);
+	fd_close(&r->fd);
+	for (size_t i = 0; i < r->bucket_count; i++) {
+		for (struct answer *a = r->buckets[i], *next; a != NULL; a = next) {
+			next = a->next;
+			free(a);
+		}
+	}
+	free(r->buckets);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
