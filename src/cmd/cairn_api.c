@@ -110,6 +110,8 @@ static void *sweeper_main(void *arg)
 		struct err why = { 0 };
 		if (FAILED(acme_sweep(api->acme, &why)))
 			LOG(&api->role.log, LOG_ERROR, "sweep failed", KV_ERR(&why));
+		if (store_is_lost(api->store)) /* nobody knows what is on the disk: a fresh start reads it again */
+			role_fail(&api->role);
 	} while (sweeper_sleep(api));
 	return NULL;
 }
