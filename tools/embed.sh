@@ -15,7 +15,7 @@ for f in "$@"; do
 		exit 1
 	fi
 	last=$version
-	echo "static const unsigned char sql_$version[] = {"
+	echo "static const unsigned char sql_${version}[] = {"
 	od -An -v -tu1 "$f" | sed 's/\([0-9][0-9]*\)/\1,/g'
 	echo '};'
 done
