@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A role does not even contain the code that it must not run (docs: ARCHITECTURE.md, the table of programs).
+# usage: tools/check-roles.sh BUILDDIR
+build=${1:?usage: check-roles.sh BUILDDIR}/src/cmd
+bad=0
+
+# program, forbidden functions (a regular expression), forbidden libraries
+check() {
+	[ -x "$build/$1" ] || { echo "$build/$1: not built"; bad=1; return; }
+	found=$(nm "$build/$1" | awk '$2 ~ /^[TtWw]$/ { print $3 }' | grep -xE "$2")
+	[ -z "$found" ] || { echo "$1 contains" $found; bad=1; }
+	found=$(objdump -p "$build/$1" | awk '$1 == "NEEDED" { print $2 }' | grep -E "^lib($3)\\.so")
+	[ -z "$found" ] || { echo "$1 links" $found; bad=1; }
+}
+
+sign='cert_sign_tbs|cert_sign_throwaway|signer_.*|journal_.*'
+serve='http_server_.*|acme_handle|tls_server_.*'
+reach='fetch|fetcher_.*|resolver_.*|resolve_addrs|probe_run'
+store='store_open|store_tx|account_insert'
+check cairn-api "$sign|$reach" 'curl|unbound'
+check cairn-validator "$sign|$serve|$store" sqlite3
+check cairn-signer "$serve|$reach|$store" 'curl|unbound|sqlite3|ssl'
+check cairn-agent "$sign|$serve|$store|probe_run" 'sqlite3|unbound'
+# The checks above must be able to fail: the signer does sign, the api does serve.
+nm "$build/cairn-signer" | grep -q ' T cert_sign_tbs$' || { echo "check-roles: no cert_sign_tbs in cairn-signer: the check sees nothing"; bad=1; }
+nm "$build/cairn-api" | grep -q ' T acme_handle$' || { echo "check-roles: no acme_handle in cairn-api: the check sees nothing"; bad=1; }
+exit $bad
