@@ -4,7 +4,7 @@
 # cairn_test.sh CAIRN: the operator's program from outside: what init leaves on the disk, what every wrong call says and
 # returns, and that serve starts, watches and stops its three programs (scripts stand in for them here).
 set -u
-cairn=$1
+cairn=$(realpath "$1") || exit 1
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -88,11 +88,11 @@ fingerprint=$(openssl x509 -in ca/root/root.pem -noout -fingerprint -sha256 | cu
 grep -qF "$fingerprint" out || fail "the fingerprint is not openssl's $fingerprint"
 for name in ca.corp.example localhost; do
 	openssl verify -x509_strict -CAfile ca/root/root.pem -untrusted ca/issuer/issuer.pem -purpose sslserver \
-		-verify_hostname $name ca/tls/api.pem >verify 2>&1 || fail "$name: $(cat verify)"
+		-verify_hostname $name ca/tls/api.pem >said 2>&1 || fail "$name: $(cat said)"
 done
 for ip in 192.0.2.1 127.0.0.1 ::1; do
 	openssl verify -CAfile ca/root/root.pem -untrusted ca/issuer/issuer.pem -verify_ip $ip ca/tls/api.pem \
-		>verify 2>&1 || fail "$ip: $(cat verify)"
+		>said 2>&1 || fail "$ip: $(cat said)"
 done
 expect 0 "ca/cairn.conf: ok" check-config -c ca/cairn.conf
 [ -s err ] && fail "warnings for a fresh CA"
@@ -118,8 +118,8 @@ expect 1 "no-such-folder" init away2 --root-export no-such-folder/key
 [ -n "$(ls -A away2 2>/dev/null)" ] && fail "a failed init left something behind"
 expect 0 "valid for         names below corp.example only" init permit --permit corp.example --host ca.corp.example \
 	--root-unencrypted
-openssl verify -CAfile permit/root/root.pem -untrusted permit/issuer/issuer.pem permit/tls/api.pem >verify 2>&1 ||
-	fail "under name constraints: $(cat verify)"
+openssl verify -CAfile permit/root/root.pem -untrusted permit/issuer/issuer.pem permit/tls/api.pem >said 2>&1 ||
+	fail "under name constraints: $(cat said)"
 
 # --- check-config ------------------------------------------------------------------------------------------------------
 printf 'api:\n  lisen: x\n' >wrong.conf

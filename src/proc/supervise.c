@@ -21,6 +21,8 @@
 #define CHILDREN_MAX 16
 #define PASS_MAX 16
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
+/* timeout(1) and others signal the process and then its group: twice, but meant once. */
+#define SAME_STOP_MS 500
 
 struct child {
 	const struct child_spec *spec;
@@ -43,7 +45,7 @@ struct supervisor {
 	pid_t self;
 	bool all_ready;
 	bool stopping, killed;
-	int64_t kill_at_ms;
+	int64_t stop_at_ms, kill_at_ms; /* asked at, ends at */
 	int64_t watchdog_ms, ping_at_ms;
 	struct rc rc; /* why it ends */
 	struct err why;
@@ -261,7 +263,8 @@ static void stop_begin(struct supervisor *s)
 	if (s->stopping)
 		return;
 	s->stopping = true;
-	s->kill_at_ms = now_ms(s) + s->spec.stop_ms;
+	s->stop_at_ms = now_ms(s);
+	s->kill_at_ms = s->stop_at_ms + s->spec.stop_ms;
 	LOG(s->spec.log, LOG_NOTICE, "stopping", KV_I64("limit_ms", s->spec.stop_ms));
 	tell_manager(s, STR("STOPPING=1\nSTATUS=stopping"));
 	stop_next(s);
@@ -370,10 +373,10 @@ static void take_signals(struct supervisor *s)
 			reap(s);
 		else if (info.ssi_signo == SIGHUP)
 			reload(s);
-		else if (s->stopping)
-			kill_rest(s, "asked to stop twice");
-		else
+		else if (!s->stopping)
 			stop_begin(s);
+		else if (now_ms(s) - s->stop_at_ms >= SAME_STOP_MS)
+			kill_rest(s, "asked to stop twice");
 	}
 }
 
