@@ -49,9 +49,9 @@ struct supervisor_spec {
 };
 
 /* Runs until SIGTERM or SIGINT (OK: all children have ended), or until a critical child ends before its first readiness
- * (ERR_CLOSED; the others are stopped first). A second SIGTERM or SIGINT, half a second later or more, kills what is left
- * at once. Tells the service manager through proc_notify. Blocks signals in the calling thread and puts the old mask
- * back. */
+ * (ERR_CLOSED; the others are stopped first). A second SIGTERM or SIGINT, half a second later or more, kills what is
+ * left at once. Tells the service manager through proc_notify. Blocks signals in the calling thread and puts the old
+ * mask back. */
 fallible supervise(const struct supervisor_spec *spec, struct err *err);
 
 /* --- service manager (sd_notify(3), own implementation) ----------------------------------------------------------*/
