@@ -2,7 +2,8 @@
  *
  * chain_test.c: a chain is ours when its first certificate has our key and our names, and is refused otherwise.
  */
-#include "client/test.h"
+#include "client/client.h"
+#include "unit.h"
 
 #include <stdlib.h>
 

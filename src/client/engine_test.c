@@ -3,7 +3,8 @@
  * engine_test.c: the engine against a server inside the test, which checks every signature, nonce and URL as RFC 8555 6
  * asks, walks the story, and departs from it where a test's script says so.
  */
-#include "client/test.h"
+#include "client/client.h"
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,8 @@
  *
  * responder_test.c: what a probe gets, what anybody else gets, and that nobody can keep the probe out.
  */
-#include "client/test.h"
+#include "client/client.h"
+#include "unit.h"
 
 #include <poll.h>
 #include <pthread.h>

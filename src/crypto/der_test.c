@@ -2,7 +2,8 @@
  *
  * der_test.c: one spelling is read, and the same bytes are written.
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #define BYTES(lit)                   \
 	{                            \

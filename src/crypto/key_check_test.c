@@ -2,7 +2,8 @@
  *
  * key_check_test.c: each weakness that the policy names, made on purpose.
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #include "crypto/internal.h"
 

@@ -2,7 +2,8 @@
  *
  * key_file_test.c: keys on disk: closed to others, never overwritten, sealed when a passphrase is given.
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>

@@ -2,7 +2,8 @@
  *
  * key_test.c: keys out of hostile parts, and back into the same bytes that OpenSSL writes.
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #include "crypto/internal.h"
 

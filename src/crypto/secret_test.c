@@ -2,7 +2,8 @@
  *
  * secret_test.c: secrets, their files, and the digests that they key.
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,7 +2,8 @@
  *
  * sig_test.c: what verifies, and every shape of signature that must not (THREATS A2, A3).
  */
-#include "crypto/test.h"
+#include "crypto/crypto.h"
+#include "unit.h"
 
 #include "crypto/internal.h"
 

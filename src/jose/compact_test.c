@@ -2,7 +2,8 @@
  *
  * compact_test.c: our own signed messages: made for one purpose, taken for no other.
  */
-#include "jose/test.h"
+#include "jose/jose.h"
+#include "unit.h"
 
 struct fixture {
 	struct crypto *c;

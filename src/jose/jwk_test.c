@@ -2,7 +2,8 @@
  *
  * jwk_test.c: keys as JSON, by the examples of the RFCs and by what must be refused (THREATS A24, A26, A27).
  */
-#include "jose/test.h"
+#include "jose/jose.h"
+#include "unit.h"
 
 #define RFC7638_N                                                                                            \
 	"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_"            \

@@ -2,7 +2,8 @@
  *
  * jws_test.c: ACME requests taken apart and verified; the cases of THREATS A1 to A6.
  */
-#include "jose/test.h"
+#include "jose/jose.h"
+#include "unit.h"
 
 #define URL STR("https://ca.test/acme/new-order")
 #define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"

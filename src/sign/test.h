@@ -8,28 +8,11 @@
 #define CAIRN_SIGN_TEST_H
 
 #include "sign/signer_internal.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#define MUST(call)                                                                                               \
-	do {                                                                                                     \
-		struct rc must_rc_ = (call);                                                                     \
-		if (must_rc_.kind != ERR_NONE)                                                                   \
-			fail_msg("%s: %s: %s (%s)", #call, err_kind_name(must_rc_.kind), err.detail, err.cause); \
-	} while (0)
-#define MUST_FAIL(call, want, text)                                                                            \
-	do {                                                                                                   \
-		struct rc must_rc_ = (call);                                                                   \
-		if (must_rc_.kind != (want) || strstr(err.detail, (text)) == NULL)                             \
-			fail_msg("%s: found %s \"%s\", wanted %s \"%s\"", #call, err_kind_name(must_rc_.kind), \
-				 err.detail, err_kind_name(want), (text));                                     \
-	} while (0)
 
 #define DAY_S ((int64_t)86400)
 #define NOW_S ((int64_t)1795305600) /* 2026-11-22 */

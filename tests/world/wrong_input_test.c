@@ -3,14 +3,11 @@
  * wrong_input_test.c: what no client should send, each with the problem type, the status and the words that come back.
  * Every refused request must leave the server as it was: after each row the account still gets a good reply.
  */
+#include "unit.h"
 #include "world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-/* cmocka wants the four above first */
-#include <cmocka.h>
 
 struct fixture {
 	struct world w;
@@ -30,14 +27,6 @@ struct parts {
 	struct str signature; /* p != NULL: instead of the real one */
 	struct str protected_b64;
 };
-
-static const char *must(struct rc rc, const struct err *err)
-{
-	if (FAILED(rc))
-		fail_msg("%s %s", err->detail, err->cause);
-	return "";
-}
-#define MUST(call) must((call), &err)
 
 static struct str b64(struct fixture *f, struct str s)
 {

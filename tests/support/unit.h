@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test.h: what the unit tests of crypto share: checks that print the error they met.
+ * unit.h: what all unit tests share: cmocka with the headers that it wants first, and checks that print the error they
+ * met. The function that uses them has a `struct err err`.
  */
-#ifndef CAIRN_CRYPTO_TEST_H
-#define CAIRN_CRYPTO_TEST_H
+#ifndef CAIRN_TESTS_SUPPORT_UNIT_H
+#define CAIRN_TESTS_SUPPORT_UNIT_H
 
-#include "crypto/crypto.h"
+#include "base/base.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
