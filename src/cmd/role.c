@@ -87,6 +87,7 @@ static void on_reload(void *ctx)
 fallible role_start(struct role *r, struct err *err)
 {
 	pthread_condattr_t attr;
+	json_seed(&rng_system);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_mutex_init(&r->reloading, NULL);
 	pthread_condattr_init(&attr);
