@@ -164,11 +164,18 @@ static int64_t mono_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* SIGTERM is blocked in every thread and stays pending for all of them to see: what is in work is finished. */
+static bool asked_to_stop(void)
+{
+	sigset_t pending;
+	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+}
+
 static void *worker_run(void *arg)
 {
 	struct worker *w = arg;
 	struct shared *s = w->s;
-	for (uint64_t n = 0; clock_mono_ms(&clock_system) < s->end_ms; n++) {
+	for (uint64_t n = 0; clock_mono_ms(&clock_system) < s->end_ms && !asked_to_stop(); n++) {
 		struct err err = { 0 };
 		if (s->o->orders > 0 && atomic_fetch_add(&s->begun, 1) >= s->o->orders)
 			break;
@@ -345,6 +352,7 @@ static const char usage[] =
 	"  --journal FILE          append a JSON line for each account, order and certificate acknowledged\n"
 	"  --json                  report as one JSON object\n"
 	"\n"
+	"SIGTERM: begin no more orders, finish those in work, report.\n"
 	"exit status: 0 every order gave its certificate, 1 otherwise\n";
 
 enum opt {
@@ -444,6 +452,10 @@ int main(int argc, char **argv)
 		(void)fputs(usage, stderr);
 		return 1;
 	}
+	sigset_t term;
+	(void)sigemptyset(&term);
+	(void)sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &term, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	json_seed(&rng_system);
 	struct worker *workers = mem_alloc_n(sizeof *workers, o.clients);
