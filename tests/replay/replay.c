@@ -310,6 +310,17 @@ static fallible do_restart(struct story *s, const struct str *w, size_t n, struc
 	return OK;
 }
 
+/* Each word is a line of the configuration file; together they take the place of the world's realm. */
+static fallible do_configure(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	WANT(n >= 1, "configure LINE...");
+	for (size_t i = 0; i < n; i++)
+		TRY(buf_addf(&text, err, "%.*s\n", STR_FMT(w[i])));
+	TRY(buf_add_char(&text, '\0', err));
+	return world_configure(&s->w, text.p, err);
+}
+
 static fallible do_deactivate(struct story *s, const struct str *w, size_t n, struct err *err)
 {
 	struct named_account *a;
@@ -430,9 +441,19 @@ static const struct {
 	const char *name;
 	fallible (*run)(struct story *s, const struct str *words, size_t count, struct err *err);
 } commands[] = {
-	{ "account", do_account },   { "site", do_site },  { "order", do_order },     { "answer", do_answer },
-	{ "finalize", do_finalize }, { "cert", do_cert },  { "run", do_run },         { "sweep", do_sweep },
-	{ "sleep", do_sleep },       { "set", do_switch }, { "restart", do_restart }, { "deactivate", do_deactivate },
+	{ "account", do_account },
+	{ "site", do_site },
+	{ "order", do_order },
+	{ "answer", do_answer },
+	{ "finalize", do_finalize },
+	{ "cert", do_cert },
+	{ "run", do_run },
+	{ "sweep", do_sweep },
+	{ "sleep", do_sleep },
+	{ "set", do_switch },
+	{ "restart", do_restart },
+	{ "deactivate", do_deactivate },
+	{ "configure", do_configure },
 	{ "expect", do_expect },
 };
 

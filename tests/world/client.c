@@ -31,8 +31,8 @@ struct str world_header(const struct world_reply *r, const char *name)
 	return STR_NONE;
 }
 
-fallible world_send(struct world *w, enum http_method method, struct str path, struct str content_type, struct str body,
-		    struct world_reply *ret, struct err *err)
+fallible world_send_on(struct world *w, struct arena *reply_mem, enum http_method method, struct str path,
+		       struct str content_type, struct str body, struct world_reply *ret, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	size_t q = str_find(path, '?', 0);
@@ -50,11 +50,17 @@ fallible world_send(struct world *w, enum http_method method, struct str path, s
 	if (!acme_quick(w->acme, &rq, &re))
 		acme_handle(w->acme, &rq, &re);
 	*ret = (struct world_reply){ .status = re.status,
-				     .body = str_dup(&w->mem, buf_str(&re.body)),
-				     .headers = str_dup(&w->mem, buf_str(&re.headers)) };
+				     .body = str_dup(reply_mem, buf_str(&re.body)),
+				     .headers = str_dup(reply_mem, buf_str(&re.headers)) };
 	bool is_json = re.content_type != NULL && strstr(re.content_type, "json") != NULL;
 	http_reply_done(&re);
 	return is_json && ret->body.n > 0 ? json_read(ret->body, 1 << 20, &ret->json, err) : OK;
+}
+
+fallible world_send(struct world *w, enum http_method method, struct str path, struct str content_type, struct str body,
+		    struct world_reply *ret, struct err *err)
+{
+	return world_send_on(w, &w->mem, method, path, content_type, body, ret, err);
 }
 
 fallible world_nonce(struct world *w, struct str *ret, struct err *err)

@@ -78,7 +78,7 @@ static fallible conf_make(struct world *w, const char *realm_text, struct err *e
 		     w->dir, WORLD_BASE,
 		     realm_text != NULL ? realm_text
 					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"));
-	return file_write_new(in_dir(w, "cairn.conf").p, buf_str(&text), 0644, err);
+	return file_write_atomic(in_dir(w, "cairn.conf").p, buf_str(&text), 0644, err);
 }
 
 static fallible world_publish(void *ctx, struct str topic, struct str body, struct err *err)
@@ -86,11 +86,25 @@ static fallible world_publish(void *ctx, struct str topic, struct str body, stru
 	struct world *w = ctx;
 	if (w->bus_down)
 		FAIL(err, ERR_UNAVAILABLE, "the bus is down in this story");
-	if (w->last - w->first >= WORLD_QUEUE_MAX)
+	pthread_mutex_lock(&w->lock);
+	bool room = w->last - w->first < WORLD_QUEUE_MAX;
+	if (room)
+		w->queue[w->last++ % WORLD_QUEUE_MAX] = (struct world_message){ .topic = str_dup(&w->bus_mem, topic),
+										.body = str_dup(&w->bus_mem, body) };
+	pthread_mutex_unlock(&w->lock);
+	if (!room)
 		FAIL(err, ERR_UNAVAILABLE, "the bus is full");
-	w->queue[w->last++ % WORLD_QUEUE_MAX] =
-		(struct world_message){ .topic = str_dup(&w->mem, topic), .body = str_dup(&w->mem, body) };
 	return OK;
+}
+
+static bool world_take(struct world *w, struct world_message *ret)
+{
+	pthread_mutex_lock(&w->lock);
+	bool some = w->first != w->last;
+	if (some)
+		*ret = w->queue[w->first++ % WORLD_QUEUE_MAX];
+	pthread_mutex_unlock(&w->lock);
+	return some;
 }
 
 static fallible api_open(struct world *w, struct err *err)
@@ -124,6 +138,7 @@ static void api_close(struct world *w)
 fallible world_open(struct world *w, const char *realm_text, struct err *err)
 {
 	memset(w, 0, sizeof *w);
+	pthread_mutex_init(&w->lock, NULL);
 	w->now_ms = INT64_C(1790000000000);
 	w->clock = (struct clock){ .now_ms = world_now, .mono_ms = world_now, .ctx = w };
 	w->log = (struct log){ .program = "world",
@@ -157,6 +172,27 @@ fallible world_restart_signer(struct world *w, struct err *err)
 	return signer_new(w->conf, w->crypto, &w->log, &w->clock, &rng_system, &w->signer, err);
 }
 
+fallible world_configure(struct world *w, const char *realm_text, struct err *err)
+{
+	struct conf *own = NULL, *fresh = NULL;
+	TRY(conf_make(w, realm_text, err));
+	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &own, err));
+	struct rc rc = acme_reload(w->acme, own, err);
+	if (FAILED(rc)) {
+		conf_free(own);
+		return rc;
+	}
+	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &fresh, err));
+	rc = signer_reload(w->signer, fresh, err);
+	if (FAILED(rc)) {
+		conf_free(fresh);
+		return rc;
+	}
+	conf_free(w->conf);
+	w->conf = fresh;
+	return OK;
+}
+
 void world_close(struct world *w)
 {
 	char command[128];
@@ -165,7 +201,9 @@ void world_close(struct world *w)
 	conf_free(w->conf);
 	key_free(w->perspective_key);
 	crypto_free(w->crypto);
+	arena_done(&w->bus_mem);
 	arena_done(&w->mem);
+	pthread_mutex_destroy(&w->lock);
 	snprintf(command, sizeof command, "rm -rf '%s'", w->dir);
 	if (strncmp(w->dir, "/tmp/cairn-world-", 17) == 0 && system(command) != 0)
 		fprintf(stderr, "cannot remove %s\n", w->dir);
@@ -245,12 +283,14 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 	const struct probe_ops ops = {
 		.resolve = world_resolve, .resolver_name = world_resolver_name, .fetch = world_fetch, .ctx = w
 	};
-	const struct probe_env env = {
-		.zone = conf_zone(w->conf, STR("default")), .ops = &ops, .clk = &w->clock, .perspective = STR("local")
-	};
 	struct validate_job job;
 	struct verdict v;
 	TRY(validate_job_read(&mem, body, &job, err));
+	const struct probe_env env = {
+		.zone = conf_zone(w->conf, job.zone), .ops = &ops, .clk = &w->clock, .perspective = STR("local")
+	};
+	if (env.zone == NULL) /* the real one says so in a verdict, which is no vote */
+		return OK;
 	probe_run(&env, &job, &mem, &v);
 	TRY(verdict_write(&v, &payload, err));
 	TRY(jws_compact_sign(w->crypto, w->perspective_key, STR(VERDICT_TYP), STR("local"), buf_str(&payload), &jws,
@@ -288,8 +328,8 @@ static fallible deliver(struct world *w, const struct world_message *m, struct e
 
 fallible world_run(struct world *w, struct err *err)
 {
-	while (w->first != w->last) {
-		struct world_message m = w->queue[w->first++ % WORLD_QUEUE_MAX];
+	struct world_message m;
+	while (world_take(w, &m)) {
 		TRY(deliver(w, &m, err));
 		/* Every message twice: repeats of requests make repeats of answers, which are not repeated again. */
 		bool is_job = str_starts(m.topic, STR(TOPIC_VALIDATE ".")) || str_eq(m.topic, STR(TOPIC_SIGN));

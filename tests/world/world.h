@@ -2,7 +2,8 @@
  *
  * world.h: a whole CA in one process for tests: the real store (in a temporary folder), the real protocol, validator
  * and signer, joined by a bus that the test holds in its hands; time, DNS and HTTP answers are scripted. And a client
- * that can say anything, right or wrong.
+ * that can say anything, right or wrong. One thread owns a world; others may only call world_send_on, and the api under
+ * it may publish from any of them.
  */
 #ifndef CAIRN_TESTS_WORLD_H
 #define CAIRN_TESTS_WORLD_H
@@ -10,6 +11,8 @@
 #include "acme/acme.h"
 #include "sign/sign.h"
 #include "validate/validate.h"
+
+#include <pthread.h>
 
 #define WORLD_BASE "https://ca.test"
 #define WORLD_QUEUE_MAX 4096
@@ -38,6 +41,8 @@ struct world {
 	struct signer *signer;
 	struct key *perspective_key;
 	struct arena mem;
+	pthread_mutex_t lock; /* the bus: bus_mem, queue, first, last */
+	struct arena bus_mem;
 	struct world_message queue[WORLD_QUEUE_MAX];
 	size_t first, last;
 	struct world_site sites[WORLD_SITES_MAX];
@@ -52,6 +57,8 @@ fallible world_open(struct world *w, const char *realm_text, struct err *err);
 /* Closes api and store as a kill would leave them for the next start, and opens them again. */
 fallible world_restart_api(struct world *w, struct err *err);
 fallible world_restart_signer(struct world *w, struct err *err);
+/* Another configuration for all programs, as after SIGHUP: realm_text is as in world_open. */
+fallible world_configure(struct world *w, const char *realm_text, struct err *err);
 void world_close(struct world *w);
 struct world_site *world_site(struct world *w, struct str name); /* found or made */
 /* Delivers what is on the bus, and what comes of it, until it is empty. */
@@ -73,6 +80,9 @@ struct world_reply {
 };
 void world_reply_done(struct world_reply *r);
 struct str world_header(const struct world_reply *r, const char *name); /* p == NULL when absent */
+/* A raw request whose answer lives in `mem`: any thread may send one, each with an arena of its own. */
+fallible world_send_on(struct world *w, struct arena *mem, enum http_method method, struct str path,
+		       struct str content_type, struct str body, struct world_reply *ret, struct err *err);
 /* A raw request. */
 fallible world_send(struct world *w, enum http_method method, struct str path, struct str content_type, struct str body,
 		    struct world_reply *ret, struct err *err);
