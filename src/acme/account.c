@@ -148,14 +148,13 @@ static fallible reply_found_account(struct call *c, const struct new_account *n,
 fallible post_new_account(struct call *c, struct err *err)
 {
 	struct new_account n = { .c = c };
-	TRY(new_account_prepare(c, &n, err));
-	/* RFC 8555 7.3.1: a known key gets its account back as it is, whatever else the payload says. */
-	struct new_account old = { .c = c };
-	struct rc rc = store_read(c->a->d.store, account_existing, &old, err);
+	/* RFC 8555 7.3.1: a known key gets its account back as it is, whatever the payload says. */
+	struct rc rc = store_read(c->a->d.store, account_existing, &n, err);
 	if (!FAILED(rc))
-		return reply_found_account(c, &old, err);
+		return reply_found_account(c, &n, err);
 	if (rc.kind != ERR_NOT_FOUND)
 		return rc;
+	TRY(new_account_prepare(c, &n, err));
 	if (!n.only_existing) {
 		TRY(terms_check(c, n.row.tos_agreed_at != 0, err));
 		TRY(key_check(c->key, KEY_USE_ACCOUNT, err));
@@ -172,6 +171,15 @@ fallible post_new_account(struct call *c, struct err *err)
 	return reply_account(c, 201, &n.row, err);
 }
 
+fallible account_still_valid(const struct call *c, struct store_tx *tx, struct err *err)
+{
+	struct account_row now;
+	TRY(account_by_id(tx, c->mem, c->account.id, &now, err));
+	if (now.status != ACCOUNT_VALID)
+		FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s", account_status_name(now.status));
+	return OK;
+}
+
 struct account_change {
 	struct call *c;
 	bool set_contact, agree, deactivate;
@@ -184,15 +192,13 @@ static fallible account_change_tx(struct store_tx *tx, void *ctx, struct err *er
 	struct account_change *ch = ctx;
 	struct call *c = ch->c;
 	struct id id = c->account.id;
+	TRY(account_still_valid(c, tx, err));
 	if (ch->set_contact)
 		TRY(account_set_contact(tx, id, ch->contact, err));
 	if (ch->agree)
 		TRY(account_set_tos(tx, id, c->now_ms, err));
 	if (ch->deactivate) {
-		struct rc rc = account_move(tx, id, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err);
-		if (rc.kind == ERR_CONFLICT)
-			FAIL(err, ERR_ACCOUNT_ENDED, "the account is not valid any more");
-		TRY(rc);
+		TRY(account_move(tx, id, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err));
 		struct str who = str_fmt(c->mem, "account:%s", id_show(id).z);
 		struct audit_row audit = {
 			.at = c->now_ms, .actor = who, .event = STR("account deactivated"), .object = who

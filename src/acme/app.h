@@ -149,6 +149,9 @@ fallible post_authz(struct call *c, struct err *err);
 fallible post_challenge(struct call *c, struct err *err);
 fallible post_certificate(struct call *c, struct err *err);
 
+/* Inside every transaction that changes something: a deactivation that was acknowledged before it must hold (A12). */
+fallible account_still_valid(const struct call *c, struct store_tx *tx, struct err *err);
+
 /* The order of this account, or ERR_NOT_FOUND/ERR_UNAUTHORIZED in the same words for "not there" and "not yours" (A11).
  */
 fallible order_of_call(struct call *c, struct store_tx *tx, struct id id, struct order_row *ret, struct err *err);

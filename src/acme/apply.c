@@ -45,15 +45,18 @@ static fallible verdict_prove(struct verdict_apply *v, struct store_tx *tx, stru
 	const struct conf_realm *realm = conf_realm(v->view->conf, v->attempt.realm);
 	struct id *orders;
 	size_t count, open;
-	int64_t reuse_s = realm == NULL ? 0 : realm->authz_valid_s;
+	int64_t reuse_end = v->now_ms + (realm == NULL ? 0 : realm->authz_valid_s * 1000);
+	/* However short the reuse: the orders that wait for it end no later than it would have pending, and need it
+	 * until then. */
+	int64_t end = reuse_end > v->authz.expires_at ? reuse_end : v->authz.expires_at;
 	TRY(attempt_move(tx, v->attempt.id, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
 	TRY(challenge_end(tx, v->challenge.id, CHALLENGE_VALID, v->now_ms, STR_NONE, err));
 	v->outcome = "valid";
-	struct rc rc = authz_prove(tx, v->authz.id, v->attempt.id, v->now_ms + reuse_s * 1000, err);
+	struct rc rc = authz_prove(tx, v->authz.id, v->attempt.id, end, err);
 	if (rc.kind == ERR_CONFLICT) /* deactivated while it was being proved */
 		return OK;
 	TRY(rc);
-	TRY(orders_pending_of_authz(tx, v->mem, v->authz.id, &orders, &count, err));
+	TRY(orders_of_authz(tx, v->mem, v->authz.id, ORDER_PENDING, &orders, &count, err));
 	for (size_t i = 0; i < count; i++) {
 		TRY(order_open_authzs(tx, orders[i], v->now_ms, &open, err));
 		if (open > 0)

@@ -30,10 +30,29 @@ static fallible authz_view_read(struct store_tx *tx, void *ctx, struct err *err)
 	return challenges_of_authz(tx, v->c->mem, v->row.id, &v->challenges, &v->count, err);
 }
 
-/* RFC 8555 7.5.2: pending or valid -> deactivated. Orders that still wait for it can never become ready. */
+/* RFC 8555 7.1.6: an order that is not finalized yet ends with any of its authorizations. */
+static fallible orders_end_with_authz(struct authz_view *v, struct store_tx *tx, struct err *err)
+{
+	static const enum order_status open[] = { ORDER_PENDING, ORDER_READY };
+	struct err why = { 0 };
+	struct str problem;
+	err_set(&why, ERR_UNAUTHORIZED, "the authorization for %.*s was deactivated", STR_FMT(v->row.ident.value));
+	TRY(problem_text(v->c->mem, &why, STR_NONE, &problem, err));
+	for (size_t s = 0; s < ARRAY_LEN(open); s++) {
+		struct id *orders;
+		size_t count;
+		TRY(orders_of_authz(tx, v->c->mem, v->row.id, open[s], &orders, &count, err));
+		for (size_t i = 0; i < count; i++)
+			TRY(order_fail(tx, orders[i], open[s], problem, err));
+	}
+	return OK;
+}
+
+/* RFC 8555 7.5.2: pending or valid -> deactivated. */
 static fallible authz_deactivate_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct authz_view *v = ctx;
+	TRY(account_still_valid(v->c, tx, err));
 	TRY(authz_view_read(tx, ctx, err));
 	if (v->row.status == AUTHZ_DEACTIVATED)
 		return OK;
@@ -42,16 +61,7 @@ static fallible authz_deactivate_tx(struct store_tx *tx, void *ctx, struct err *
 		     authz_status_name(v->row.status));
 	TRY(authz_move(tx, v->row.id, v->row.status, AUTHZ_DEACTIVATED, err));
 	v->row.status = AUTHZ_DEACTIVATED;
-	struct id *orders;
-	size_t count;
-	struct str problem;
-	struct err why = { 0 };
-	err_set(&why, ERR_UNAUTHORIZED, "the authorization for %.*s was deactivated", STR_FMT(v->row.ident.value));
-	TRY(problem_text(v->c->mem, &why, STR_NONE, &problem, err));
-	TRY(orders_pending_of_authz(tx, v->c->mem, v->row.id, &orders, &count, err));
-	for (size_t i = 0; i < count; i++)
-		TRY(order_fail(tx, orders[i], ORDER_PENDING, problem, err));
-	return OK;
+	return orders_end_with_authz(v, tx, err);
 }
 
 fallible post_authz(struct call *c, struct err *err)
@@ -101,7 +111,7 @@ static fallible attempt_order(struct answer *a, struct store_tx *tx, struct id *
 {
 	struct id *orders;
 	size_t count;
-	TRY(orders_pending_of_authz(tx, a->c->mem, a->authz.id, &orders, &count, err));
+	TRY(orders_of_authz(tx, a->c->mem, a->authz.id, ORDER_PENDING, &orders, &count, err));
 	*ret = count > 0 ? orders[count - 1] : (struct id){ 0 };
 	return OK;
 }
@@ -111,6 +121,7 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 	struct answer *a = ctx;
 	struct call *c = a->c;
 	a->started = false;
+	TRY(account_still_valid(c, tx, err));
 	TRY(challenge_of_call(a, tx, err));
 	if (a->challenge.status != CHALLENGE_PENDING) /* a repeat: it gets the challenge as it is */
 		return OK;

@@ -65,10 +65,21 @@ static fallible names_match(struct finalize *f, struct err *err)
 	return OK;
 }
 
-static void intent_make(struct finalize *f)
+/* A reload may have taken it out of the configuration since the order was made. */
+static fallible profile_of_order(const struct finalize *f, const struct conf_profile **ret, struct err *err)
+{
+	const struct conf_list *served = &f->c->realm->profiles;
+	*ret = conf_profile(f->c->conf, f->order.profile);
+	for (size_t i = 0; *ret != NULL && i < served->n; i++)
+		if (str_eq(served->v[i], f->order.profile))
+			return OK;
+	FAIL(err, ERR_INVALID_PROFILE, "profile %.*s, which the order has, is not served any more; make a new order",
+	     STR_FMT(f->order.profile));
+}
+
+static void intent_make(struct finalize *f, const struct conf_profile *p)
 {
 	struct call *c = f->c;
-	const struct conf_profile *p = conf_profile(c->conf, f->order.profile);
 	struct serial serial = serial_new((uint8_t)c->conf->signer.serial_prefix, c->a->d.rng);
 	int64_t not_before = c->now_ms / 1000 - p->backdate_s;
 	f->intent = (struct issuance_row){
@@ -129,18 +140,16 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct finalize *f = ctx;
 	struct call *c = f->c;
-	struct account_row account;
+	const struct conf_profile *profile;
 	size_t open;
 	f->claimed = false;
+	TRY(account_still_valid(c, tx, err));
 	TRY(finalize_read(f, tx, err));
 	bool begun = f->order.status == ORDER_PROCESSING || f->order.status == ORDER_VALID;
 	if (begun && memcmp(f->order.csr_hash.b, f->csr_hash.b, sizeof f->csr_hash.b) == 0)
 		return OK; /* the same CSR again: the same order (RULES I4) */
 	if (f->order.status != ORDER_READY || f->order.expires_at <= c->now_ms)
 		return not_ready(f, err);
-	TRY(account_by_id(tx, c->mem, c->account.id, &account, err));
-	if (account.status != ACCOUNT_VALID)
-		FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s", account_status_name(account.status));
 	TRY(order_open_authzs(tx, f->order.id, c->now_ms, &open, err));
 	if (open > 0)
 		FAIL(err, ERR_ORDER_NOT_READY,
@@ -148,7 +157,8 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 		     "order",
 		     open);
 	TRY(names_match(f, err));
-	intent_make(f);
+	TRY(profile_of_order(f, &profile, err));
+	intent_make(f, profile);
 	TRY(order_begin(tx, f->order.id, &f->csr_hash, err));
 	TRY(issuance_insert(tx, &f->intent, err));
 	f->order.status = ORDER_PROCESSING;

@@ -144,7 +144,7 @@ fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struc
 	if (rc.kind == ERR_CONFLICT) /* deactivated meanwhile: its orders have ended already */
 		return OK;
 	TRY(rc);
-	TRY(orders_pending_of_authz(tx, mem, ch->authz, &orders, &count, err));
+	TRY(orders_of_authz(tx, mem, ch->authz, ORDER_PENDING, &orders, &count, err));
 	for (size_t i = 0; i < count; i++)
 		TRY(order_fail(tx, orders[i], ORDER_PENDING, problem, err));
 	return OK;

@@ -112,5 +112,8 @@ fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct e
 	uint64_t slot = counter % RING, bit = UINT64_C(1) << (slot % 64);
 	if (atomic_fetch_or(&n->ring[slot / 64], bit) & bit)
 		FAIL(err, ERR_BAD_NONCE, "the nonce was used before; use the Replay-Nonce of this reply");
+	/* A thread that slept since the check may have set the bit of a younger nonce, after ours was cleared. */
+	if (atomic_load(&n->next) - counter > RING)
+		FAIL(err, ERR_BAD_NONCE, "the nonce is too old; use the Replay-Nonce of this reply");
 	return OK;
 }

@@ -86,15 +86,27 @@ static fallible challenges_make(struct call *c, struct store_tx *tx, struct id a
 	return OK;
 }
 
+/* How long an authorization serves a new order. A proof is used again for the realm's reuse time only, counted from its
+ * attempt's beginning as the signer counts it (recheck.c); for the orders that it was made for it lives on beyond that.
+ */
+static int64_t authz_serves_until(const struct call *c, const struct authz_row *z)
+{
+	int64_t reuse_end = id_time_ms(z->attempt) + c->realm->authz_valid_s * 1000;
+	return z->status == AUTHZ_VALID && reuse_end < z->expires_at ? reuse_end : z->expires_at;
+}
+
 /* A fresh authorization with its challenges, or one that this account has already under this key. */
 static fallible authz_get(struct new_order *n, struct store_tx *tx, const struct ident *ident, struct authz_row *ret,
 			  struct err *err)
 {
 	struct call *c = n->c;
-	struct rc rc = authz_find_reusable(tx, c->mem, c->account.id, str_z(c->thumbprint.z), ident, false,
-					   c->now_ms + REUSE_MARGIN_MS, ret, err);
-	if (rc.kind != ERR_NOT_FOUND)
+	int64_t until = c->now_ms + REUSE_MARGIN_MS;
+	struct rc rc =
+		authz_find_reusable(tx, c->mem, c->account.id, str_z(c->thumbprint.z), ident, false, until, ret, err);
+	if (FAILED(rc) && rc.kind != ERR_NOT_FOUND)
 		return rc;
+	if (!FAILED(rc) && authz_serves_until(c, ret) > until)
+		return OK;
 	*ret = (struct authz_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),
 		.account = c->account.id,
@@ -113,12 +125,8 @@ static fallible new_order_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_order *n = ctx;
 	struct call *c = n->c;
-	struct account_row account;
 	size_t open = 0;
-	/* A deactivation that was acknowledged before this transaction must hold (THREATS A12). */
-	TRY(account_by_id(tx, c->mem, c->account.id, &account, err));
-	if (account.status != ACCOUNT_VALID)
-		FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s", account_status_name(account.status));
+	TRY(account_still_valid(c, tx, err));
 	TRY(limit_check(c, tx, str_fmt(c->mem, "new-order:%s", id_show(c->account.id).z), c->realm->orders_per_hour,
 			"new orders by this account", err));
 	n->row.expires_at = c->now_ms + c->realm->order_life_s * 1000;
@@ -127,8 +135,9 @@ static fallible new_order_tx(struct store_tx *tx, void *ctx, struct err *err)
 		TRY(authz_get(n, tx, &n->idents[i], &z, err));
 		n->authzs[i] = z.id;
 		open += z.status != AUTHZ_VALID;
-		if (z.expires_at < n->row.expires_at) /* an order lives no longer than what it stands on */
-			n->row.expires_at = z.expires_at;
+		int64_t end = authz_serves_until(c, &z);
+		if (end < n->row.expires_at) /* an order lives no longer than what it stands on */
+			n->row.expires_at = end;
 	}
 	n->row.status = open == 0 ? ORDER_READY : ORDER_PENDING;
 	return order_insert(tx, &n->row, n->authzs, n->count, err);

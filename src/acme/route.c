@@ -196,9 +196,11 @@ void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *r
 	LOG(a->d.log, LOG_INFO, "http request refused", KV_I64("status", status), KV_Z("detail", detail));
 }
 
-/* Ours only when the store answers: a load balancer asks this (no secret, no cost). */
+/* A load balancer asks this, often: no secret, no cost, no wait. */
 fallible get_health(struct call *c, struct err *err)
 {
+	if (store_is_lost(c->a->d.store))
+		FAIL(err, ERR_UNAVAILABLE, "the disk that holds the database failed");
 	c->re->status = 200;
 	c->re->content_type = "application/json";
 	return buf_add(&c->re->body, STR("{\"status\":\"ok\"}\n"), err);

@@ -19,7 +19,7 @@ enum {
 	Q_FINISH,
 	Q_STATUS,
 	Q_LIST,
-	Q_PENDING_OF_AUTHZ,
+	Q_OF_AUTHZ,
 	Q_OPEN_AUTHZS,
 	Q_COUNT
 };
@@ -36,8 +36,8 @@ static const char *const sql[Q_COUNT] = {
 		     " WHERE id = $1 AND status = 'processing'",
 	[Q_STATUS] = "SELECT status FROM orders WHERE id = $1",
 	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-	[Q_PENDING_OF_AUTHZ] = "SELECT o.id FROM order_authz oa JOIN orders o ON o.id = oa.order_id"
-			       " WHERE oa.authz = $1 AND o.status = 'pending' ORDER BY oa.order_id",
+	[Q_OF_AUTHZ] = "SELECT o.id FROM order_authz oa JOIN orders o ON o.id = oa.order_id"
+		       " WHERE oa.authz = $1 AND o.status = $2 ORDER BY oa.order_id",
 	[Q_OPEN_AUTHZS] = "SELECT COUNT(*) FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
 			  " WHERE oa.order_id = $1 AND NOT (a.status = 'valid' AND a.expires_at > $2)",
 };
@@ -137,10 +137,10 @@ fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, s
 		      err);
 }
 
-fallible orders_pending_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, struct id **ret,
-				 size_t *ret_count, struct err *err)
+fallible orders_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, enum order_status status,
+			 struct id **ret, size_t *ret_count, struct err *err)
 {
-	return tx_ids(tx, mem, sql[Q_PENDING_OF_AUTHZ], ARGS(A_ID(authz)), ret, ret_count, err);
+	return tx_ids(tx, mem, sql[Q_OF_AUTHZ], ARGS(A_ID(authz), A_Z(order_status_name(status))), ret, ret_count, err);
 }
 
 fallible order_open_authzs(struct store_tx *tx, struct id order, int64_t now, size_t *ret, struct err *err)

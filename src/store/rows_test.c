@@ -211,9 +211,11 @@ static void order_lists(void **state)
 	assert_int_equal(n, 0);
 
 	GOOD(order_move(&b->tx, ID(100), ORDER_PENDING, ORDER_READY, &err));
-	GOOD(orders_pending_of_authz(&b->tx, &b->mem, ID(AUTHZ), &list, &n, &err));
+	GOOD(orders_of_authz(&b->tx, &b->mem, ID(AUTHZ), ORDER_PENDING, &list, &n, &err));
 	assert_true(n == 19 && id_eq(list[0], ID(101)));
-	GOOD(orders_pending_of_authz(&b->tx, &b->mem, ID(AUTHZ2), &list, &n, &err));
+	GOOD(orders_of_authz(&b->tx, &b->mem, ID(AUTHZ), ORDER_READY, &list, &n, &err));
+	assert_true(n == 1 && id_eq(list[0], ID(100)));
+	GOOD(orders_of_authz(&b->tx, &b->mem, ID(AUTHZ2), ORDER_PENDING, &list, &n, &err));
 	assert_int_equal(n, 0);
 
 	GOOD(order_open_authzs(&b->tx, ID(100), T_START, &open, &err));

@@ -87,9 +87,9 @@ fallible order_finish(struct store_tx *tx, struct id id, struct id certificate, 
 /* Newest first, ids older than `before` (zero: from the newest). For the orders list and for tests. */
 fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, struct id before, size_t limit,
 		    struct id **ret, size_t *ret_count, struct err *err);
-/* Orders of an authorization that are still pending. */
-fallible orders_pending_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, struct id **ret,
-				 size_t *ret_count, struct err *err);
+/* Orders of an authorization that are in this state. */
+fallible orders_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, enum order_status status,
+			 struct id **ret, size_t *ret_count, struct err *err);
 /* How many of an order's authorizations are not valid (at `now`). */
 fallible order_open_authzs(struct store_tx *tx, struct id order, int64_t now, size_t *ret, struct err *err);
 
