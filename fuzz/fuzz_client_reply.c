@@ -40,6 +40,12 @@ static struct str expand(struct str body, struct buf *out)
 	return buf_str(out);
 }
 
+static struct client_reply reply_body(struct client_reply r, struct str body, struct buf *out)
+{
+	r.body = expand(body, out);
+	return r;
+}
+
 /* "2" 200, "1" 201, "4" 400, "5" 503, anything else 500; then flags: n no nonce, b a bad one, l no Location, r
  * Retry-After. */
 static struct client_reply reply_next(struct str *script, struct buf *body)
@@ -75,16 +81,15 @@ static struct client_reply reply_next(struct str *script, struct buf *body)
 			break;
 		case 'L':
 			r.location = str_sub(head, i + 1, head.n);
-			break;
+			return reply_body(r, str_sub(one, head.n + 1, one.n), body);
 		case 'r':
 			r.retry_after = str_sub(head, i + 1, head.n);
-			break;
+			return reply_body(r, str_sub(one, head.n + 1, one.n), body);
 		default:
 			break;
 		}
 	}
-	r.body = expand(str_sub(one, head.n + 1, one.n), body);
-	return r;
+	return reply_body(r, str_sub(one, head.n + 1, one.n), body);
 }
 
 static void check_token(struct str token)

@@ -28,7 +28,8 @@ struct client_conf { /* borrowed until client_free, but for the slices, which ar
 	struct str contact; /* "mailto:..." or empty */
 	bool terms_agreed;
 	enum challenge_type method; /* CHALLENGE_HTTP01 */
-	int64_t poll_ms; /* > 0: look again after so long whatever Retry-After says; for load generators only */
+	int64_t poll_ms; /* > 0: look again after so long whatever Retry-After says, the first fifty times; for load
+			    generators */
 };
 fallible client_new(const struct client_conf *conf, struct client **ret, struct err *err);
 void client_free(struct client *cl);

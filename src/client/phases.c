@@ -7,6 +7,8 @@
 
 #define POLL_MS 50 /* without a Retry-After; doubles up to POLL_MAX_MS */
 #define POLL_MAX_MS 5000
+#define QUICK_POLLS 50 /* with client_conf's poll_ms; then one each POLL_LATER_MS */
+#define POLL_LATER_MS 1000
 #define SUBPROBLEMS_TOLD 8
 
 bool is_base64url(struct str s)
@@ -61,7 +63,9 @@ static fallible poll_again(struct client *cl, const struct client_reply *r, cons
 		ms = POLL_MAX_MS;
 	if (asked > 0)
 		ms = asked > CLIENT_WAIT_MAX_MS ? CLIENT_WAIT_MAX_MS : asked;
-	cl->wait_ms = cl->poll_ms > 0 ? cl->poll_ms : ms;
+	if (cl->poll_ms > 0) /* what is not done soon is done later: no reason to give up sooner than others do */
+		ms = cl->polls <= QUICK_POLLS ? cl->poll_ms : POLL_LATER_MS;
+	cl->wait_ms = ms;
 	return OK;
 }
 

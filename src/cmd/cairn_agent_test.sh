@@ -90,8 +90,8 @@ EOF
 pebble-challtestsrv -defaultIPv6 "" -defaultIPv4 127.0.0.1 -http01 "" -https01 "" -tlsalpn01 "" \
 	-dns01 "127.0.0.1:$((base + 2))" -management "127.0.0.1:$((base + 5))" >challtestsrv.log 2>&1 &
 started="$started $!"
-# Every third nonce is refused, so that the agent has to get over it.
-PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=30 PEBBLE_AUTHZREUSE=0 pebble -config pebble.json \
+# Every tenth nonce is refused, so that the agent has to get over it.
+PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=10 PEBBLE_AUTHZREUSE=0 pebble -config pebble.json \
 	-dnsserver "127.0.0.1:$((base + 2))" >pebble.log 2>&1 &
 started="$started $!"
 url=https://localhost:$base/dir
