@@ -45,6 +45,7 @@ static struct verdict example_verdict(struct verdict_step steps[2])
 		.authz = make_id(2),
 		.perspective = STR("fra-1"),
 		.realm = STR("default"),
+		.zone = STR("public"),
 		.method = CHALLENGE_HTTP01,
 		.ident = { IDENT_IP, STR("2001:db8::1") },
 		.token = STR(TOKEN),

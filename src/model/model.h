@@ -114,6 +114,7 @@ struct verdict_step {      /* one thing looked up or tried, in order */
 struct verdict {
 	struct id attempt, authz;
 	struct str perspective, realm;
+	struct str zone; /* whose resolvers, tables and ranges were used: a perspective may serve several */
 	enum challenge_type method;
 	struct ident ident;
 	bool wildcard;

@@ -12,6 +12,7 @@ static const struct field verdict_fields[] = {
 	{ "authz", FIELD_ID, AT(authz), .min = 1 },
 	{ "perspective", FIELD_WORD, AT(perspective), .min = 1, .max = PERSPECTIVE_NAME_MAX },
 	{ "realm", FIELD_WORD, AT(realm), .min = 1, .max = REALM_NAME_MAX },
+	{ "zone", FIELD_WORD, AT(zone), .min = 1, .max = ZONE_NAME_MAX },
 	{ "method", FIELD_METHOD, AT(method) },
 	{ "identifier", FIELD_IDENT, AT(ident) },
 	{ "wildcard", FIELD_BOOL, AT(wildcard) },

@@ -107,6 +107,10 @@ static fallible check_serial(struct check *x, struct err *err)
 		err_prefix(err, "serial: ");
 		return (struct rc){ ERR_MALFORMED };
 	}
+	/* After a lost journal the operator changes the prefix: then no serial from before may come back. */
+	if (serial.b[0] != x->rk->conf->signer.serial_prefix)
+		FAIL(err, ERR_MALFORMED, "serial: it begins with %02x, wanted %02x, this signer's serial-prefix",
+		     serial.b[0], (unsigned)x->rk->conf->signer.serial_prefix);
 	return OK;
 }
 
@@ -322,6 +326,10 @@ static fallible proof_says(const struct check *x, struct proof *p, struct err *e
 		FAIL(err, ERR_UNAUTHORIZED, "it says that the challenge failed");
 	if (!str_eq(v->realm, x->realm->name))
 		FAIL(err, ERR_UNAUTHORIZED, "it is for realm \"%.*s\"", STR_FMT(v->realm));
+	/* One perspective may serve several zones: what it saw with the tables and ranges of another says nothing here. */
+	if (!str_eq(v->zone, x->zone->name))
+		FAIL(err, ERR_UNAUTHORIZED, "it was looked up in zone \"%.*s\", realm \"%.*s\" wants \"%.*s\"",
+		     STR_FMT(v->zone), STR_FMT(x->realm->name), STR_FMT(x->zone->name));
 	if (!str_eq(v->thumbprint, str_z(x->thumbprint.z)))
 		FAIL(err, ERR_UNAUTHORIZED, "it is for another account's key");
 	TRY(proof_speaker(x, p, err));

@@ -80,6 +80,7 @@ static void team(struct plan *p)
 	p->votes[0].cast = p->votes[1].cast = false;
 	p->votes[3].cast = true;
 	p->votes[3].realm = "team";
+	p->votes[3].zone = "far";
 }
 
 static void good_jobs_hold(void **state)
@@ -115,6 +116,7 @@ AFTER(no_names, j->ident_count = 0)
 AFTER(ip_name, j->idents[1].type = IDENT_IP)
 CHANGE(short_serial, p->serial = "0102")
 CHANGE(negative_serial, p->serial = "ff0203040506070809101112131415161718")
+CHANGE(other_prefix, p->serial = "020203040506070809101112131415161718")
 CHANGE(zero_serial, p->serial = "000203040506070809101112131415161718")
 CHANGE(longer, p->not_after += 1)
 CHANGE(brief_longer, p->profile = "brief")
@@ -146,6 +148,7 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "short serial", short_serial, ERR_MALFORMED, "serial", NULL },
 		{ "negative serial", negative_serial, ERR_MALFORMED, "serial", NULL },
 		{ "zero serial", zero_serial, ERR_MALFORMED, "serial", NULL },
+		{ "serial of another instance", other_prefix, ERR_MALFORMED, "wanted 01", NULL },
 		{ "one second too long", longer, ERR_MALFORMED, "7776001 s", NULL },
 		{ "long life under a short profile", brief_longer, ERR_MALFORMED, "604800", NULL },
 		{ "end before start", backwards, ERR_MALFORMED, "before notBefore", NULL },
@@ -271,6 +274,7 @@ CHANGE(unknown_voter, p->votes[1].perspective = p->votes[1].kid = "z")
 CHANGE(unpinned_voter, key_free(p->town->voters[2]); p->town->voters[2] = NULL;
        p->votes[1].perspective = p->votes[1].kid = "c")
 CHANGE(votes_of_realm, BOTH(realm, "team"))
+CHANGE(votes_of_zone, BOTH(zone, "far"))
 CHANGE(votes_for_stranger, BOTH(thumbprint_of, p->town->stranger))
 CHANGE(votes_for_name, BOTH(name, STR("www.corp.example")))
 CHANGE(votes_for_parent, BOTH(name, STR("corp.example")))
@@ -315,6 +319,7 @@ static void what_the_perspectives_did_not_prove_is_refused(void **state)
 		{ "an unknown perspective", unknown_voter, ERR_UNAUTHORIZED, "not of zone", NULL },
 		{ "a perspective without a pinned key", unpinned_voter, ERR_UNAUTHORIZED, "no key of", NULL },
 		{ "evidence of another realm", votes_of_realm, ERR_UNAUTHORIZED, "is for realm \"team\"", NULL },
+		{ "evidence by another zone's resolvers", votes_of_zone, ERR_UNAUTHORIZED, "in zone \"far\"", NULL },
 		{ "evidence for another account", votes_for_stranger, ERR_UNAUTHORIZED, "another account's key", NULL },
 		{ "evidence for another name", votes_for_name, ERR_UNAUTHORIZED, "api.corp.example is proven by 0",
 		  NULL },

@@ -149,7 +149,7 @@ static inline void town_free(struct town *t)
  * ----------------------------------------------------------------------------------------------------------*/
 struct vote { /* one perspective's verdict for every name of the plan */
 	bool cast, valid;
-	const char *kid, *perspective, *realm;
+	const char *kid, *perspective, *realm, *zone;
 	const struct key *signer, *thumbprint_of;
 	const char *typ;
 	enum challenge_type method;
@@ -215,6 +215,7 @@ static inline struct plan plan_good(struct town *t)
 					    .kid = names[i],
 					    .perspective = names[i],
 					    .realm = "default",
+					    .zone = "default",
 					    .signer = t->voters[i],
 					    .thumbprint_of = t->account,
 					    .typ = VERDICT_TYP,
@@ -283,6 +284,7 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .authz = id_at(NOW_MS, n),
 				   .perspective = str_z(v->perspective),
 				   .realm = str_z(v->realm),
+				   .zone = str_z(v->zone),
 				   .method = v->method,
 				   .ident = { p->type, v->name.n > 0 ? v->name : base },
 				   .wildcard = v->wildcard < 0 ? wildcard : v->wildcard != 0,

@@ -113,6 +113,7 @@ static void verdict_begin(const struct probe_env *env, const struct validate_job
 		.authz = job->authz,
 		.perspective = str_dup(mem, env->perspective),
 		.realm = str_dup(mem, job->realm),
+		.zone = str_dup(mem, env->zone->name),
 		.method = job->method,
 		.ident = { job->ident.type, str_dup(mem, job->ident.value) },
 		.wildcard = job->wildcard,

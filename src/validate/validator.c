@@ -125,6 +125,7 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 		.authz = job->authz,
 		.perspective = str_z(v->perspective),
 		.realm = job->realm,
+		.zone = job->zone,
 		.method = job->method,
 		.ident = job->ident,
 		.wildcard = job->wildcard,
