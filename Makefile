@@ -13,7 +13,7 @@ help:
 	@echo 'make test     unit and replay tests'
 	@echo 'make e2e      end-to-end tests: real processes, clients that are not ours'
 	@echo 'make check    everything that CI runs, on a fresh machine too (half an hour)'
-	@echo 'make lint     its static part: format, layers, headers, globals, cppcheck, clang-tidy'
+	@echo 'make lint     its static part: format, layers, headers, shell, cppcheck'
 	@echo 'make fuzz     every fuzz target for SECONDS=60 each'
 	@echo 'make bench    build the load generator and measure'
 	@echo 'make format   clang-format over the C files'

@@ -10,7 +10,7 @@ run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqli
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
 	mandoc shellcheck
-	certbot lego dehydrated uacme pebble curl sqlite3 procps'
+	certbot lego dehydrated uacme pebble curl sqlite3 procps iproute2'
 
 say() {
 	echo "deps: $*"
