@@ -126,7 +126,12 @@ fallible idents_read(struct arena *mem, struct str text, struct ident **ret, siz
 
 /* jobs.c: what goes out on the bus, built from the store. */
 fallible jobs_send_validation(struct acme *a, const struct view *v, struct id attempt, struct err *err);
-fallible jobs_send_signing(struct acme *a, const struct view *v, struct id issuance, struct err *err);
+/* What fits no job now never will: its order ends at once (promise 3), and that is OK. */
+fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err);
+/* Ends an issuance that brought no certificate, with its order: `to` is refused (the signer said so) or abandoned. */
+fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
+			    enum issuance_status to, const char *actor, int64_t now, const struct err *why,
+			    struct err *err);
 /* Ends a challenge as failed, with its authorization and the orders that wait for it: one place for verdicts and
  * sweeper. */
 fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,

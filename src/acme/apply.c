@@ -187,8 +187,24 @@ struct signed_apply {
 	struct certificate_row certificate;
 	struct str *names;
 	size_t name_count;
+	struct err unfit; /* a certificate came that was not intended */
 	bool fresh;
 };
+
+static fallible certificate_names_fit(struct signed_apply *s, const struct cert *cert, struct err *err)
+{
+	struct ident *idents;
+	size_t count, found = 0;
+	TRY(cert_get_dns_names(s->mem, cert, &s->names, &s->name_count, err));
+	TRY(idents_read(s->mem, s->order.identifiers, &idents, &count, err));
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < s->name_count; k++)
+			found += str_eq(idents[i].value, s->names[k]);
+	if (found != count || s->name_count != count)
+		FAIL(err, ERR_INTERNAL, "the certificate has %zu names, the order %zu, and they share %zu",
+		     s->name_count, count, found);
+	return OK;
+}
 
 /* The signer has its word checked too: the certificate must be the one that was intended. */
 static fallible certificate_fits(struct signed_apply *s, struct err *err)
@@ -200,12 +216,13 @@ static fallible certificate_fits(struct signed_apply *s, struct err *err)
 	TRY(cert_get_serial_hex(s->mem, cert, &serial, err));
 	if (!str_eq(serial, s->issuance.serial) || cert_get_not_before(cert) != s->issuance.not_before_s ||
 	    cert_get_not_after(cert) != s->issuance.not_after_s)
-		FAIL(err, ERR_UNAUTHORIZED, "the certificate has serial %.*s; %.*s was intended", STR_FMT(serial),
-		     STR_FMT(s->issuance.serial));
+		FAIL(err, ERR_INTERNAL, "the certificate has serial %.*s and ends at %lld; %.*s and %lld were intended",
+		     STR_FMT(serial), (long long)cert_get_not_after(cert), STR_FMT(s->issuance.serial),
+		     (long long)s->issuance.not_after_s);
+	TRY(certificate_names_fit(s, cert, err));
 	TRY(cert_get_key(cert, &key, err));
 	TRY(key_spki(s->mem, key, &spki, err));
-	TRY(digest_sha256(s->a->d.crypto, spki, &s->certificate.spki_hash, err));
-	return cert_get_dns_names(s->mem, cert, &s->names, &s->name_count, err);
+	return digest_sha256(s->a->d.crypto, spki, &s->certificate.spki_hash, err);
 }
 
 static void certificate_fill(struct signed_apply *s)
@@ -229,36 +246,32 @@ static void certificate_fill(struct signed_apply *s)
 	};
 }
 
-static fallible signed_audit(struct signed_apply *s, struct store_tx *tx, const char *event, struct str detail,
-			     struct err *err)
-{
-	struct audit_row row = { .at = s->now_ms,
-				 .actor = STR("signer"),
-				 .event = str_z(event),
-				 .object = str_fmt(s->mem, "order:%s", id_show(s->order.id).z),
-				 .detail = detail };
-	return audit_insert(tx, &row, err);
-}
-
 static fallible signed_issued(struct signed_apply *s, struct store_tx *tx, struct err *err)
 {
 	certificate_fill(s);
 	TRY(issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_ISSUED, err));
 	TRY(certificate_insert(tx, &s->certificate, s->names, s->name_count, err));
 	TRY(order_finish(tx, s->order.id, s->certificate.id, err));
-	return signed_audit(s, tx, "certificate issued",
-			    str_fmt(s->mem, "{\"serial\":\"%.*s\"}", STR_FMT(s->issuance.serial)), err);
+	const struct audit_row audit = {
+		.at = s->now_ms,
+		.actor = STR("signer"),
+		.event = STR("certificate issued"),
+		.object = str_fmt(s->mem, "order:%s", id_show(s->order.id).z),
+		.detail = str_fmt(s->mem, "{\"serial\":\"%.*s\"}", STR_FMT(s->issuance.serial)),
+	};
+	return audit_insert(tx, &audit, err);
 }
 
-static fallible signed_refused(struct signed_apply *s, struct store_tx *tx, struct err *err)
+static fallible signed_failed(struct signed_apply *s, struct store_tx *tx, struct err *err)
 {
 	struct err why = { 0 };
-	struct str problem;
-	err_set(&why, s->result.problem, "%.*s", STR_FMT(s->result.problem_detail));
-	TRY(problem_text(s->mem, &why, STR_NONE, &problem, err));
-	TRY(issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_REFUSED, err));
-	TRY(order_fail(tx, s->order.id, ORDER_PROCESSING, problem, err));
-	return signed_audit(s, tx, "issuance refused", problem, err);
+	bool refused = s->unfit.kind == ERR_NONE;
+	if (refused)
+		err_set(&why, s->result.problem, "%.*s", STR_FMT(s->result.problem_detail));
+	else
+		err_set(&why, ERR_INTERNAL, "%s", s->unfit.detail); /* not the client's fault, nor its business */
+	return jobs_fail_issuance(tx, s->mem, &s->issuance, refused ? ISSUANCE_REFUSED : ISSUANCE_ABANDONED, "signer",
+				  s->now_ms, &why, err);
 }
 
 static fallible signed_load(struct store_tx *tx, void *ctx, struct err *err)
@@ -275,7 +288,8 @@ static fallible signed_tx(struct store_tx *tx, void *ctx, struct err *err)
 	s->fresh = s->issuance.status == ISSUANCE_INTENDED;
 	if (!s->fresh) /* a repeat */
 		return OK;
-	return s->result.issued ? signed_issued(s, tx, err) : signed_refused(s, tx, err);
+	bool issued = s->result.issued && s->unfit.kind == ERR_NONE;
+	return issued ? signed_issued(s, tx, err) : signed_failed(s, tx, err);
 }
 
 static fallible signed_run(struct signed_apply *s, struct str body, struct err *err)
@@ -284,8 +298,10 @@ static fallible signed_run(struct signed_apply *s, struct str body, struct err *
 	TRY(store_read(s->a->d.store, signed_load, s, err));
 	if (s->issuance.status != ISSUANCE_INTENDED)
 		return OK;
-	if (s->result.issued)
-		TRY(certificate_fits(s, err));
+	/* It would be the same one each time the job is sent again: the order ends here, and somebody has to look. */
+	if (s->result.issued && FAILED(certificate_fits(s, &s->unfit)))
+		LOG(s->a->d.log, LOG_ERROR, "alarm: certificate refused", KV_ID("order", s->order.id),
+		    KV_ID("issuance", s->issuance.id), KV_STR("serial", s->issuance.serial), KV_ERR(&s->unfit));
 	return store_tx(s->a->d.store, signed_tx, s, err);
 }
 
@@ -302,11 +318,11 @@ fallible acme_apply_signed(struct acme *a, struct str body, struct err *err)
 	else if (FAILED(rc))
 		LOG(a->d.log, LOG_ERROR, "alarm: signed message refused", KV_ID("order", s.result.order),
 		    KV_ID("issuance", s.result.issuance), KV_ERR(err));
-	else if (s.fresh && s.result.issued)
+	else if (s.fresh && s.result.issued && s.unfit.kind == ERR_NONE)
 		LOG(a->d.log, LOG_NOTICE, "certificate issued", KV_ID("order", s.order.id),
 		    KV_ID("account", s.order.account), KV_ID("certificate", s.certificate.id),
 		    KV_STR("serial", s.issuance.serial), KV_U64("names", s.name_count));
-	else if (s.fresh)
+	else if (s.fresh && !s.result.issued)
 		LOG(a->d.log, LOG_WARNING, "issuance refused", KV_ID("order", s.order.id),
 		    KV_STR("detail", s.result.problem_detail));
 	if (!FAILED(rc))

@@ -173,7 +173,7 @@ static void send_and_wait(struct finalize *f)
 	struct waiting seat;
 	struct err why = { 0 };
 	bool seated = waitroom_enter(a->room, &seat, f->order.id);
-	bool sent = !FAILED(jobs_send_signing(a, c->view, f->intent.id, &why));
+	bool sent = !FAILED(jobs_send_signing(a, f->intent.id, &why));
 	if (!sent)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));

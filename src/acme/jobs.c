@@ -67,6 +67,8 @@ struct signing {
 	size_t ident_count;
 	struct str *verdicts;
 	size_t verdict_count;
+	int64_t now_ms;
+	struct err why; /* there is no job: why not */
 };
 
 /* The verdicts of the attempt that proved each authorization: all of them, for the signer to judge. */
@@ -102,13 +104,43 @@ static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 	return order_verdicts(s, tx, err);
 }
 
-fallible jobs_send_signing(struct acme *a, const struct view *view, struct id issuance, struct err *err)
+fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
+			    enum issuance_status to, const char *actor, int64_t now, const struct err *why,
+			    struct err *err)
 {
-	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
-	struct signing s = { .mem = &mem, .id = issuance };
-	(void)view;
-	TRY(store_read(a->d.store, signing_read, &s, err));
+	struct str problem;
+	TRY(problem_text(mem, why, STR_NONE, &problem, err));
+	TRY(issuance_move(tx, i->id, ISSUANCE_INTENDED, to, err));
+	TRY(order_fail(tx, i->order, ORDER_PROCESSING, problem, err));
+	const struct audit_row audit = { .at = now,
+					 .actor = str_z(actor),
+					 .event = to == ISSUANCE_REFUSED ? STR("issuance refused")
+									 : STR("issuance abandoned"),
+					 .object = str_fmt(mem, "order:%s", id_show(i->order).z),
+					 .detail = problem };
+	return audit_insert(tx, &audit, err);
+}
+
+static fallible signing_abandon_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct signing *s = ctx;
+	TRY(issuance_by_id(tx, s->mem, s->id, &s->issuance, err));
+	if (s->issuance.status != ISSUANCE_INTENDED)
+		return OK;
+	return jobs_fail_issuance(tx, s->mem, &s->issuance, ISSUANCE_ABANDONED, "api", s->now_ms, &s->why, err);
+}
+
+static fallible signing_abandon(struct acme *a, struct signing *s, struct err *err)
+{
+	TRY(store_tx(a->d.store, signing_abandon_tx, s, err));
+	LOG(a->d.log, LOG_ERROR, "issuance abandoned", KV_ID("order", s->order.id), KV_ID("issuance", s->id),
+	    KV_ERR(&s->why));
+	return OK;
+}
+
+static fallible signing_write(const struct signing *from, struct buf *body, struct err *err)
+{
+	const struct signing s = *from;
 	struct sign_job job = {
 		.issuance = s.issuance.id,
 		.order = s.order.id,
@@ -129,7 +161,17 @@ fallible jobs_send_signing(struct acme *a, const struct view *view, struct id is
 		.verdicts = s.verdicts,
 		.verdict_count = s.verdict_count,
 	};
-	TRY(sign_job_write(&job, &body, err));
+	return sign_job_write(&job, body, err);
+}
+
+fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	struct signing s = { .mem = &mem, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
+	TRY(store_read(a->d.store, signing_read, &s, err));
+	if (FAILED(signing_write(&s, &body, &s.why)))
+		return signing_abandon(a, &s, err);
 	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);
 }
 

@@ -7,11 +7,13 @@
 #include "acme/app.h"
 
 #define BATCH 200
+#define BATCHES_A_ROUND 50
 #define RETENTION_EVERY_MS (60 * 1000)
 #define RESEND_MAX_MS (30 * 1000)
 
 struct due {
 	struct acme *a;
+	const struct view *view;
 	struct arena *mem;
 	int64_t now_ms;
 	struct attempt_row *attempts;
@@ -27,14 +29,6 @@ static fallible due_read(struct store_tx *tx, void *ctx, struct err *err)
 	return issuances_due(tx, d->mem, d->now_ms, BATCH, &d->issuances, &d->issuance_count, err);
 }
 
-struct one {
-	struct due *due;
-	const struct attempt_row *attempt;
-	const struct issuance_row *issuance;
-	int64_t next_ms;
-	struct str problem;
-};
-
 /* Twice as long each time: a dead signer is not buried under jobs, and a live one answers within RESEND_MAX of its
  * return. */
 static int64_t next_send(const struct conf *conf, int64_t now_ms, unsigned sends)
@@ -45,70 +39,80 @@ static int64_t next_send(const struct conf *conf, int64_t now_ms, unsigned sends
 	return now_ms + (wait > RESEND_MAX_MS ? RESEND_MAX_MS : wait);
 }
 
-static fallible attempt_end_tx(struct store_tx *tx, void *ctx, struct err *err)
+static bool is_over(const struct due *d, const struct attempt_row *at)
 {
-	struct one *o = ctx;
-	struct challenge_row ch;
-	struct attempt_row now;
-	TRY(attempt_by_id(tx, o->due->mem, o->attempt->id, &now, err));
-	if (now.status != ATTEMPT_OPEN) /* a verdict came between */
-		return OK;
-	TRY(challenge_by_id(tx, o->due->mem, o->attempt->challenge, &ch, err));
-	return jobs_fail_challenge(tx, o->due->mem, &ch, o->attempt->id, o->due->now_ms, o->problem, err);
+	return at->deadline_at <= d->now_ms;
 }
 
-static fallible attempt_sent_tx(struct store_tx *tx, void *ctx, struct err *err)
+/* All that will be sent again, in one commit, before it is sent. What has an answer by now is passed over. */
+static fallible due_mark_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
-	struct one *o = ctx;
-	struct rc rc = attempt_sent(tx, o->attempt->id, o->next_ms, err);
-	return rc.kind == ERR_CONFLICT ? OK : rc;
-}
-
-static fallible issuance_sent_tx(struct store_tx *tx, void *ctx, struct err *err)
-{
-	struct one *o = ctx;
-	struct rc rc = issuance_sent(tx, o->issuance->id, o->next_ms, err);
-	return rc.kind == ERR_CONFLICT ? OK : rc;
-}
-
-static fallible attempt_expire(struct one *o, struct err *err)
-{
-	struct acme *a = o->due->a;
-	struct err why = { 0 };
-	err_set(&why, ERR_UNAVAILABLE,
-		"no validator of zone %.*s answered within %lld s; this is a fault of the CA, not of your server: make "
-		"a new order and try "
-		"again, and tell the operator if it goes on",
-		STR_FMT(o->attempt->zone), (long long)((o->attempt->deadline_at - o->attempt->created_at) / 1000));
-	TRY(problem_text(o->due->mem, &why, STR_NONE, &o->problem, err));
-	TRY(store_tx(a->d.store, attempt_end_tx, o, err));
-	LOG(a->d.log, LOG_ERROR, "validation ended without a verdict", KV_ID("order", o->attempt->order),
-	    KV_ID("attempt", o->attempt->id), KV_STR("zone", o->attempt->zone), KV_U64("sends", o->attempt->sends));
+	const struct due *d = ctx;
+	for (size_t i = 0; i < d->attempt_count; i++) {
+		const struct attempt_row *at = &d->attempts[i];
+		if (is_over(d, at))
+			continue;
+		struct rc rc = attempt_sent(tx, at->id, next_send(d->view->conf, d->now_ms, at->sends), err);
+		if (FAILED(rc) && rc.kind != ERR_CONFLICT)
+			return rc;
+	}
+	for (size_t i = 0; i < d->issuance_count; i++) {
+		const struct issuance_row *is = &d->issuances[i];
+		struct rc rc = issuance_sent(tx, is->id, next_send(d->view->conf, d->now_ms, is->sends), err);
+		if (FAILED(rc) && rc.kind != ERR_CONFLICT)
+			return rc;
+	}
 	return OK;
 }
 
-static fallible attempt_sweep(struct one *o, const struct view *view, struct err *err)
+struct ending {
+	const struct due *due;
+	const struct attempt_row *attempt;
+	struct str problem;
+};
+
+static fallible attempt_end_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
-	struct acme *a = o->due->a;
-	if (o->attempt->deadline_at <= o->due->now_ms)
-		return attempt_expire(o, err);
-	o->next_ms = next_send(view->conf, o->due->now_ms, o->attempt->sends);
-	if (o->next_ms > o->attempt->deadline_at)
-		o->next_ms = o->attempt->deadline_at;
-	TRY(store_tx(a->d.store, attempt_sent_tx, o, err));
-	LOG(a->d.log, LOG_INFO, "validation job sent again", KV_ID("order", o->attempt->order),
-	    KV_ID("attempt", o->attempt->id), KV_U64("sends", o->attempt->sends + 1u));
-	return jobs_send_validation(a, view, o->attempt->id, err);
+	const struct ending *e = ctx;
+	struct arena *mem = e->due->mem;
+	struct challenge_row ch;
+	struct attempt_row now;
+	TRY(attempt_by_id(tx, mem, e->attempt->id, &now, err));
+	if (now.status != ATTEMPT_OPEN) /* a verdict came between */
+		return OK;
+	TRY(challenge_by_id(tx, mem, e->attempt->challenge, &ch, err));
+	return jobs_fail_challenge(tx, mem, &ch, e->attempt->id, e->due->now_ms, e->problem, err);
 }
 
-static fallible issuance_sweep(struct one *o, const struct view *view, struct err *err)
+static fallible attempt_expire(const struct due *d, const struct attempt_row *at, struct err *err)
 {
-	struct acme *a = o->due->a;
-	o->next_ms = next_send(view->conf, o->due->now_ms, o->issuance->sends);
-	TRY(store_tx(a->d.store, issuance_sent_tx, o, err));
-	LOG(a->d.log, LOG_INFO, "sign job sent again", KV_ID("order", o->issuance->order),
-	    KV_ID("issuance", o->issuance->id), KV_U64("sends", o->issuance->sends + 1u));
-	return jobs_send_signing(a, view, o->issuance->id, err);
+	struct ending e = { .due = d, .attempt = at };
+	struct err why = { 0 };
+	err_set(&why, ERR_UNAVAILABLE,
+		"no validator of zone %.*s answered within %lld s; this is a fault of the CA, not of your server: make "
+		"a new order and try again, and tell the operator if it goes on",
+		STR_FMT(at->zone), (long long)((at->deadline_at - at->created_at) / 1000));
+	TRY(problem_text(d->mem, &why, STR_NONE, &e.problem, err));
+	TRY(store_tx(d->a->d.store, attempt_end_tx, &e, err));
+	LOG(d->a->d.log, LOG_ERROR, "validation ended without a verdict", KV_ID("order", at->order),
+	    KV_ID("attempt", at->id), KV_STR("zone", at->zone), KV_U64("sends", at->sends));
+	return OK;
+}
+
+static fallible attempt_sweep(const struct due *d, const struct attempt_row *at, struct err *err)
+{
+	if (is_over(d, at))
+		return attempt_expire(d, at, err);
+	LOG(d->a->d.log, LOG_INFO, "validation job sent again", KV_ID("order", at->order), KV_ID("attempt", at->id),
+	    KV_U64("sends", at->sends + 1u));
+	return jobs_send_validation(d->a, d->view, at->id, err);
+}
+
+static fallible issuance_sweep(const struct due *d, const struct issuance_row *is, struct err *err)
+{
+	LOG(d->a->d.log, LOG_INFO, "sign job sent again", KV_ID("order", is->order), KV_ID("issuance", is->id),
+	    KV_U64("sends", is->sends + 1u));
+	return jobs_send_signing(d->a, is->id, err);
 }
 
 /* One that cannot be helped now does not keep the others waiting. */
@@ -118,21 +122,32 @@ static void log_stuck(const struct acme *a, struct id order, struct rc rc, const
 		LOG(a->d.log, LOG_WARNING, "job not sent", KV_ID("order", order), KV_ERR(why));
 }
 
-static fallible sweep_due(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
+static fallible sweep_batch(struct acme *a, const struct view *view, int64_t now_ms, bool *ret_more, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct due d = { .a = a, .mem = &mem, .now_ms = now_ms };
+	struct due d = { .a = a, .view = view, .mem = &mem, .now_ms = now_ms };
 	TRY(store_read(a->d.store, due_read, &d, err));
+	if (d.attempt_count + d.issuance_count > 0)
+		TRY(store_tx(a->d.store, due_mark_tx, &d, err));
 	for (size_t i = 0; i < d.attempt_count; i++) {
-		struct one o = { .due = &d, .attempt = &d.attempts[i] };
 		struct err why = { 0 };
-		log_stuck(a, o.attempt->order, attempt_sweep(&o, view, &why), &why);
+		log_stuck(a, d.attempts[i].order, attempt_sweep(&d, &d.attempts[i], &why), &why);
 	}
 	for (size_t i = 0; i < d.issuance_count; i++) {
-		struct one o = { .due = &d, .issuance = &d.issuances[i] };
 		struct err why = { 0 };
-		log_stuck(a, o.issuance->order, issuance_sweep(&o, view, &why), &why);
+		log_stuck(a, d.issuances[i].order, issuance_sweep(&d, &d.issuances[i], &why), &why);
 	}
+	*ret_more = d.attempt_count == BATCH || d.issuance_count == BATCH;
+	return OK;
+}
+
+/* Batch after batch, so that what a long fault has piled up goes out soon after it has healed. What was marked is not
+ * due again in this round; the limit is for what could not be ended. */
+static fallible sweep_due(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
+{
+	bool more = true;
+	for (unsigned i = 0; more && i < BATCHES_A_ROUND; i++)
+		TRY(sweep_batch(a, view, now_ms, &more, err));
 	return OK;
 }
 

@@ -97,3 +97,68 @@ fallible world_account_new(struct world *w, struct world_account *a, struct err 
 		FAIL(err, ERR_UNAUTHORIZED, "newAccount answered %d: %.*s", r.status, STR_FMT(r.body));
 	return OK;
 }
+
+static fallible post_fine(struct world *w, const struct world_account *a, struct str url, struct str payload,
+			  struct world_reply *ret, struct err *err)
+{
+	TRY(world_post(w, a, url, payload, ret, err));
+	if (ret->status >= 200 && ret->status < 300)
+		return OK;
+	world_reply_done(ret);
+	FAIL(err, ERR_CONFLICT, "%.*s answered %d: %.*s", STR_FMT(url), ret->status, STR_FMT(ret->body));
+}
+
+static fallible post_member(struct world *w, const struct world_account *a, struct str url, const char *list,
+			    const char *key, struct str *ret, struct err *err)
+{
+	struct world_reply r;
+	struct str text;
+	TRY(post_fine(w, a, url, STR_NONE, &r, err));
+	const struct json *first = list == NULL ? r.json : json_at(json_get(r.json, list), 0);
+	bool found = json_as_str(key == NULL ? first : json_get(first, key), &text);
+	if (found)
+		*ret = str_dup(&w->mem, text);
+	world_reply_done(&r);
+	if (!found)
+		FAIL(err, ERR_MALFORMED, "%.*s has no %s %s", STR_FMT(url), list == NULL ? "" : list,
+		     key == NULL ? "" : key);
+	return OK;
+}
+
+fallible world_order_new(struct world *w, const struct world_account *a, struct str name, struct str *ret,
+			 struct err *err)
+{
+	struct world_reply r;
+	TRY(post_fine(w, a, STR(WORLD_BASE "/new-order"),
+		      str_fmt(&w->mem, "{\"identifiers\":[{\"type\":\"dns\",\"value\":\"%.*s\"}]}", STR_FMT(name)), &r,
+		      err));
+	*ret = world_header(&r, "Location");
+	world_reply_done(&r);
+	return OK;
+}
+
+fallible world_order_prove(struct world *w, const struct world_account *a, struct str order, struct err *err)
+{
+	struct world_reply r;
+	struct str authz, challenge;
+	TRY(post_member(w, a, order, "authorizations", NULL, &authz, err));
+	TRY(post_member(w, a, authz, "challenges", "url", &challenge, err));
+	TRY(post_fine(w, a, challenge, STR("{}"), &r, err));
+	world_reply_done(&r);
+	return world_run(w, err);
+}
+
+fallible world_order_status(struct world *w, const struct world_account *a, struct str order, struct str *ret,
+			    struct err *err)
+{
+	return post_member(w, a, order, NULL, "status", ret, err);
+}
+
+fallible world_csr(struct world *w, const struct key *k, struct str name, struct str *ret_payload, struct err *err)
+{
+	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
+	TRY(csr_make(w->crypto, k, &name, 1, &der, err));
+	struct str text = b64url_encode(&w->mem, buf_str(&der));
+	*ret_payload = str_fmt(&w->mem, "{\"csr\":\"%.*s\"}", (int)text.n, text.p);
+	return OK;
+}

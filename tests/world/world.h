@@ -92,4 +92,14 @@ fallible world_post(struct world *w, const struct world_account *a, struct str u
 		    struct world_reply *ret, struct err *err);
 struct str world_path(struct str url); /* what comes after WORLD_BASE */
 
+/* The usual steps, each of which must succeed. An order is its URL. */
+fallible world_order_new(struct world *w, const struct world_account *a, struct str name, struct str *ret,
+			 struct err *err);
+/* Answers the challenge of its one name, and delivers what is on the bus. */
+fallible world_order_prove(struct world *w, const struct world_account *a, struct str order, struct err *err);
+fallible world_order_status(struct world *w, const struct world_account *a, struct str order, struct str *ret,
+			    struct err *err);
+/* The payload of a finalize: a CSR for this name, under k. */
+fallible world_csr(struct world *w, const struct key *k, struct str name, struct str *ret_payload, struct err *err);
+
 #endif

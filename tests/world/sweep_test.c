@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sweep_test.c: no order is stuck (promise 3), however many there are and whatever the signer says.
+ */
+#include "unit.h"
+#include "world.h"
+
+#include <stdlib.h>
+
+#define MANY 250 /* more than one batch of the sweeper */
+
+struct fixture {
+	struct world w;
+	struct world_account alice;
+	struct key *key;
+	struct str csr; /* for www.a.test, which alice has proved */
+};
+
+static int open_world(void **state)
+{
+	struct err err = { 0 };
+	struct fixture *f = mem_alloc(sizeof *f);
+	struct str order;
+	MUST(world_open(&f->w, NULL, &err));
+	MUST(world_account_new(&f->w, &f->alice, &err));
+	world_site(&f->w, STR("www.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
+	MUST(world_order_new(&f->w, &f->alice, STR("www.a.test"), &order, &err));
+	MUST(world_order_prove(&f->w, &f->alice, order, &err));
+	MUST(key_generate(KEY_P256, 0, &f->key, &err));
+	MUST(world_csr(&f->w, f->key, STR("www.a.test"), &f->csr, &err));
+	*state = f;
+	return 0;
+}
+
+static int close_world(void **state)
+{
+	struct fixture *f = *state;
+	key_free(f->alice.key);
+	key_free(f->key);
+	world_close(&f->w);
+	free(f);
+	return 0;
+}
+
+static struct str finalized_order(struct fixture *f)
+{
+	struct err err = { 0 };
+	struct world_reply r;
+	struct str order;
+	MUST(world_order_new(&f->w, &f->alice, STR("www.a.test"), &order, &err));
+	MUST(world_post(&f->w, &f->alice, str_fmt(&f->w.mem, "%.*s/finalize", STR_FMT(order)), f->csr, &r, &err));
+	assert_int_equal(r.status, 200);
+	world_reply_done(&r);
+	return order;
+}
+
+static fallible count_store(struct store_tx *tx, void *ctx, struct err *err)
+{
+	return store_count(tx, ctx, err);
+}
+
+static void one_round_sends_all_that_is_due(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct store_counts n;
+	f->w.signer_down = true;
+	for (size_t i = 0; i < MANY; i++)
+		(void)finalized_order(f);
+	MUST(world_run(&f->w, &err)); /* all lost */
+	f->w.signer_down = false;
+	f->w.now_ms += 60 * 1000;
+	MUST(acme_sweep(f->w.acme, &err));
+	MUST(world_run(&f->w, &err));
+	MUST(store_read(f->w.store, count_store, &n, &err));
+	assert_int_equal(n.orders[ORDER_PROCESSING], 0);
+	assert_int_equal(n.certificates, MANY);
+}
+
+/* What the world's signer would answer, with one word of it changed on the way. */
+static struct str signed_message(struct fixture *f, struct str order)
+{
+	struct err err = { 0 };
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	struct sign_job job;
+	struct sign_result result;
+	struct world_message *m = &f->w.queue[(f->w.last - 1) % WORLD_QUEUE_MAX];
+	assert_true(f->w.first != f->w.last && str_eq(m->topic, STR(TOPIC_SIGN)));
+	MUST(sign_job_read(&f->w.mem, m->body, &job, &err));
+	assert_true(str_ends(order, str_z(id_show(job.order).z)));
+	job.not_after -= 1; /* the signer signs another validity than was intended */
+	MUST(signer_batch(f->w.signer, &f->w.mem, &job, 1, &result, &err));
+	MUST(sign_result_write(&result, &body, &err));
+	return str_dup(&f->w.mem, buf_str(&body));
+}
+
+static void a_certificate_that_was_not_intended_ends_its_order(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct str order = finalized_order(f), status;
+	struct store_counts before, after;
+	MUST(store_read(f->w.store, count_store, &before, &err));
+	MUST(acme_apply_signed(f->w.acme, signed_message(f, order), &err));
+	MUST(world_order_status(&f->w, &f->alice, order, &status, &err));
+	assert_true(str_eq(status, STR("invalid")));
+	MUST(store_read(f->w.store, count_store, &after, &err));
+	assert_int_equal(before.certificates, after.certificates);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_round_sends_all_that_is_due),
+		cmocka_unit_test(a_certificate_that_was_not_intended_ends_its_order),
+	};
+	return cmocka_run_group_tests(tests, open_world, close_world);
+}
