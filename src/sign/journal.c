@@ -290,6 +290,8 @@ static fallible journal_write_all(struct journal *j, struct str s, uint64_t at, 
 			continue;
 		if (did < 0)
 			FAIL(err, errno_kind(), "journal %s: write: %s", j->dir, strerror(errno));
+		if (did == 0)
+			FAIL(err, ERR_IO, "journal %s: the disk wrote nothing and gave no reason", j->dir);
 		s = str_sub(s, (size_t)did, s.n);
 		at += (uint64_t)did;
 	}
@@ -375,7 +377,12 @@ static fallible journal_read_all(struct journal *j, struct segment *v, size_t co
 {
 	struct sum before;
 	TRY(journal_read_heads(j, v, &count, err));
-	size_t first = first_young(v, count, clock_now_ms(j->clk) - j->index.keep_ms);
+	/* A clock that is ahead for now would skip what is young still: nothing counts as old that was young when the
+	 * last segment was begun. */
+	int64_t now = clock_now_ms(j->clk);
+	if (count > 0 && v[count - 1].head.created_ms < now)
+		now = v[count - 1].head.created_ms;
+	size_t first = first_young(v, count, now - j->index.keep_ms);
 	for (size_t i = first; i < count; i++) {
 		bool last = i + 1 == count;
 		fd_close(&j->fd);

@@ -487,6 +487,22 @@ static void old_segments_are_neither_read_at_start_nor_kept_in_memory(void **sta
 	world_free(w);
 }
 
+/* The machine's clock is often wrong until it has heard from others: what was skipped then would be missed later. */
+static void a_clock_that_is_ahead_at_start_hides_no_young_segment(void **state)
+{
+	struct world *w = world_new();
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 30; i++)
+		issue(w, i);
+	w->now_ms += 365 * (int64_t)86400 * 1000;
+	open_small(w);
+	w->now_ms = T0 + 1000;
+	for (unsigned i = 1; i <= 30; i++)
+		assert_int_equal(known(w, i), DONE);
+	world_free(w);
+}
+
 static void the_index_forgets_what_is_old(void **state)
 {
 	struct world *w = world_new();
@@ -581,6 +597,8 @@ static ssize_t faulty_pwrite(int fd, const void *p, size_t n, off_t at)
 {
 	if (fault.writes_left == 0 || --fault.writes_left > 0)
 		return pwrite(fd, p, n, at);
+	if (fault.error == 0)
+		return 0;
 	if (fault.half) {
 		fault.half = false;
 		fault.writes_left = 1;
@@ -670,6 +688,19 @@ static void short_writes_and_interruptions_are_finished(void **state)
 	sync_now(w);
 	world_open(w);
 	assert_int_equal(known(w, 1), BEGUN);
+	world_free(w);
+}
+
+static void a_write_that_takes_nothing_is_an_error_and_no_endless_loop(void **state)
+{
+	struct world *w = world_new();
+	struct err err = { 0 };
+	(void)state;
+	open_faulty(w, SEGMENT_MAX);
+	fault.writes_left = 1;
+	add_begin(w, 1);
+	MUST_FAIL(journal_sync(w->j, &err), ERR_IO, "wrote nothing");
+	assert_true(journal_is_broken(w->j));
 	world_free(w);
 }
 
@@ -780,6 +811,7 @@ int main(void)
 		cmocka_unit_test(a_whole_record_taken_out_breaks_the_chain),
 		cmocka_unit_test(a_segment_half_made_is_made_again),
 		cmocka_unit_test(old_segments_are_neither_read_at_start_nor_kept_in_memory),
+		cmocka_unit_test(a_clock_that_is_ahead_at_start_hides_no_young_segment),
 		cmocka_unit_test(the_index_forgets_what_is_old),
 		cmocka_unit_test(ten_thousand_issuances_are_found_again),
 		cmocka_unit_test(a_second_opener_is_refused_until_the_first_closes),
@@ -787,6 +819,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_fails_the_call_and_heals),
 		cmocka_unit_test(a_full_disk_while_a_segment_is_made_heals_too),
 		cmocka_unit_test(short_writes_and_interruptions_are_finished),
+		cmocka_unit_test(a_write_that_takes_nothing_is_an_error_and_no_endless_loop),
 		cmocka_unit_test(a_failed_sync_or_write_breaks_the_journal_for_good),
 		cmocka_unit_test(a_full_small_disk_heals_when_there_is_room),
 		cmocka_unit_test(a_killed_process_leaves_all_that_it_synced),

@@ -326,7 +326,7 @@ static fallible proof_says(const struct check *x, struct proof *p, struct err *e
 		FAIL(err, ERR_UNAUTHORIZED, "it says that the challenge failed");
 	if (!str_eq(v->realm, x->realm->name))
 		FAIL(err, ERR_UNAUTHORIZED, "it is for realm \"%.*s\"", STR_FMT(v->realm));
-	/* One perspective may serve several zones: what it saw with the tables and ranges of another says nothing here. */
+	/* One perspective may serve several zones; what it saw with another's tables and ranges says nothing here. */
 	if (!str_eq(v->zone, x->zone->name))
 		FAIL(err, ERR_UNAUTHORIZED, "it was looked up in zone \"%.*s\", realm \"%.*s\" wants \"%.*s\"",
 		     STR_FMT(v->zone), STR_FMT(x->realm->name), STR_FMT(x->zone->name));
