@@ -7,6 +7,7 @@
 
 #include "bus/internal.h"
 #include "bus/proto.h"
+#include "bus/roles.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -63,6 +64,10 @@ fallible bus_new(const struct bus_conf *conf, struct bus **ret, struct err *err)
 		     BUS_TOPIC_MAX);
 	struct bus_conf full = *conf;
 	full.queue_max = conf->queue_max == 0 ? QUEUE_MAX_DEFAULT : conf->queue_max;
+	if (conf->role_count == 0) {
+		full.roles = bus_roles_cairn;
+		full.role_count = bus_role_count;
+	}
 	full.clk = conf->clk == NULL ? &clock_system : conf->clk;
 	for (size_t i = 0; i < ARRAY_LEN(backends); i++) {
 		if (!str_starts(conf->url, backends[i]->scheme))

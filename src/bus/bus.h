@@ -18,12 +18,24 @@
 struct bus;
 struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_nack */
 
+/* A part that a peer of the hub may play. "*" is anything; a name that ends in a dot is the start of names, and a topic
+ * that ends in one goes on as the peer's own name does after its dot. */
+struct bus_role {
+	const char *name;    /* of the peer's hello: "signer", "validator." */
+	const char *consume; /* "sign", "validate." */
+	const char *publish; /* "signed", "verdict" */
+};
+
 struct bus_conf {
 	struct str url;         /* "unix:/run/cairn/bus.sock" */
 	bool hub;               /* serve the socket (api), or connect to it */
 	struct str name;        /* who we are, for the other side's log: "api", "signer", "validator.local" */
 	const uid_t *peer_uids; /* who may be at the other end (SO_PEERCRED); none: only our own uid */
 	size_t peer_uid_count;
+	/* Hub: the parts that peers may play; whoever has none, or leaves its own, is dropped. None: those of cairn's own
+	 * programs. Borrowed. */
+	const struct bus_role *roles;
+	size_t role_count;
 	size_t queue_max; /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
 	const struct clock *clk;
 	/* "bus connected", "bus disconnected", "bus peer refused", "bus unreachable", "bus message dropped"; err says

@@ -6,6 +6,7 @@
  */
 #include "bus/internal.h"
 #include "bus/proto.h"
+#include "bus/roles.h"
 #include "bus/topics.h"
 
 #include <assert.h>
@@ -40,6 +41,7 @@ struct peer {
 	uid_t uid;
 	pid_t pid;
 	char name[BUS_TOPIC_MAX + 1]; /* empty until its hello */
+	const struct bus_role *role;  /* hub, from the hello on */
 	struct buf in, out;
 	int64_t since_ms, heard_ms, asked_ms;
 	bool greeted;
@@ -284,8 +286,25 @@ static void hub_resume(struct local *l, struct peer *p)
 		sub_resume(&l->topics, p->subs[i]);
 }
 
+static fallible hub_require(const struct peer *p, const char *topics, const struct bus_frame *m, struct err *err)
+{
+	if (!bus_role_allows(p->role, str_z(p->name), topics, m->name))
+		FAIL(err, ERR_UNAUTHORIZED, "%s may not %s %.*s", p->name,
+		     m->type == BUS_SUBSCRIBE ? "consume" : "publish", STR_FMT(m->name));
+	return OK;
+}
+
+static fallible hub_on_hello(struct local *l, struct peer *p, const struct bus_frame *m, struct err *err)
+{
+	p->role = bus_role_find(l->bus.conf.roles, l->bus.conf.role_count, m->name);
+	if (p->role == NULL)
+		FAIL(err, ERR_UNAUTHORIZED, "\"%.*s\" is the name of no program on this bus", STR_FMT(m->name));
+	return OK;
+}
+
 static fallible hub_on_subscribe(struct local *l, struct peer *p, const struct bus_frame *m, struct err *err)
 {
+	TRY(hub_require(p, p->role->consume, m, err));
 	if (p->sub_count == PEER_SUBS_MAX)
 		FAIL(err, ERR_MALFORMED, "more than %d subscriptions", PEER_SUBS_MAX);
 	for (uint16_t i = 0; i < p->sub_count; i++) {
@@ -299,11 +318,13 @@ static fallible hub_on_subscribe(struct local *l, struct peer *p, const struct b
 
 /* A message that finds no room is dropped and told, not held back: to stop reading this peer would stop its
  * acknowledgements too, which are what makes room. */
-static void hub_on_publish(struct local *l, const struct peer *p, const struct bus_frame *m)
+static fallible hub_on_publish(struct local *l, const struct peer *p, const struct bus_frame *m, struct err *err)
 {
-	struct err err = { 0 };
-	if (FAILED(topics_publish(&l->topics, m->name, m->body, &err)))
-		tell_refusal(l, "bus message dropped", p, &err);
+	struct err full = { 0 };
+	TRY(hub_require(p, p->role->publish, m, err));
+	if (FAILED(topics_publish(&l->topics, m->name, m->body, &full)))
+		tell_refusal(l, "bus message dropped", p, &full);
+	return OK;
 }
 
 static fallible hub_on_settle(struct local *l, struct peer *p, const struct bus_frame *m, struct err *err)
@@ -397,6 +418,8 @@ static fallible on_hello(struct local *l, struct peer *p, const struct bus_frame
 {
 	if (p->greeted)
 		FAIL(err, ERR_MALFORMED, "hello: said twice");
+	if (l->bus.conf.hub)
+		TRY(hub_on_hello(l, p, m, err));
 	memcpy(p->name, m->name.p, m->name.n);
 	p->greeted = true;
 	tell(l, "bus connected", p, NULL);
@@ -417,8 +440,7 @@ static fallible on_frame(struct local *l, struct peer *p, const struct frame *f,
 	case BUS_SUBSCRIBE:
 		return hub_on_subscribe(l, p, &m, err);
 	case BUS_PUBLISH:
-		hub_on_publish(l, p, &m);
-		return OK;
+		return hub_on_publish(l, p, &m, err);
 	case BUS_DELIVER:
 		return client_on_deliver(l, &m, err);
 	case BUS_ACK:

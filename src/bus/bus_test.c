@@ -28,6 +28,9 @@
 #define WAIT_MS 20000 /* for what must happen; only a failing test waits it out */
 #define NOBODY 65534
 
+/* Most tests are about something else than who may do what. */
+static const struct bus_role everybody[] = { { "*", "*", "*" } };
+
 /* Waits for a condition that other threads make true. */
 #define EVENTUALLY(cond)                                         \
 	do {                                                     \
@@ -188,6 +191,8 @@ static struct bus *new_bus(const struct place *at, bool hub, const char *name, s
 				 .name = str_z(name),
 				 .clk = clk,
 				 .queue_max = 40000,
+				 .roles = everybody,
+				 .role_count = 1,
 				 .event = told == NULL ? NULL : tell,
 				 .event_ctx = told };
 	if (FAILED(bus_new(&conf, &b, &err)))
@@ -375,6 +380,8 @@ static void a_full_queue_refuses(void **state)
 				 .hub = true,
 				 .name = STR("api"),
 				 .queue_max = 5,
+				 .roles = everybody,
+				 .role_count = 1,
 				 .event = tell,
 				 .event_ctx = &told };
 	assert_false(FAILED(bus_new(&conf, &hub, NULL)));
@@ -742,6 +749,52 @@ static void a_hub_of_a_foreign_uid_is_refused_by_the_client(void **state)
 	bus_free(hub);
 }
 
+static void who_does_what_its_program_does_not_is_dropped(void **state)
+{
+	static const struct {
+		struct bus_frame frame;
+		const char *name, *says;
+	} rows[] = {
+		{ { .type = BUS_SUBSCRIBE, .number = 1, .name = { "sign", 4 } },
+		  "validator.a",
+		  "bus disconnected validator.a: validator.a may not consume sign\n" },
+		{ { .type = BUS_SUBSCRIBE, .number = 1, .name = { "validate.b", 10 } },
+		  "validator.a",
+		  "bus disconnected validator.a: validator.a may not consume validate.b\n" },
+		{ { .type = BUS_PUBLISH, .name = { "signed", 6 }, .body = { "forged", 6 } },
+		  "validator.a",
+		  "bus disconnected validator.a: validator.a may not publish signed\n" },
+		{ { .type = BUS_PUBLISH, .name = { "sign", 4 }, .body = { "forged", 6 } },
+		  "signer",
+		  "bus disconnected signer: signer may not publish sign\n" },
+		{ { .type = BUS_PING }, "stranger", "\"stranger\" is the name of no program on this bus\n" },
+	};
+	const struct place *at = (const struct place *)*state;
+	struct told told = TOLD_NEW;
+	struct worker jobs = WORKER(ACK), results = WORKER(ACK);
+	struct bus *hub = NULL;
+	struct bus_conf conf = {
+		.url = str_z(at->url), .hub = true, .name = STR("api"), .event = tell, .event_ctx = &told
+	};
+	assert_false(FAILED(bus_new(&conf, &hub, NULL)));
+	assert_false(FAILED(bus_consume(hub, STR("sign"), 1, handle, &jobs, NULL)));
+	assert_false(FAILED(bus_consume(hub, STR("signed"), 1, handle, &results, NULL)));
+	start(hub);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int fd = raw_connect(at);
+		raw_send(fd,
+			 &(struct bus_frame){ .type = BUS_HELLO, .number = BUS_VERSION, .name = str_z(rows[i].name) });
+		raw_send(fd, &rows[i].frame);
+		assert_true(raw_closes(fd));
+		EVENTUALLY(was_told(&told, rows[i].says) == 1);
+		fd_close(&fd);
+	}
+	assert_int_equal(bus_consumers(hub, STR("validate.b")), 0);
+	assert_int_equal(bus_consumers(hub, STR("sign")), 1);
+	assert_int_equal(jobs.got + results.got, 0);
+	bus_free(hub);
+}
+
 static void a_second_hub_on_the_same_path_is_refused(void **state)
 {
 	const struct place *at = (const struct place *)*state;
@@ -888,6 +941,7 @@ int main(void)
 		BUS_TEST(a_hub_that_never_reads_has_publishers_refused),
 		BUS_TEST(a_foreign_uid_is_refused_by_the_hub),
 		BUS_TEST(a_hub_of_a_foreign_uid_is_refused_by_the_client),
+		BUS_TEST(who_does_what_its_program_does_not_is_dropped),
 		BUS_TEST(a_second_hub_on_the_same_path_is_refused),
 		BUS_TEST(nothing_is_lost_between_many_threads_and_consumers),
 		BUS_TEST(stopping_under_traffic_is_quick_and_clean),
