@@ -12,10 +12,12 @@ static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
-	/* "valid" sorts after "pending". */
-	[Q_REUSE] = "SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
-		    " AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
-		    " ORDER BY status DESC, id DESC LIMIT 1",
+	/* "valid" sorts after "pending"; the offset finds the last order that there is room for. */
+	[Q_REUSE] =
+		"SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
+		" AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
+		" AND NOT EXISTS (SELECT 1 FROM order_authz oa WHERE oa.authz = authorizations.id LIMIT 1 OFFSET $7)"
+		" ORDER BY status DESC, id DESC LIMIT 1",
 	[Q_MOVE] = "UPDATE authorizations SET status = $3, ended_at = $4 WHERE id = $1 AND status = $2",
 	[Q_PROVE] = ("UPDATE authorizations SET status = 'valid', attempt = $2, expires_at = $3"
 		     " WHERE id = $1 AND status = 'pending'"),
@@ -72,7 +74,7 @@ fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id a
 	AUTO(rows_done) struct rows r = { 0 };
 	TRY(rows_one(&r, tx, "authorization", sql[Q_REUSE],
 		     ARGS(A_ID(account), A_TEXT(ident->value), A_I64(wildcard), A_Z(ident_type_name(ident->type)),
-			  A_TEXT(thumbprint), A_I64(until)),
+			  A_TEXT(thumbprint), A_I64(until), A_I64(AUTHZ_ORDERS_MAX - 1)),
 		     err));
 	return row_get(&r, mem, ret, err);
 }

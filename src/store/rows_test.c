@@ -286,6 +286,26 @@ static void reuse_wants_the_same_account_key_name_and_wildcard(void **state)
 	    ERR_NOT_FOUND, "authorization");
 }
 
+/* What ends with an authorization ends in one transaction, so its size has a limit. */
+static void an_authorization_serves_a_limited_number_of_orders(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct ident name = { IDENT_DNS, STR("a.example") };
+	struct authz_row got;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	for (uint32_t i = 0; i < AUTHZ_ORDERS_MAX; i++) {
+		GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got,
+					 &err));
+		add_order(b, 10000 + i, AUTHZ);
+	}
+	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err),
+	    ERR_NOT_FOUND, "authorization");
+	add_authz(b, AUTHZ2);
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	assert_true(id_eq(got.id, ID(AUTHZ2)));
+}
+
 static void challenges(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -735,6 +755,7 @@ int main(void)
 		BENCH(order_lists),
 		BENCH(authorizations),
 		BENCH(reuse_wants_the_same_account_key_name_and_wildcard),
+		BENCH(an_authorization_serves_a_limited_number_of_orders),
 		BENCH(challenges),
 		BENCH(attempts_fall_due_when_sending_or_ending_is),
 		BENCH(a_perspective_speaks_once),

@@ -106,7 +106,9 @@ struct authz_row {
 fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err);
 fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err);
 /* A valid one, or else a pending one, the newest each, for this account, key, identifier and wildcard flag that lives
- * past `until`. */
+ * past `until` and has served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and
+ * nobody may make that as long as he likes. */
+#define AUTHZ_ORDERS_MAX 500
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
 			     const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret,
 			     struct err *err);
