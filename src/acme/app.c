@@ -8,7 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SEATS_OF_WORKERS(w) ((unsigned)((w) - (w) / 4)) /* a quarter of the workers never waits for a signer */
+#define SEATS_OF_WORKERS(w) \
+	((unsigned)((w)*3 / 4)) /* a quarter of the workers, one at least, never waits for a signer */
 
 static void view_free(struct view *v)
 {

@@ -137,7 +137,7 @@ fallible world_order_new(struct world *w, const struct world_account *a, struct 
 	return OK;
 }
 
-fallible world_order_prove(struct world *w, const struct world_account *a, struct str order, struct err *err)
+fallible world_challenge_answer(struct world *w, const struct world_account *a, struct str order, struct err *err)
 {
 	struct world_reply r;
 	struct str authz, challenge;
@@ -145,6 +145,12 @@ fallible world_order_prove(struct world *w, const struct world_account *a, struc
 	TRY(post_member(w, a, authz, "challenges", "url", &challenge, err));
 	TRY(post_fine(w, a, challenge, STR("{}"), &r, err));
 	world_reply_done(&r);
+	return OK;
+}
+
+fallible world_order_prove(struct world *w, const struct world_account *a, struct str order, struct err *err)
+{
+	TRY(world_challenge_answer(w, a, order, err));
 	return world_run(w, err);
 }
 

@@ -326,6 +326,14 @@ static fallible deliver(struct world *w, const struct world_message *m, struct e
 	return acme_apply_signed(w->acme, m->body, err);
 }
 
+fallible world_step(struct world *w, struct err *err)
+{
+	struct world_message m;
+	if (!world_take(w, &m))
+		FAIL(err, ERR_NOT_FOUND, "the bus is empty");
+	return deliver(w, &m, err);
+}
+
 fallible world_run(struct world *w, struct err *err)
 {
 	struct world_message m;

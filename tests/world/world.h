@@ -63,6 +63,8 @@ void world_close(struct world *w);
 struct world_site *world_site(struct world *w, struct str name); /* found or made */
 /* Delivers what is on the bus, and what comes of it, until it is empty. */
 fallible world_run(struct world *w, struct err *err);
+/* Delivers one message, and leaves what comes of it on the bus. ERR_NOT_FOUND when there is none. */
+fallible world_step(struct world *w, struct err *err);
 
 /* --- the client ----------------------------------------------------------------------------------------------------*/
 struct world_account {
@@ -95,7 +97,9 @@ struct str world_path(struct str url); /* what comes after WORLD_BASE */
 /* The usual steps, each of which must succeed. An order is its URL. */
 fallible world_order_new(struct world *w, const struct world_account *a, struct str name, struct str *ret,
 			 struct err *err);
-/* Answers the challenge of its one name, and delivers what is on the bus. */
+/* Answers the challenge of its one name ... */
+fallible world_challenge_answer(struct world *w, const struct world_account *a, struct str order, struct err *err);
+/* ... and delivers what is on the bus. */
 fallible world_order_prove(struct world *w, const struct world_account *a, struct str order, struct err *err);
 fallible world_order_status(struct world *w, const struct world_account *a, struct str order, struct str *ret,
 			    struct err *err);
