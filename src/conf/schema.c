@@ -150,7 +150,7 @@ static const struct conf_row rows[] = {
 
 	{ "profile.*.lifetime", CONF_SECONDS, IN_PROFILE(lifetime_s), "90d", 60, 825 * DAY_S, NULL, NULL, RELOAD,
 	  "How long certificates of this kind are valid." },
-	{ "profile.*.backdate", CONF_SECONDS, IN_PROFILE(backdate_s), "1h", 0, 2 * DAY_S, NULL, NULL, RELOAD,
+	{ "profile.*.backdate", CONF_SECONDS, IN_PROFILE(backdate_s), "1h", 0, DAY_S, NULL, NULL, RELOAD,
 	  "How far their start lies in the past, for clients whose clock is behind. It is part of the lifetime." },
 	{ "profile.*.common-name", CONF_BOOL, IN_PROFILE(common_name), "false", 0, 0, NULL, NULL, RELOAD,
 	  "Whether the first name also stands in the subject, for old software." },
