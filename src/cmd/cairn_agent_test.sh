@@ -5,7 +5,7 @@
 # pebble, a server that is not ours: what lies on the disk afterwards, and what a kill leaves. Without pebble the second
 # part is skipped (exit 77).
 set -u
-agent=$1
+agent=$(realpath "$1") || exit 1
 work=$(mktemp -d) || exit 1
 started=
 cleanup() {
