@@ -312,21 +312,31 @@ static fallible first_url(struct probe *p, struct url *ret, struct err *err)
 	return OK;
 }
 
+static fallible hops_run(struct probe *p, struct hop *h, struct str *visited, struct err *err)
+{
+	for (;; h->number++) {
+		visited[h->number] = url_show(p->mem, &h->url);
+		h->shown = peer_text(p->mem, visited[h->number], URL_SHOWN_MAX);
+		h->reply = (struct fetch_reply){ 0 };
+		TRY(targets_find(p, h, err));
+		TRY(exchange(p, h, err));
+		if (!status_is_followed(h->reply.status))
+			return answer_judge(p, h, err);
+		struct url next;
+		TRY(redirect_read(p, h, visited, &next, err));
+		h->url = next;
+	}
+}
+
 fallible http01(struct probe *p, struct err *err)
 {
 	struct str visited[REDIRECTS_MAX + 1];
 	struct hop h = { 0 };
 	TRY(first_url(p, &h.url, err));
-	for (;; h.number++) {
-		visited[h.number] = url_show(p->mem, &h.url);
-		h.shown = peer_text(p->mem, visited[h.number], URL_SHOWN_MAX);
-		h.reply = (struct fetch_reply){ 0 };
-		TRY(targets_find(p, &h, err));
-		TRY(exchange(p, &h, err));
-		if (!status_is_followed(h.reply.status))
-			return answer_judge(p, &h, err);
-		struct url next;
-		TRY(redirect_read(p, &h, visited, &next, err));
-		h.url = next;
-	}
+	struct rc rc = hops_run(p, &h, visited, err);
+	/* The reader knows the name's own server: say that it was the one that led there. */
+	if (FAILED(rc) && h.number > 0)
+		err_prefix(err, "redirected by %.*s: ",
+			   STR_FMT(peer_text(p->mem, visited[h.number - 1], URL_SHOWN_MAX / 2)));
+	return rc;
 }

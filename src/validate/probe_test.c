@@ -20,6 +20,7 @@
 #define PATH "/.well-known/acme-challenge/" TOKEN
 #define FIRST "http://a.test" PATH
 #define GET "192.0.2.7: GET " FIRST
+#define LED "redirected by " FIRST ": "
 #define X10 "xxxxxxxxxx"
 #define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
 #define X1000 X100 X100 X100 X100 X100 X100 X100 X100 X100 X100
@@ -94,6 +95,7 @@ static const struct row rows[] = {
 	  { { "a.test", "192.0.2.7", NULL }, { "in.test", "10.0.0.5", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://in.test/" } },
 	  ERR_CONNECTION,
+	  LED
 	  "in.test has no address that may be contacted: 10.0.0.5 is private (10.0.0.0/8); wanted a public address, or "
 	  "one in "
 	  "allow-addresses of zone \"inside\"" },
@@ -101,6 +103,7 @@ static const struct row rows[] = {
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://169.254.169.254/latest" } },
 	  ERR_CONNECTION,
+	  LED
 	  "169.254.169.254 has no address that may be contacted: 169.254.169.254 is cloud metadata (169.254.169.254); "
 	  "wanted a "
 	  "public address, or one in allow-addresses of zone \"inside\"" },
@@ -124,7 +127,7 @@ static const struct row rows[] = {
 	  { { "a.test", "192.0.2.7", NULL }, { "a.test", "127.0.0.1", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "/again" } },
 	  ERR_CONNECTION,
-	  "a.test has no address that may be contacted: 127.0.0.1 is loopback (127.0.0.0/8); " },
+	  LED "a.test has no address that may be contacted: 127.0.0.1 is loopback (127.0.0.0/8); " },
 	/* A31: redirects */
 	{ "a redirect to https elsewhere is followed",
 	  { { "a.test", "192.0.2.7", NULL }, { "b.test", "2001:db8::8 192.0.2.8", NULL } },
@@ -205,9 +208,9 @@ static const struct row rows[] = {
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "/b" },
 	    { "http://a.test/b", "192.0.2.7", .status = 302, .text = PATH } },
 	  ERR_CONNECTION,
-	  "192.0.2.7: GET http://a.test/b answered 302 to "
-	  "\"/.well-known/acme-challenge/tttttttt-_0123456789abcdefghijkl...\": "
-	  "redirect loop; wanted 200 with the key authorization" },
+	  LED "192.0.2.7: GET http://a.test/b answered 302 to "
+	      "\"/.well-known/acme-challenge/tttttttt-_0123456789abcdefghijkl...\": "
+	      "redirect loop; wanted 200 with the key authorization" },
 	{ "a path of 2,001 bytes is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "/" X1000 X1000 } },
@@ -245,6 +248,7 @@ static const struct row rows[] = {
 	  { { "a.test", "192.0.2.7", NULL }, { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "/b", .takes_ms = 20000 } },
 	  ERR_CONNECTION,
+	  LED
 	  "192.0.2.7: GET http://a.test/b was not tried: the 20.0 s of this validation are used up; wanted the whole "
 	  "answer "
 	  "within them" },
@@ -333,13 +337,14 @@ static const struct row rows[] = {
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "https://b.test/" },
 	    { "https://b.test/", "2001:db8::8", .text = "connection refused", .fail = ERR_CONNECTION } },
 	  ERR_CONNECTION,
-	  "2001:db8::8: GET https://b.test/: connection refused; wanted an answer on port 443; " },
+	  LED "2001:db8::8: GET https://b.test/: connection refused; wanted an answer on port 443; " },
 	{ "TLS fails behind a redirect",
 	  { { "a.test", "192.0.2.7", NULL }, { "b.test", "192.0.2.8", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "https://b.test/" },
 	    { "https://b.test/", "192.0.2.8", .text = "server only speaks HTTP, not TLS", .fail = ERR_TLS,
 	      .connected = true } },
 	  ERR_TLS,
+	  LED
 	  "192.0.2.8: GET https://b.test/: server only speaks HTTP, not TLS; wanted an answer on port 443; check the "
 	  "TLS "
 	  "settings there, or redirect to http" },
