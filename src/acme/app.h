@@ -60,6 +60,7 @@ struct acme {
 	struct keycache *keys;
 	struct waitroom *room;
 	int64_t next_retention_ms; /* the sweeper's own */
+	bool recovered;            /* the sweeper's own: its first round is over */
 };
 struct view *view_get(struct acme *a); /* a reference; give it back with view_put */
 void view_put(struct view *v);

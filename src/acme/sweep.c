@@ -8,6 +8,7 @@
 
 #define BATCH 200
 #define BATCHES_A_ROUND 50
+#define RECOVER_MAX (BATCH * BATCHES_A_ROUND)
 #define RETENTION_EVERY_MS (60 * 1000)
 #define RESEND_MAX_MS (30 * 1000)
 
@@ -16,6 +17,8 @@ struct due {
 	const struct view *view;
 	struct arena *mem;
 	int64_t now_ms;
+	int64_t until_ms; /* what is due until then; ... */
+	size_t limit;     /* ... so many of each kind at once */
 	struct attempt_row *attempts;
 	size_t attempt_count;
 	struct issuance_row *issuances;
@@ -25,8 +28,8 @@ struct due {
 static fallible due_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct due *d = ctx;
-	TRY(attempts_due(tx, d->mem, d->now_ms, BATCH, &d->attempts, &d->attempt_count, err));
-	return issuances_due(tx, d->mem, d->now_ms, BATCH, &d->issuances, &d->issuance_count, err);
+	TRY(attempts_due(tx, d->mem, d->until_ms, d->limit, &d->attempts, &d->attempt_count, err));
+	return issuances_due(tx, d->mem, d->until_ms, d->limit, &d->issuances, &d->issuance_count, err);
 }
 
 /* Twice as long each time: a dead signer is not buried under jobs, and a live one answers within RESEND_MAX of its
@@ -122,22 +125,23 @@ static void log_stuck(const struct acme *a, struct id order, struct rc rc, const
 		LOG(a->d.log, LOG_WARNING, "job not sent", KV_ID("order", order), KV_ERR(why));
 }
 
-static fallible sweep_batch(struct acme *a, const struct view *view, int64_t now_ms, bool *ret_more, struct err *err)
+static fallible sweep_batch(struct due *d, bool *ret_more, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct due d = { .a = a, .view = view, .mem = &mem, .now_ms = now_ms };
-	TRY(store_read(a->d.store, due_read, &d, err));
-	if (d.attempt_count + d.issuance_count > 0)
-		TRY(store_tx(a->d.store, due_mark_tx, &d, err));
-	for (size_t i = 0; i < d.attempt_count; i++) {
+	struct acme *a = d->a;
+	d->mem = &mem;
+	TRY(store_read(a->d.store, due_read, d, err));
+	if (d->attempt_count + d->issuance_count > 0)
+		TRY(store_tx(a->d.store, due_mark_tx, d, err));
+	for (size_t i = 0; i < d->attempt_count; i++) {
 		struct err why = { 0 };
-		log_stuck(a, d.attempts[i].order, attempt_sweep(&d, &d.attempts[i], &why), &why);
+		log_stuck(a, d->attempts[i].order, attempt_sweep(d, &d->attempts[i], &why), &why);
 	}
-	for (size_t i = 0; i < d.issuance_count; i++) {
+	for (size_t i = 0; i < d->issuance_count; i++) {
 		struct err why = { 0 };
-		log_stuck(a, d.issuances[i].order, issuance_sweep(&d, &d.issuances[i], &why), &why);
+		log_stuck(a, d->issuances[i].order, issuance_sweep(d, &d->issuances[i], &why), &why);
 	}
-	*ret_more = d.attempt_count == BATCH || d.issuance_count == BATCH;
+	*ret_more = d->attempt_count == d->limit || d->issuance_count == d->limit;
 	return OK;
 }
 
@@ -145,9 +149,23 @@ static fallible sweep_batch(struct acme *a, const struct view *view, int64_t now
  * due again in this round; the limit is for what could not be ended. */
 static fallible sweep_due(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
 {
+	struct due d = { .a = a, .view = view, .now_ms = now_ms, .until_ms = now_ms, .limit = BATCH };
 	bool more = true;
 	for (unsigned i = 0; more && i < BATCHES_A_ROUND; i++)
-		TRY(sweep_batch(a, view, now_ms, &more, err));
+		TRY(sweep_batch(&d, &more, err));
+	return OK;
+}
+
+/* The first round of a process: what was on its way died with the process before, so all that is open goes out again
+ * now and not when its time has come; a validation's deadline may be nearer than that. */
+static fallible sweep_recover(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
+{
+	struct due d = { .a = a, .view = view, .now_ms = now_ms, .until_ms = INT64_MAX, .limit = RECOVER_MAX };
+	bool more;
+	if (a->recovered)
+		return OK;
+	TRY(sweep_batch(&d, &more, err));
+	a->recovered = true;
 	return OK;
 }
 
@@ -191,6 +209,7 @@ fallible acme_sweep(struct acme *a, struct err *err)
 {
 	AUTO(view_auto) struct view *view = view_get(a);
 	int64_t now_ms = clock_now_ms(a->d.clk);
+	TRY(sweep_recover(a, view, now_ms, err));
 	TRY(sweep_due(a, view, now_ms, err));
 	return sweep_clean(a, view, now_ms, err);
 }

@@ -17,6 +17,8 @@
 #define BUS_CREDITS 256
 #define HOUSEKEEPING_MS 5000
 #define LISTEN_BACKLOG 1024
+#define TLS_WAIT_MS 5000
+#define TLS_NAP_MS 50
 
 struct api {
 	struct role role;
@@ -202,14 +204,27 @@ static void tls_mtimes(const struct api *api, struct timespec ret[2])
 	}
 }
 
-/* The signer makes the API's own certificate when there is none: give it a moment at a first start. */
+/* With api.tls-own the signer, which starts beside us, makes a pair where there is none, or where one was left half
+ * renewed by a kill: key and chain are two renames. So what does not fit is looked at again for a moment. */
 static fallible tls_open(struct api *api, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
+	const struct timespec nap = { .tv_nsec = TLS_NAP_MS * 1000000 };
 	const char *chain = conf_path(api->conf, &mem, api->conf->api.tls_certificate);
 	const char *key = conf_path(api->conf, &mem, api->conf->api.tls_key);
-	tls_mtimes(api, api->tls_seen);
-	return tls_server_new(chain, key, &api->tls, err);
+	int64_t until = clock_mono_ms(&clock_system) + (api->conf->api.tls_own ? TLS_WAIT_MS : 0);
+	for (;;) {
+		struct err why = { 0 };
+		tls_mtimes(api, api->tls_seen);
+		struct rc rc = tls_server_new(chain, key, &api->tls, &why);
+		if (FAILED(rc) && clock_mono_ms(&clock_system) < until) {
+			(void)nanosleep(&nap, NULL);
+			continue;
+		}
+		if (FAILED(rc))
+			*err = why;
+		return rc;
+	}
 }
 
 static unsigned cores(void)
