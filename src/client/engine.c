@@ -270,6 +270,13 @@ static enum err_kind kind_of_status(int status)
 			       : ERR_MALFORMED;
 }
 
+/* RFC 8555 7.3 has a server with terms refuse those who did not agree, and names no type for it. */
+static bool terms_are_why(const struct client *cl, const struct client_reply *r, enum err_kind kind)
+{
+	bool refused = r->status >= 400 && r->status < 500 && r->status != 429 && kind != ERR_BAD_NONCE;
+	return refused && cl->phase == PH_ACCOUNT && !cl->asked_nonce && !cl->terms_agreed && cl->terms.n > 0;
+}
+
 static void problem_err(const struct client *cl, const struct client_reply *r, const struct json *body, struct err *ret)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
@@ -282,6 +289,10 @@ static void problem_err(const struct client *cl, const struct client_reply *r, c
 	else
 		err_set(ret, kind, "%s: the server answered %d %s: %.*s", doing, r->status, err_kind_name(kind),
 			STR_FMT(words));
+	if (terms_are_why(cl, r, ret->kind)) {
+		ret->kind = ERR_USER_ACTION_REQUIRED;
+		err_prefix(ret, "the server's terms, %.*s, were not agreed to; ", STR_FMT(cl->terms));
+	}
 	int64_t wait = retry_after_ms(r);
 	if (wait > 0)
 		ret->retry_after_s = wait / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(wait / 1000);

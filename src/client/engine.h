@@ -8,6 +8,7 @@
 #include "client/client.h"
 
 #define CLIENT_URL_MAX 2048
+#define TERMS_SHOWN_MAX 200
 
 enum phase {
 	PH_IDLE,
@@ -41,6 +42,7 @@ struct client {
 	struct thumbprint thumbprint;
 	struct arena mem; /* lives as long as the client: directory, account */
 	struct str directory_url, contact, new_nonce, new_account, new_order, account_url;
+	struct str terms; /* where the server's terms of service are to be read; for messages only */
 	struct buf nonce;
 
 	struct arena order_mem; /* lives as long as the order */

@@ -793,6 +793,31 @@ static void a_wait_that_nobody_sits_through_is_told(void **state)
 	assert_int_equal(w->waited_ms, 0);
 }
 
+/* RFC 8555 7.3 wants such an account refused and names no type for it: servers differ. */
+static void terms_that_were_not_agreed_to_are_told(void **state)
+{
+	static const struct twist twists[] = {
+		{ .url = HOST "/directory",
+		  .status = 200,
+		  .body = "{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST "/account\",\"newOrder\":\"" HOST
+			  "/order\",\"meta\":{\"termsOfService\":\"https://ca.test/terms\"}}" },
+		{ .url = HOST "/account", .status = 403, .body = PROBLEM("unauthorized", "did not agree") },
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	const struct client_conf conf = { .crypto = w->c,
+					  .directory_url = STR(HOST "/directory"),
+					  .account_key = w->account };
+	client_free(w->cl);
+	w->cl = NULL;
+	MUST(client_new(&conf, &w->cl, &err));
+	w->srv.twists = twists;
+	w->srv.twist_count = 2;
+	MUST_FAIL(obtain(w, &err), ERR_USER_ACTION_REQUIRED,
+		  "the server's terms, https://ca.test/terms, were not agreed to; new account: the server answered 403 "
+		  "unauthorized: did not agree");
+}
+
 static void after_a_failure_another_order_may_begin(void **state)
 {
 	static const struct twist twist = {
@@ -909,6 +934,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_load_generator_looks_often_at_first, world_setup, world_teardown),
 		cmocka_unit_test(what_does_not_pass_ends_the_order_and_takes_the_answers_down),
 		cmocka_unit_test_setup_teardown(a_wait_that_nobody_sits_through_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(terms_that_were_not_agreed_to_are_told, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(after_a_failure_another_order_may_begin, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(a_huge_answer_is_refused, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(more_authorizations_than_names_can_be_are_refused, world_setup,

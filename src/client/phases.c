@@ -92,7 +92,10 @@ struct str problem_words(struct arena *mem, const struct json *problem, enum err
 static fallible directory_answer(struct client *cl, const struct client_reply *r, const struct json *body,
 				 struct err *err)
 {
+	struct str terms;
 	(void)r;
+	if (json_as_str(json_get(json_get(body, "meta"), "termsOfService"), &terms))
+		cl->terms = str_dup(&cl->mem, str_sub(terms, 0, TERMS_SHOWN_MAX));
 	TRY(url_want(&cl->mem, body, "newNonce", &cl->new_nonce, err));
 	TRY(url_want(&cl->mem, body, "newAccount", &cl->new_account, err));
 	TRY(url_want(&cl->mem, body, "newOrder", &cl->new_order, err));
