@@ -179,19 +179,27 @@ bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re)
 	return true;
 }
 
+/* Not problem_write: HTTP has statuses that no kind of ours has. */
+static fallible refusal_write(int status, const char *detail, struct buf *ret, struct err *err)
+{
+	enum err_kind kind = status == 503 ? ERR_UNAVAILABLE : ERR_MALFORMED;
+	TRY(buf_addf(ret, err, "{\"type\":\"" PROBLEM_URN "%s\",\"status\":%d,\"detail\":", problem_row(kind)->type,
+		     status));
+	struct jw w = jw_begin(ret, err);
+	jw_str(&w, str_z(detail));
+	TRY(jw_end(&w));
+	return buf_add_char(ret, '}', err);
+}
+
 void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *re)
 {
 	struct acme *a = ctx;
-	enum err_kind kind = status == 503 ? ERR_UNAVAILABLE : status == 413 ? ERR_TOO_LARGE : ERR_MALFORMED;
-	struct err e = { 0 };
-	err_set(&e, kind, "%s", detail);
 	re->status = status;
 	re->content_type = "application/problem+json";
 	buf_reset(&re->body);
 	if (status == 503 && FAILED(http_reply_header(re, "Retry-After", STR("5"), NULL)))
 		re->close = true;
-	if (FAILED(buf_addf(&re->body, NULL, "{\"type\":\"" PROBLEM_URN "%s\",\"status\":%d,\"detail\":\"%s\"}",
-			    problem_row(kind)->type, status, detail)))
+	if (FAILED(refusal_write(status, detail, &re->body, NULL)))
 		buf_reset(&re->body);
 	LOG(a->d.log, LOG_INFO, "http request refused", KV_I64("status", status), KV_Z("detail", detail));
 }

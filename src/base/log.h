@@ -15,7 +15,7 @@ enum log_form { LOG_AUTO, LOG_JSON, LOG_TEXT };
 
 struct log {
 	const char *program; /* "cairn-api" */
-	enum log_level level;
+	_Atomic enum log_level level; /* a reload changes it while others write */
 	enum log_form form;
 	int fd;
 	const struct clock *clock;

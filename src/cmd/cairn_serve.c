@@ -120,10 +120,12 @@ static fallible run(struct serve *s, struct err *err)
 
 static fallible open_log(struct serve *s, struct err *err)
 {
+	enum log_level level;
 	enum log_form form = LOG_AUTO;
 	s->log = (struct log){ .program = "cairn", .fd = 2, .clock = &clock_system };
-	TRY(log_level_read(s->conf->log.level, &s->log.level, err));
+	TRY(log_level_read(s->conf->log.level, &level, err));
 	TRY(log_form_read(s->conf->log.format, &form, err));
+	s->log.level = level;
 	s->log.form = log_form_settle(form, s->log.fd);
 	return OK;
 }

@@ -102,9 +102,10 @@ fallible role_start(struct role *r, struct err *err)
 fallible role_conf_read(struct role *r, struct conf **ret, struct err *err)
 {
 	struct conf *conf;
+	enum log_level level;
 	enum log_form form = LOG_AUTO;
 	TRY(conf_read(r->conf_path, conf_env_system, NULL, &conf, err));
-	struct rc rc = log_level_read(conf->log.level, &r->log.level, err);
+	struct rc rc = log_level_read(conf->log.level, &level, err);
 	if (FAILED(rc)) {
 		conf_free(conf);
 		return rc;
@@ -113,7 +114,9 @@ fallible role_conf_read(struct role *r, struct conf **ret, struct err *err)
 		form = LOG_JSON;
 	else if (str_eq(conf->log.format, STR("text")))
 		form = LOG_TEXT;
-	r->log.form = form;
+	r->log.level = level;
+	if (!r->serving) /* other threads write by now, and the form wants a restart anyway */
+		r->log.form = form;
 	*ret = conf;
 	return OK;
 }
@@ -149,11 +152,12 @@ static void set_serving(struct role *r, bool serving)
 fallible role_wait(struct role *r, struct err *err)
 {
 	set_serving(r, true);
-	TRY(proc_ready(err));
-	while (!role_sleep(r))
+	struct rc rc = proc_ready(err);
+	while (!FAILED(rc) && !role_sleep(r))
 		if (r->tick != NULL)
 			r->tick(r->ctx);
 	set_serving(r, false);
+	TRY(rc);
 	pthread_mutex_lock(&r->lock);
 	bool failed = r->failed;
 	pthread_mutex_unlock(&r->lock);

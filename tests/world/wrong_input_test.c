@@ -597,6 +597,45 @@ static void the_directory_names_what_works_and_nothing_else(void **state)
 	world_reply_done(&r);
 }
 
+static void what_http_refuses_is_a_problem_document_too(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	static const struct {
+		int status;
+		const char *type, *detail;
+	} refused[] = {
+		{ 400, "malformed", "a \"quoted\" word" },
+		{ 408, "malformed", "the request head did not arrive in time" },
+		{ 413, "malformed", "the body is over the limit" },
+		{ 503, "serverInternal", "the server is busy" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		struct http_reply re = { .headers = BUF_MAX(HTTP_REPLY_HEADERS_MAX), .body = BUF_MAX(4096) };
+		AUTO(json_auto) struct json *top = NULL;
+		struct str type, detail;
+		acme_refuse(f->w.acme, refused[i].status, refused[i].detail, &re);
+		MUST(json_read(buf_str(&re.body), 4096, &top, &err));
+		MUST(json_want_str(top, "type", 256, &type, &err));
+		MUST(json_want_str(top, "detail", 256, &detail, &err));
+		assert_true(str_skip(&type, STR(PROBLEM_URN)) && str_eq(type, str_z(refused[i].type)));
+		assert_true(str_eq(detail, str_z(refused[i].detail)));
+		http_reply_done(&re);
+	}
+}
+
+static void a_known_key_gets_its_account_whatever_else_it_says(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct world_reply r;
+	struct world_account alice = { .key = f->alice.key };
+	MUST(world_post(&f->w, &alice, STR(WORLD_BASE "/new-account"), STR("{\"contact\":[\"tel:+1555\"]}"), &r, &err));
+	assert_int_equal(r.status, 200);
+	assert_true(str_eq(world_header(&r, "Location"), f->alice.url));
+	world_reply_done(&r);
+}
+
 /* Members of the protected header that nobody knows are ignored (RFC 7515 4), but there is a limit to what a sign job
  * carries: an order that cannot be signed ends and does not wait for ever (promise 3). */
 static void a_finalize_that_fits_no_sign_job_ends_its_order(void **state)
@@ -656,6 +695,8 @@ int main(void)
 		cmocka_unit_test(nonces_outlive_their_use_but_not_a_restart),
 		cmocka_unit_test(methods_and_paths_that_are_not_served_are_named),
 		cmocka_unit_test(new_nonce_is_200_to_head_and_204_to_get),
+		cmocka_unit_test(what_http_refuses_is_a_problem_document_too),
+		cmocka_unit_test(a_known_key_gets_its_account_whatever_else_it_says),
 		cmocka_unit_test(a_finalize_that_fits_no_sign_job_ends_its_order),
 		cmocka_unit_test(the_directory_names_what_works_and_nothing_else),
 	};
