@@ -295,36 +295,40 @@ run_step() {
 	fi
 }
 
-steps=''
-[ $# -gt 0 ] || set -- all
-for word in "$@"; do
-	case "$word" in
-	all) steps="$steps $all_steps" ;;
-	static) steps="$steps $static_steps" ;;
-	unit) steps="$steps $unit_steps" ;;
-	sanitizers) steps="$steps build-gcc $sanitizer_steps" ;;
-	e2e) steps="$steps $e2e_steps" ;;
-	only-*) steps="$steps ${word#only-}" ;;
-	*) steps="$steps $word" ;;
-	esac
-done
-for name in $steps; do
-	title "$name" >/dev/null || {
-		echo "check: \"$name\" is no step; groups: all static unit sanitizers e2e; steps:" $all_steps >&2
-		exit 2
-	}
-done
+main() {
+	# All of it is read before it runs: the script may be edited meanwhile.
+	steps=''
+	[ $# -gt 0 ] || set -- all
+	for word in "$@"; do
+		case "$word" in
+		all) steps="$steps $all_steps" ;;
+		static) steps="$steps $static_steps" ;;
+		unit) steps="$steps $unit_steps" ;;
+		sanitizers) steps="$steps build-gcc $sanitizer_steps" ;;
+		e2e) steps="$steps $e2e_steps" ;;
+		*) steps="$steps $word" ;;
+		esac
+	done
+	for name in $steps; do
+		title "$name" >/dev/null || {
+			echo "check: \"$name\" is no step; groups: all static unit sanitizers e2e; steps:" $all_steps >&2
+			exit 2
+		}
+	done
 
-tools/deps.sh check || {
-	echo 'check: cannot go on without these packages' >&2
-	echo '0 passed, 1 failed'
-	exit 1
+	tools/deps.sh check || {
+		echo 'check: cannot go on without these packages' >&2
+		echo '0 passed, 1 failed'
+		exit 1
+	}
+	began=$SECONDS
+	for name in $steps; do
+		run_step "$name"
+	done
+	printf '== %d min %02d s in all\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
+	[ -z "$failures" ] || echo "failed:$failures"
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 }
-began=$SECONDS
-for name in $steps; do
-	run_step "$name"
-done
-printf '== %d min %02d s in all\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
-[ -z "$failures" ] || echo "failed:$failures"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+
+{ main "$@"; exit; }
