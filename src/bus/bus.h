@@ -32,8 +32,8 @@ struct bus_conf {
 	struct str name;        /* who we are, for the other side's log: "api", "signer", "validator.local" */
 	const uid_t *peer_uids; /* who may be at the other end (SO_PEERCRED); none: only our own uid */
 	size_t peer_uid_count;
-	/* Hub: the parts that peers may play; whoever has none, or leaves its own, is dropped. None: those of cairn's own
-	 * programs. Borrowed. */
+	/* Hub: the parts that peers may play; whoever has none, or leaves its own, is dropped. None: those of cairn's
+	 * own programs. Borrowed. */
 	const struct bus_role *roles;
 	size_t role_count;
 	size_t queue_max; /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */

@@ -128,8 +128,9 @@ static void values_out_of_their_row_are_refused(void **state)
 		{ "realm:\n  a:\n    challenges: [http-01, smtp-01]\n",
 		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01" },
 		/* the signer refuses what was begun two days ago, and a job may wait a day for it */
-		{ "profile:\n  server:\n    backdate: 25h\n", "c:3:15: profile.server.backdate: found \"25h\"; allowed: "
-							    "a duration from 0 to 1d, with a unit: s, m, h or d" },
+		{ "profile:\n  server:\n    backdate: 25h\n",
+		  "c:3:15: profile.server.backdate: found \"25h\"; allowed: "
+		  "a duration from 0 to 1d, with a unit: s, m, h or d" },
 		{ "realm:\n  Corp: {}\n",
 		  "c:2:3: realm: found \"Corp\"; allowed: names of 1 to 64 characters from a-z, 0-9 and -" },
 		{ "zone:\n  default:\n    names: x\n",
