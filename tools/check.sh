@@ -72,7 +72,7 @@ step_headers() { # STYLE 2: a header includes what it needs
 	local bad=0 h
 	# shellcheck disable=SC2046 # flags are words
 	while IFS= read -r h; do
-		gcc -std=gnu17 -D_GNU_SOURCE '-DCAIRN_VERSION="0"' -Isrc -Iinclude $(pkg-config --cflags libcrypto jansson yaml-0.1 \
+		gcc -std=gnu17 -D_GNU_SOURCE '-DCAIRN_VERSION="0"' -Isrc -Iinclude -Itests/support $(pkg-config --cflags libcrypto jansson yaml-0.1 \
 			sqlite3 libcurl cmocka) -Wall -Wno-unused-function -Werror -fsyntax-only -x c "$h" || bad=1
 	done < <(c_files 'src/*.h' 'include/*.h' 'fuzz/*.h' 'tests/*.h' 'bench/*.h')
 	return "$bad"
@@ -176,7 +176,7 @@ step_fuzz() { # not to find much in so short a time: to see that each target wor
 step_coverage() {
 	CC=gcc build coverage -Db_coverage=true -Doptimization=0
 	find "$out/coverage" -name '*.gcda' -delete
-	run_tests coverage --timeout-multiplier 4 >/dev/null || { echo 'tests failed'; return 1; }
+	run_tests coverage --timeout-multiplier 4 >"$out/coverage.tests" || { tail -n 40 "$out/coverage.tests" | sed 's/^counted/in all/'; return 1; }
 	python3 tools/coverage.py "$out/coverage" tools/coverage-floor.txt
 }
 
