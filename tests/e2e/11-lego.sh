@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 ca_init
-# ca_set authz-valid 0
+ca_set authz-valid 0
 ca_start
 export LEGO_CA_CERTIFICATES=$root_pem
 certs=$work/lego/certificates

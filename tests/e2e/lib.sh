@@ -233,7 +233,7 @@ ca_has_reloaded() {
 
 # Asks politely, and wants everything that a polite end promises.
 ca_stop() {
-	local code=0 pid pids
+	local code=0 pid pids ended
 	pids=$(children_of "$ca_pid")
 	[ "$(wc -w <<<"$pids")" = 3 ] || fail "cairn serve has the children \"$pids\", wanted three"
 	kill -TERM "$ca_pid"
@@ -245,6 +245,9 @@ ca_stop() {
 		is_gone "$pid" || fail "process $pid outlived cairn serve"
 	done
 	good "no program outlived it"
+	ended=$(grep '"event":"child ended"' "$ca_log" | tail -n 3)
+	[ "$(grep -c '"how":"exit status 0"' <<<"$ended")" = 3 ] || fail "not every program ended well: $ended"
+	good "every program ended with exit code 0"
 	ca_check_log "$ca_log"
 }
 
