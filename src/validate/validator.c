@@ -191,12 +191,14 @@ static bool job_answer(struct validator *v, const struct validate_job *job, cons
 	struct err err = { 0 };
 	if (FAILED(verdict_sign(v, job, verdict, &message, &err))) {
 		/* The same would happen again: the sweeper ends the attempt. */
-		LOG(v->log, LOG_ERROR, "verdict not made", KV_ID("attempt", job->attempt), KV_ERR(&err));
+		LOG(v->log, LOG_ERROR, "verdict not made", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
+		    KV_ERR(&err));
 		return true;
 	}
 	if (!FAILED(bus_publish(v->bus, STR(TOPIC_VERDICT), buf_str(&message), &err)))
 		return true;
-	LOG(v->log, LOG_WARNING, "verdict not published", KV_ID("attempt", job->attempt), KV_ERR(&err));
+	LOG(v->log, LOG_WARNING, "verdict not published", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
+	    KV_ERR(&err));
 	return false;
 }
 
@@ -230,7 +232,8 @@ static bool job_run(struct validator *v, struct str body)
 		return true;
 	}
 	if (!attempt_begin(v, job.attempt)) {
-		LOG(v->log, LOG_INFO, "validate job repeated", KV_ID("attempt", job.attempt));
+		LOG(v->log, LOG_INFO, "validate job repeated", KV_ID("order", job.order),
+		    KV_ID("attempt", job.attempt));
 		return true;
 	}
 	bool done = job_probe(v, &job, &mem);
