@@ -26,6 +26,8 @@ CHILDREN = ("cairn-api", "cairn-validator", "cairn-signer")
 VICTIMS = ("cairn",) + CHILDREN
 QUORUM = "1"
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")  # the API's own certificate is for them
+PAUSE_S = (0.02, 0.4)  # a process lives so long after it is back; a start takes about a tenth of a second
+STUMBLES, STUMBLE_S = 0.3, (0, 0.15)
 BACK_S = 15  # a process is back after at most 5 s of back-off
 ORPHANS_S = 2
 HEALED_S = 60  # promise 3
@@ -129,7 +131,7 @@ class Ca:
     def journal(self):
         return os.path.join(self.dir, "journal")
 
-    def start(self):
+    def start(self, ready=True):
         log = os.path.join(self.work, "serve-%03d.log" % len(self.logs))
         env = {k: v for k, v in os.environ.items() if not k.startswith("CAIRN_")}
         env.update(CAIRN_LOG_LEVEL="info", CAIRN_LOG_FORMAT="json")
@@ -138,7 +140,8 @@ class Ca:
                                            os.path.join(self.dir, "cairn.conf")], stdin=subprocess.DEVNULL, stdout=f,
                                           stderr=f, env=env)
         self.logs.append(log)
-        wait_until(BACK_S, "cairn serve says that it is ready", self.is_ready)
+        if ready:
+            wait_until(BACK_S, "cairn serve says that it is ready", self.is_ready)
 
     def is_ready(self):
         if self.serve.poll() is not None:
@@ -167,20 +170,26 @@ class Ca:
         os.kill(pid, signal.SIGKILL)
         wait_until(BACK_S, name + " is dead", lambda: not lives(pid, start))
 
-    def kill_supervisor(self, moment):
-        time.sleep(moment)
+    def kill_supervisor(self):
         old = self.children()
         self.serve.kill()
         self.serve.wait(10)
         for name, (pid, start) in old.items():
             wait_until(ORPHANS_S, "%s follows its supervisor" % name, lambda p=pid, s=start: not lives(p, s))
-        self.start()
 
-    def kill(self, name, moment):
-        if name == "cairn":
-            self.kill_supervisor(moment)
-        else:
+    def kill(self, name, rng):
+        """Kills one after a random moment; it is back, or on its way, when this returns."""
+        moment = rng.uniform(*PAUSE_S)
+        if name != "cairn":
             self.kill_child(name, moment)
+            return
+        time.sleep(moment)
+        self.kill_supervisor()
+        if rng.random() < STUMBLES:  # and again while it is starting
+            self.start(ready=False)
+            time.sleep(rng.uniform(*STUMBLE_S))
+            self.kill_supervisor()
+        self.start()
 
     def count(self, sql):
         db = sqlite3.connect("file:%s?mode=ro" % self.store, uri=True, timeout=10)
@@ -300,7 +309,7 @@ def run_oracle(build, ca, load, work):
 def kill_all(ca, load, plan, rng):
     killed = collections.Counter()
     for i, victim in enumerate(plan):
-        ca.kill(victim, rng.uniform(0.02, 0.4))
+        ca.kill(victim, rng)
         killed[victim] += 1
         if load.process.poll() is not None:
             raise Broken("the clients have ended by themselves with %d" % load.process.returncode)
