@@ -18,8 +18,7 @@ struct view {
 	_Atomic unsigned refs;
 };
 
-/* --- nonce.c: stateless to issue, a bitmap to spend (RFC 8555 6.5)
- * --------------------------------------------------*/
+/* --- nonce.c: stateless to issue, a bitmap to spend (RFC 8555 6.5) --- */
 struct nonces;
 #define NONCE_TEXT_MAX 48
 fallible nonces_new(const struct crypto *c, const struct clock *clk, const struct rng *rng, struct nonces **ret,
@@ -36,8 +35,7 @@ void keycache_free(struct keycache *k);
 /* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. */
 fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
 
-/* --- wait.c: where a finalize waits a moment for its certificate
- * ----------------------------------------------------*/
+/* --- wait.c: where a finalize waits a moment for its certificate --- */
 struct waitroom;
 struct waiting {
 	struct id id;
@@ -67,8 +65,7 @@ void view_put(struct view *v);
 void view_auto(struct view **v);
 const struct key *view_perspective_key(const struct view *v, struct str name); /* NULL: not pinned */
 
-/* --- a call: one request on its way through the gate to its handler
- * -------------------------------------------------*/
+/* --- a call: one request on its way through the gate to its handler --- */
 enum auth { AUTH_NONE, AUTH_JWK, AUTH_KID };
 enum payload_rule { PAYLOAD_NONE, PAYLOAD_EMPTY, PAYLOAD_JSON, PAYLOAD_EITHER };
 struct route;

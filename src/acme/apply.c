@@ -29,7 +29,7 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 	    got->method != v->challenge.type || got->ident.type != v->authz.ident.type ||
 	    !str_eq(got->ident.value, v->authz.ident.value) || got->wildcard != v->authz.wildcard ||
 	    !str_eq(got->token, v->challenge.token) || !str_eq(got->thumbprint, v->authz.thumbprint) ||
-	    !str_eq(got->realm, v->attempt.realm))
+	    !str_eq(got->realm, v->attempt.realm) || !str_eq(got->zone, v->attempt.zone))
 		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
 	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
 	for (size_t i = 0; zone != NULL && i < zone->perspectives.n; i++)

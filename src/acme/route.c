@@ -143,8 +143,10 @@ static void log_refusal(const struct call *c, const struct err *e)
 	enum log_level level = c->re->status >= 500 ? LOG_ERROR : LOG_INFO;
 	char peer[ADDR_TEXT_MAX];
 	addr_show(&c->rq->peer, peer);
+	/* a pair without a key ends the line's pairs: nobody's account is not an account of zeros */
+	struct kv who = id_is_zero(c->account.id) ? (struct kv){ .kind = KV_END } : KV_ID("account", c->account.id);
 	LOG(c->a->d.log, level, "request refused", KV_STR("path", c->rq->path), KV_I64("status", c->re->status),
-	    KV_Z("peer", peer), KV_STR("agent", c->rq->user_agent), KV_ID("account", c->account.id), KV_ERR(e));
+	    KV_Z("peer", peer), KV_STR("agent", c->rq->user_agent), KV_ERR(e), who);
 }
 
 void acme_handle(void *ctx, const struct http_request *rq, struct http_reply *re)

@@ -19,9 +19,9 @@ struct arena {
 #define ARENA_NEW(mem, type) ((type *)arena_alloc((mem), sizeof(type)))
 #define ARENA_ARRAY(mem, type, count) ((type *)arena_alloc_n((mem), sizeof(type), (count)))
 
-void *arena_alloc(struct arena *mem, size_t n);                   /* zeroed, aligned for any type, never NULL */
+void *arena_alloc(struct arena *mem, size_t n);                    /* zeroed, aligned for any type, never NULL */
 void *arena_alloc_n(struct arena *mem, size_t size, size_t count); /* overflow ends the process */
-void arena_done(struct arena *mem);                               /* accepts NULL; the arena may be used again */
+void arena_done(struct arena *mem);                                /* accepts NULL; the arena may be used again */
 struct str str_dup(struct arena *mem, struct str s);
 char *str_dupz_raw(struct arena *mem, struct str s); /* NUL-terminated copy of text that is known to hold no NUL */
 /* NUL-terminated copy for a C library; refuses an inner NUL as ERR_MALFORMED. */

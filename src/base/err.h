@@ -39,19 +39,19 @@ enum err_kind {
 	ERR_UNSUPPORTED_IDENTIFIER,
 	ERR_USER_ACTION_REQUIRED,
 	/* Refusals of HTTP or of the resource; sent as "malformed" or "serverInternal" with their own status. */
-	ERR_NOT_FOUND,            /* 404 */
-	ERR_METHOD_NOT_ALLOWED,   /* 405 */
-	ERR_TOO_LARGE,            /* 413 */
-	ERR_MEDIA_TYPE,           /* 415 */
-	ERR_ACCOUNT_ENDED,        /* 401: RFC 8555 7.3.6 wants that status for a deactivated account */
-	ERR_UNAVAILABLE,          /* 503, Retry-After: try again later, nothing was changed */
+	ERR_NOT_FOUND,          /* 404 */
+	ERR_METHOD_NOT_ALLOWED, /* 405 */
+	ERR_TOO_LARGE,          /* 413 */
+	ERR_MEDIA_TYPE,         /* 415 */
+	ERR_ACCOUNT_ENDED,      /* 401: RFC 8555 7.3.6 wants that status for a deactivated account */
+	ERR_UNAVAILABLE,        /* 503, Retry-After: try again later, nothing was changed */
 	/* Inside only. */
-	ERR_CONFLICT,             /* a conditional move found another state; a row exists already */
+	ERR_CONFLICT, /* a conditional move found another state; a row exists already */
 	ERR_TIMEOUT,
-	ERR_CLOSED,               /* the peer or the queue is gone */
-	ERR_CONFIG,               /* a setting, flag or file of the operator's is wrong; detail says where */
-	ERR_IO,                   /* a system call failed; detail names it, the file and errno's text */
-	ERR_INTERNAL,             /* our fault: detail never leaves the machine */
+	ERR_CLOSED,   /* the peer or the queue is gone */
+	ERR_CONFIG,   /* a setting, flag or file of the operator's is wrong; detail says where */
+	ERR_IO,       /* a system call failed; detail names it, the file and errno's text */
+	ERR_INTERNAL, /* our fault: detail never leaves the machine */
 	ERR_KIND_COUNT
 };
 
@@ -68,21 +68,21 @@ struct err {
 	enum err_kind kind;
 	char detail[ERR_DETAIL_MAX];
 	char cause[256];
-	uint32_t retry_after_s;   /* 0: not said */
+	uint32_t retry_after_s; /* 0: not said */
 };
 
 #define fallible __attribute__((warn_unused_result)) struct rc
 #define OK ((struct rc){ ERR_NONE })
-#define TRY(call)                                                                                                      \
-	do {                                                                                                           \
-		struct rc try_rc_ = (call);                                                                            \
-		if (try_rc_.kind != ERR_NONE)                                                                          \
-			return try_rc_;                                                                                \
+#define TRY(call)                             \
+	do {                                  \
+		struct rc try_rc_ = (call);   \
+		if (try_rc_.kind != ERR_NONE) \
+			return try_rc_;       \
 	} while (0)
-#define FAIL(err, kind, ...)                                                                                           \
-	do {                                                                                                           \
-		err_set((err), (kind), __VA_ARGS__);                                                                   \
-		return (struct rc){ (kind) };                                                                          \
+#define FAIL(err, kind, ...)                         \
+	do {                                         \
+		err_set((err), (kind), __VA_ARGS__); \
+		return (struct rc){ (kind) };        \
 	} while (0)
 #define FAILED(call) ((call).kind != ERR_NONE)
 

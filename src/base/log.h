@@ -14,7 +14,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ERROR, LOG_LE
 enum log_form { LOG_AUTO, LOG_JSON, LOG_TEXT };
 
 struct log {
-	const char *program; /* "cairn-api" */
+	const char *program;          /* "cairn-api" */
 	_Atomic enum log_level level; /* a reload changes it while others write */
 	enum log_form form;
 	int fd;
@@ -42,18 +42,18 @@ struct kv {
 #define KV_ERR(e) ((struct kv){ .key = "error", .kind = KV_KIND_ERR, .err = (e) })
 
 /* LOG(log, LOG_NOTICE, "order finalized", KV_ID("order", id), KV_U64("names", n)); log may be NULL. */
-#define LOG(log, level, event, ...)                                                                                    \
-	log_write((log), (level), (event), (const struct kv[]){ __VA_ARGS__ __VA_OPT__(, ) { .kind = KV_END } })
+#define LOG(log, level, event, ...) \
+	log_write((log), (level), (event), (const struct kv[]){ __VA_ARGS__ __VA_OPT__(, ){ .kind = KV_END } })
 
 /* level and form from text ("notice", "json"); ERR_CONFIG names the choices. */
 fallible log_level_read(struct str s, enum log_level *ret, struct err *err);
 fallible log_form_read(struct str s, enum log_form *ret, struct err *err); /* "auto", "json", "text" */
-enum log_form log_form_settle(enum log_form form, int fd);                 /* LOG_AUTO: text for a terminal, else JSON */
+enum log_form log_form_settle(enum log_form form, int fd); /* LOG_AUTO: text for a terminal, else JSON */
 const char *log_level_name(enum log_level level);
 void log_write(const struct log *log, enum log_level level, const char *event, const struct kv *pairs);
 /* Renders without writing, for tests; at most LOG_LINE_MAX bytes with the newline. */
 #define LOG_LINE_MAX 4096
 size_t log_render(const struct log *log, enum log_level level, const char *event, const struct kv *pairs,
-                  char out[LOG_LINE_MAX]);
+		  char out[LOG_LINE_MAX]);
 
 #endif

@@ -52,7 +52,10 @@ struct buf {
 	size_t n, cap, max;
 };
 
-#define BUF_MAX(m) { .p = NULL, .n = 0, .cap = 0, .max = (m) }
+#define BUF_MAX(m)                                      \
+	{                                               \
+		.p = NULL, .n = 0, .cap = 0, .max = (m) \
+	}
 
 void buf_done(struct buf *b);  /* accepts NULL; leaves an empty buffer with the same maximum */
 void buf_reset(struct buf *b); /* length 0, storage kept */

@@ -17,7 +17,8 @@ struct clock {
 };
 
 struct rng {
-	void (*fill)(void *ctx, void *p, size_t n); /* cannot fail: the system's source ends the process if it is broken */
+	void (*fill)(void *ctx, void *p,
+		     size_t n); /* cannot fail: the system's source ends the process if it is broken */
 	void *ctx;
 };
 

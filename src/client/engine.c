@@ -84,8 +84,7 @@ fallible client_order(struct client *cl, const struct str *names, size_t count, 
 	return OK;
 }
 
-/* --- what to do now
- * --------------------------------------------------------------------------------------------------*/
+/* --- what to do now --- */
 static fallible step_signed(struct client *cl, struct client_step *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf payload = BUF_MAX(BODY_MAX);
@@ -142,8 +141,7 @@ fallible client_next(struct client *cl, struct client_step *ret, struct err *err
 	return OK;
 }
 
-/* --- what came of it
- * -------------------------------------------------------------------------------------------------*/
+/* --- what came of it --- */
 static fallible fail_with(struct client *cl, struct err *err)
 {
 	if (err != NULL)

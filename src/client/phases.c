@@ -87,8 +87,7 @@ struct str problem_words(struct arena *mem, const struct json *problem, enum err
 	return words;
 }
 
-/* --- directory, account
- * ----------------------------------------------------------------------------------------------*/
+/* --- directory, account --- */
 static fallible directory_answer(struct client *cl, const struct client_reply *r, const struct json *body,
 				 struct err *err)
 {
@@ -129,8 +128,7 @@ static fallible account_answer(struct client *cl, const struct client_reply *r, 
 	return OK;
 }
 
-/* --- order
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- order --- */
 static fallible order_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
 	*ret_url = cl->new_order;
@@ -255,8 +253,7 @@ static fallible order_answer(struct client *cl, const struct client_reply *r, co
 	return order_status_take(cl, r, body, err);
 }
 
-/* --- authorizations
- * --------------------------------------------------------------------------------------------------*/
+/* --- authorizations --- */
 static fallible get_authz(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
 	(void)ret_payload;
@@ -402,8 +399,7 @@ static fallible poll_authz_answer(struct client *cl, const struct client_reply *
 	return OK;
 }
 
-/* --- finalize, certificate
- * -------------------------------------------------------------------------------------------*/
+/* --- finalize, certificate --- */
 static fallible get_order(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
 	(void)ret_payload;

@@ -22,7 +22,6 @@
 
 struct api {
 	struct role role;
-	struct conf *conf; /* of the start; the app has its own, newer one after a reload */
 	struct crypto *crypto;
 	struct store *store;
 	struct bus *bus;
@@ -40,8 +39,7 @@ struct api {
 	int64_t sweep_interval_ms;
 };
 
-/* --- the bus: results go to threads of their own, never to those that wait for results
- * ------------------------------*/
+/* --- the bus: results go to threads of their own, never to those that wait for results --- */
 struct arrival {
 	struct api *api;
 	struct bus_delivery *delivery;
@@ -159,10 +157,10 @@ static fallible listeners_open(struct api *api, struct err *err)
 		api->listen_fds[api->listen_count++] = passed[i].fd;
 	if (count > 0)
 		return OK;
-	for (size_t i = 0; i < api->conf->api.listen.n && i < ARRAY_LEN(api->listen_fds); i++) {
+	for (size_t i = 0; i < api->role.conf->api.listen.n && i < ARRAY_LEN(api->listen_fds); i++) {
 		struct addr addr;
 		uint16_t port;
-		TRY(addr_port_read(api->conf->api.listen.v[i], &addr, &port, err));
+		TRY(addr_port_read(api->role.conf->api.listen.v[i], &addr, &port, err));
 		TRY(proc_listen(&addr, port, LISTEN_BACKLOG, &api->listen_fds[i], err));
 		api->listen_count = i + 1;
 	}
@@ -172,7 +170,7 @@ static fallible listeners_open(struct api *api, struct err *err)
 static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 {
 	struct str url;
-	TRY(role_bus_url(api->conf, mem, &url, err));
+	TRY(role_bus_url(api->role.conf, mem, &url, err));
 	struct bus_conf conf = { .url = url,
 				 .hub = true,
 				 .name = STR("api"),
@@ -188,18 +186,18 @@ static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 static fallible store_open_conf(struct api *api, struct arena *mem, struct err *err)
 {
 	struct str url;
-	TRY(role_store_url(api->conf, mem, &url, err));
-	return store_open(url, (unsigned)api->conf->store.readers, &clock_system, &api->store, err);
+	TRY(role_store_url(api->role.conf, mem, &url, err));
+	return store_open(url, (unsigned)api->role.conf->store.readers, &clock_system, &api->store, err);
 }
 
 static void tls_mtimes(const struct api *api, struct timespec ret[2])
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	const struct str paths[2] = { api->conf->api.tls_certificate, api->conf->api.tls_key };
+	const struct str paths[2] = { api->role.conf->api.tls_certificate, api->role.conf->api.tls_key };
 	for (int i = 0; i < 2; i++) {
 		struct stat st;
 		ret[i] = (struct timespec){ 0 };
-		if (stat(conf_path(api->conf, &mem, paths[i]), &st) == 0)
+		if (stat(conf_path(api->role.conf, &mem, paths[i]), &st) == 0)
 			ret[i] = st.st_mtim;
 	}
 }
@@ -210,9 +208,9 @@ static fallible tls_open(struct api *api, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	const struct timespec nap = { .tv_nsec = TLS_NAP_MS * 1000000 };
-	const char *chain = conf_path(api->conf, &mem, api->conf->api.tls_certificate);
-	const char *key = conf_path(api->conf, &mem, api->conf->api.tls_key);
-	int64_t until = clock_mono_ms(&clock_system) + (api->conf->api.tls_own ? TLS_WAIT_MS : 0);
+	const char *chain = conf_path(api->role.conf, &mem, api->role.conf->api.tls_certificate);
+	const char *key = conf_path(api->role.conf, &mem, api->role.conf->api.tls_key);
+	int64_t until = clock_mono_ms(&clock_system) + (api->role.conf->api.tls_own ? TLS_WAIT_MS : 0);
 	for (;;) {
 		struct err why = { 0 };
 		tls_mtimes(api, api->tls_seen);
@@ -236,24 +234,34 @@ static unsigned cores(void)
 static fallible http_open(struct api *api, struct err *err)
 {
 	struct http_limits limits = http_limits_default;
-	limits.connections_max = (unsigned)api->conf->api.connections_max;
+	limits.connections_max = (unsigned)api->role.conf->api.connections_max;
 	const struct http_handlers handlers = {
 		.quick = acme_quick, .handle = acme_handle, .refuse = acme_refuse, .ctx = api->acme
 	};
-	unsigned workers = (unsigned)api->conf->api.workers;
-	unsigned loops = api->conf->api.loops > 0 ? (unsigned)api->conf->api.loops : cores();
+	unsigned workers = (unsigned)api->role.conf->api.workers;
+	unsigned loops = api->role.conf->api.loops > 0 ? (unsigned)api->role.conf->api.loops : cores();
 	TRY(workers_new("worker", workers, 4 * workers, STACK, &api->workers, err));
 	TRY(http_server_new(api->listen_fds, api->listen_count, api->tls, api->workers, loops, &limits, &handlers,
 			    &clock_system, &api->http, err));
 	return http_server_start(api->http, err);
 }
 
-static fallible api_open(struct api *api, struct err *err)
+/* The app takes its configuration over and lets go of it when the last request that uses it is done: it has a copy. */
+static fallible app_open(struct api *api, const struct acme_deps *deps, struct err *err)
 {
-	AUTO(arena_done) struct arena mem = { 0 };
 	struct conf *own;
-	TRY(role_conf_read(&api->role, &api->conf, err));
-	api->sweep_interval_ms = api->conf->sweeper.interval_ms;
+	TRY(conf_read(api->role.conf_path, conf_env_system, NULL, &own, err));
+	struct rc rc = acme_new(deps, own, &api->acme, err);
+	if (FAILED(rc))
+		conf_free(own);
+	return rc;
+}
+
+static fallible api_open(void *ctx, struct err *err)
+{
+	struct api *api = ctx;
+	AUTO(arena_done) struct arena mem = { 0 };
+	api->sweep_interval_ms = api->role.conf->sweeper.interval_ms;
 	TRY(listeners_open(api, err));
 	TRY(crypto_new(&api->crypto, err));
 	TRY(store_open_conf(api, &mem, err));
@@ -267,22 +275,21 @@ static fallible api_open(struct api *api, struct err *err)
 					.rng = &rng_system,
 					.publish = publish,
 					.publish_ctx = api };
-	TRY(role_conf_read(&api->role, &own, err));
-	struct rc rc = acme_new(&deps, own, &api->acme, err);
-	if (FAILED(rc)) {
-		conf_free(own);
-		return rc;
-	}
+	TRY(app_open(api, &deps, err));
 	TRY(bus_start(api->bus, err));
 	TRY(tls_open(api, err));
 	TRY(http_open(api, err));
-	return sweeper_start(api, err);
+	TRY(sweeper_start(api, err));
+	LOG(&api->role.log, LOG_NOTICE, "serving", KV_STR("url", api->role.conf->api.base_url),
+	    KV_Z("version", CAIRN_VERSION));
+	return OK;
 }
 
 /* In the order that loses nothing: no new requests, then those in flight, then what the bus brought, then the store. */
-static void api_close(struct api *api)
+static void api_close(void *ctx)
 {
-	int64_t drain_ms = api->conf == NULL ? 0 : api->conf->api.drain_ms;
+	struct api *api = ctx;
+	int64_t drain_ms = api->role.conf == NULL ? 0 : api->role.conf->api.drain_ms;
 	if (api->http != NULL)
 		http_server_drain(api->http, drain_ms);
 	sweeper_stop(api);
@@ -298,30 +305,21 @@ static void api_close(struct api *api)
 	crypto_free(api->crypto);
 	for (size_t i = 0; i < api->listen_count; i++)
 		close(api->listen_fds[i]);
-	conf_free(api->conf);
 }
 
 /* --- while it runs -------------------------------------------------------------------------------------------------*/
-static void on_reload(void *ctx)
+/* The TLS files first: a pair that does not fit refuses the reload before anything of it is in force. */
+static fallible take(void *ctx, const struct conf *fresh, struct err *err)
 {
 	struct api *api = ctx;
-	struct err why = { 0 };
-	struct conf *fresh = NULL;
-	struct rc rc = role_conf_read(&api->role, &fresh, &why);
-	if (!FAILED(rc)) {
-		const char *key = conf_needs_restart(api->conf, fresh);
-		if (key != NULL)
-			LOG(&api->role.log, LOG_WARNING, "setting wants a restart", KV_Z("key", key));
-		rc = acme_reload(api->acme, fresh, &why);
-		if (FAILED(rc))
-			conf_free(fresh);
-	}
-	if (!FAILED(rc))
-		rc = tls_server_reload(api->tls, &why);
+	struct conf *own;
+	(void)fresh;
+	TRY(tls_server_reload(api->tls, err));
+	TRY(conf_read(api->role.conf_path, conf_env_system, NULL, &own, err));
+	struct rc rc = acme_reload(api->acme, own, err);
 	if (FAILED(rc))
-		LOG(&api->role.log, LOG_ERROR, "reload refused: the old configuration stays", KV_ERR(&why));
-	else
-		LOG(&api->role.log, LOG_NOTICE, "configuration reloaded");
+		conf_free(own);
+	return rc;
 }
 
 /* A renewed certificate is two renames; one seen between them does not fit its key and is tried again at the next look.
@@ -345,26 +343,13 @@ static void on_tick(void *ctx)
 int main(int argc, char **argv)
 {
 	struct api api = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct err err = { 0 };
-	int code;
-	api.role = (struct role){
-		.program = "cairn-api", .reload = on_reload, .tick = on_tick, .tick_ms = HOUSEKEEPING_MS, .ctx = &api
-	};
-	if (role_args(&api.role, argc, argv, "cairn-api - answers ACME clients and keeps the state", &code))
-		return code;
-	struct rc rc = role_start(&api.role, &err);
-	if (!FAILED(rc))
-		rc = api_open(&api, &err);
-	if (!FAILED(rc)) {
-		LOG(&api.role.log, LOG_NOTICE, "serving", KV_STR("url", api.conf->api.base_url),
-		    KV_Z("version", CAIRN_VERSION));
-		rc = role_wait(&api.role, &err);
-	}
-	if (FAILED(rc))
-		LOG(&api.role.log, LOG_ERROR, "cairn-api stops", KV_ERR(&err));
-	else
-		LOG(&api.role.log, LOG_NOTICE, "stopping");
-	api_close(&api);
-	role_done(&api.role);
-	return FAILED(rc) ? 1 : 0;
+	api.role = (struct role){ .program = "cairn-api",
+				  .summary = "cairn-api - answers ACME clients and keeps the state",
+				  .open = api_open,
+				  .close = api_close,
+				  .take = take,
+				  .tick = on_tick,
+				  .tick_ms = HOUSEKEEPING_MS,
+				  .ctx = &api };
+	return role_main(&api.role, argc, argv);
 }

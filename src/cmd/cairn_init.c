@@ -169,8 +169,7 @@ static fallible given_list(struct given *g, enum flag f, struct conf_list *ret, 
 	return OK;
 }
 
-/* --- single flags
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- single flags --- */
 
 static fallible read_key_kind(const struct given *g, enum flag f, struct init_key *ret, struct err *err)
 {
@@ -242,8 +241,7 @@ static fallible absolute(struct arena *mem, const char *path, const char **ret, 
 	return OK;
 }
 
-/* --- names
- * ------------------------------------------------------------------------------------------------------------------*/
+/* --- names --- */
 
 /* Below one of the permitted domains, or one of them; patterns by their base. */
 static bool is_permitted(const struct init_plan *p, struct str name)
@@ -345,8 +343,7 @@ static fallible read_hosts(struct given *g, struct init_plan *p, struct err *err
 	return OK;
 }
 
-/* --- configuration
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- configuration --- */
 
 static struct str join(struct arena *mem, const struct conf_list *l)
 {
@@ -419,8 +416,7 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 	return rc;
 }
 
-/* --- the root's key
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- the root's key --- */
 
 static fallible ask_line(int tty, const char *prompt, char *line, size_t size, size_t *ret_n, struct err *err)
 {
@@ -503,8 +499,7 @@ static fallible read_passphrase(struct given *g, struct init_plan *p, struct err
 	return OK;
 }
 
-/* --- all together
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- all together --- */
 
 static fallible make_plan(struct given *g, struct init_plan *p, struct err *err)
 {

@@ -34,8 +34,7 @@ struct maker {
 	bool exported; /* the root's key lies outside of the stage */
 };
 
-/* --- the folder
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- the folder --- */
 
 static const char *join(struct arena *mem, const char *dir, const char *name)
 {
@@ -162,8 +161,7 @@ static void stage_remove(struct maker *m)
 	(void)nftw(m->stage, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* --- keys and certificates
- * ------------------------------------------------------------------------------------------------*/
+/* --- keys and certificates --- */
 
 static fallible make_keys(struct maker *m, struct err *err)
 {
@@ -236,8 +234,7 @@ static fallible make_tls(struct maker *m, struct buf *ret_pem, struct err *err)
 	return cert_add_pem(m->issuer, ret_pem, err);
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------------------------------*/
+/* --- files --- */
 
 static fallible write_cert(struct maker *m, const char *name, const struct cert *cert, struct err *err)
 {

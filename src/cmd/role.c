@@ -20,7 +20,8 @@ static const char *conf_path_default(void)
 	return access("cairn.conf", F_OK) == 0 ? "cairn.conf" : "/etc/cairn/cairn.conf";
 }
 
-bool role_args(struct role *r, int argc, char **argv, const char *summary, int *ret_code)
+/* true: the program ends now with *ret_code. */
+static bool role_args(struct role *r, int argc, char **argv, int *ret_code)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
@@ -43,7 +44,7 @@ bool role_args(struct role *r, int argc, char **argv, const char *summary, int *
 			       "  -h, --help         this text\n"
 			       "  -V, --version      the version\n\n"
 			       "`cairn serve` starts this program; cairn.conf(5) has its settings.\n",
-			       summary, r->program);
+			       r->summary, r->program);
 			*ret_code = 0;
 			return true;
 		} else if (c == 'V') {
@@ -75,49 +76,68 @@ static void on_stop(void *ctx, unsigned times)
 	pthread_mutex_unlock(&r->lock);
 }
 
+static enum log_form log_form_of(const struct conf *conf)
+{
+	return str_eq(conf->log.format, STR("json"))   ? LOG_JSON
+	       : str_eq(conf->log.format, STR("text")) ? LOG_TEXT
+						       : LOG_AUTO;
+}
+
+/* A bad configuration is told and left where it is; so is one that the program cannot take. Nothing changes by halves.
+ */
+static fallible reload(struct role *r, struct err *err)
+{
+	struct conf *fresh;
+	enum log_level level;
+	TRY(conf_read(r->conf_path, conf_env_system, NULL, &fresh, err));
+	struct rc rc = log_level_read(fresh->log.level, &level, err);
+	if (!FAILED(rc))
+		rc = r->take(r->ctx, fresh, err);
+	if (FAILED(rc)) {
+		conf_free(fresh);
+		return rc;
+	}
+	const char *key = conf_needs_restart(r->conf, fresh);
+	if (key != NULL)
+		LOG(&r->log, LOG_WARNING, "setting wants a restart", KV_Z("key", key));
+	r->log.level = level;
+	conf_free(r->conf);
+	r->conf = fresh;
+	return OK;
+}
+
 static void on_reload(void *ctx)
 {
 	struct role *r = ctx;
-	pthread_mutex_lock(&r->reloading);
-	if (r->serving && r->reload != NULL)
-		r->reload(r->ctx);
-	pthread_mutex_unlock(&r->reloading);
+	struct err why = { 0 };
+	pthread_mutex_lock(&r->changing);
+	if (r->serving) {
+		if (FAILED(reload(r, &why)))
+			LOG(&r->log, LOG_ERROR, "reload refused: the old configuration stays", KV_ERR(&why));
+		else
+			LOG(&r->log, LOG_NOTICE, "configuration reloaded");
+	}
+	pthread_mutex_unlock(&r->changing);
 }
 
-fallible role_start(struct role *r, struct err *err)
+static fallible role_start(struct role *r, struct err *err)
 {
 	pthread_condattr_t attr;
+	enum log_level level;
 	json_seed(&rng_system);
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_mutex_init(&r->reloading, NULL);
+	pthread_mutex_init(&r->changing, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	const struct proc_signal_calls calls = { .stop = on_stop, .reload = on_reload, .ctx = r };
-	TRY(proc_signals_start(&calls, &r->signals, err));
-	return proc_harden(err);
-}
-
-fallible role_conf_read(struct role *r, struct conf **ret, struct err *err)
-{
-	struct conf *conf;
-	enum log_level level;
-	enum log_form form = LOG_AUTO;
-	TRY(conf_read(r->conf_path, conf_env_system, NULL, &conf, err));
-	struct rc rc = log_level_read(conf->log.level, &level, err);
-	if (FAILED(rc)) {
-		conf_free(conf);
-		return rc;
-	}
-	if (str_eq(conf->log.format, STR("json")))
-		form = LOG_JSON;
-	else if (str_eq(conf->log.format, STR("text")))
-		form = LOG_TEXT;
+	TRY(proc_signals_start(&calls, &r->signals, err)); /* before any other thread is made */
+	TRY(proc_harden(err));
+	TRY(conf_read(r->conf_path, conf_env_system, NULL, &r->conf, err));
+	TRY(log_level_read(r->conf->log.level, &level, err));
 	r->log.level = level;
-	if (!r->serving) /* other threads write by now, and the form wants a restart anyway */
-		r->log.form = form;
-	*ret = conf;
+	r->log.form = log_form_of(r->conf);
 	return OK;
 }
 
@@ -144,18 +164,27 @@ static bool role_sleep(struct role *r)
 /* A reload touches what main opens and closes: it waits for the one and is over before the other begins. */
 static void set_serving(struct role *r, bool serving)
 {
-	pthread_mutex_lock(&r->reloading);
+	pthread_mutex_lock(&r->changing);
 	r->serving = serving;
-	pthread_mutex_unlock(&r->reloading);
+	pthread_mutex_unlock(&r->changing);
 }
 
-fallible role_wait(struct role *r, struct err *err)
+static void role_tick(struct role *r)
+{
+	if (r->tick == NULL)
+		return;
+	pthread_mutex_lock(&r->changing);
+	r->tick(r->ctx);
+	pthread_mutex_unlock(&r->changing);
+}
+
+/* Tells the supervisor that we serve; returns when asked to stop (OK), or after role_fail. */
+static fallible role_wait(struct role *r, struct err *err)
 {
 	set_serving(r, true);
 	struct rc rc = proc_ready(err);
 	while (!FAILED(rc) && !role_sleep(r))
-		if (r->tick != NULL)
-			r->tick(r->ctx);
+		role_tick(r);
 	set_serving(r, false);
 	TRY(rc);
 	pthread_mutex_lock(&r->lock);
@@ -174,10 +203,25 @@ void role_fail(struct role *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void role_done(struct role *r)
+int role_main(struct role *r, int argc, char **argv)
 {
+	struct err err = { 0 };
+	int code;
+	if (role_args(r, argc, argv, &code))
+		return code;
+	struct rc rc = role_start(r, &err);
+	if (!FAILED(rc))
+		rc = r->open(r->ctx, &err);
+	if (!FAILED(rc))
+		rc = role_wait(r, &err);
+	if (FAILED(rc))
+		LOG(&r->log, LOG_ERROR, "program stops", KV_ERR(&err));
+	else
+		LOG(&r->log, LOG_NOTICE, "stopping");
+	r->close(r->ctx);
 	proc_signals_free(r->signals);
-	r->signals = NULL;
+	conf_free(r->conf);
+	return FAILED(rc) ? 1 : 0;
 }
 
 /* "scheme:relative/path" -> "scheme:/state/dir/relative/path"; other URLs as they are. */
@@ -205,8 +249,10 @@ fallible role_bus_url(const struct conf *conf, struct arena *mem, struct str *re
 void role_bus_event(void *ctx, const char *what, struct str peer, const struct err *err)
 {
 	struct role *r = ctx;
+	/* Who starts first waits for the other: that is no fault before we serve. */
+	enum log_level level = r->serving ? LOG_WARNING : LOG_INFO;
 	if (err != NULL)
-		LOG(&r->log, LOG_WARNING, "bus", KV_Z("what", what), KV_STR("peer", peer), KV_ERR(err));
+		LOG(&r->log, level, "bus", KV_Z("what", what), KV_STR("peer", peer), KV_ERR(err));
 	else
 		LOG(&r->log, LOG_INFO, "bus", KV_Z("what", what), KV_STR("peer", peer));
 }

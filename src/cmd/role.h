@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * role.h: what the three role programs (cairn-api, cairn-validator, cairn-signer) share: arguments, the log, URLs of
- * the configuration made absolute, and waiting for signals. Their main is: arguments, role_start, open, role_wait,
- * close.
+ * role.h: what the three role programs (cairn-api, cairn-validator, cairn-signer) share: their main, the configuration
+ * and its reload, the log, the signals. A program says how it opens, what it does with a new configuration, and how it
+ * closes.
  */
 #ifndef CAIRN_CMD_ROLE_H
 #define CAIRN_CMD_ROLE_H
@@ -13,35 +13,37 @@
 #include <pthread.h>
 
 struct role {
-	const char *program;   /* "cairn-api" */
-	const char *conf_path; /* after role_args */
-	struct log log;        /* usable at once; role_conf_read sets its level and form */
-	/* Called for SIGHUP (on the signals' thread) and every tick_ms (on the main thread); NULL: nothing. */
-	void (*reload)(void *ctx);
-	void (*tick)(void *ctx);
+	const char *program; /* "cairn-api" */
+	const char *summary; /* the help's first line */
+	void *ctx;           /* given to each of these */
+	/* After the configuration was read and the signals taken over. What was opened before a failure, close takes
+	 * care of. */
+	fallible (*open)(void *ctx, struct err *err);
+	void (*close)(void *ctx);
+	/* SIGHUP: takes over what may change; when it fails, the old configuration stays. On the signals' thread, never
+	 * together with tick, open or close. fresh stays the role's: it is `conf` from then on. */
+	fallible (*take)(void *ctx, const struct conf *fresh, struct err *err);
+	void (*tick)(void *ctx); /* every tick_ms, on the main thread; NULL: nothing */
 	int64_t tick_ms;
-	void *ctx;
+
+	struct conf *conf; /* in force; from before open until after close */
+	struct log log;
+	const char *conf_path;
 
 	/* role.c's own */
 	struct proc_signals *signals;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	pthread_mutex_t reloading;
-	bool serving;
+	pthread_mutex_t changing; /* held by whoever uses or replaces conf while serving */
+	_Atomic bool serving;
 	unsigned stops; /* SIGTERMs so far */
 	bool failed;    /* role_fail was called */
 };
 
-/* -c FILE, --help, --version. true: the program ends now with *ret_code. `summary` is the help's first line. */
-bool role_args(struct role *r, int argc, char **argv, const char *summary, int *ret_code);
-/* Takes over the signals: before any thread is made. */
-fallible role_start(struct role *r, struct err *err);
-fallible role_conf_read(struct role *r, struct conf **ret, struct err *err);
-/* Tells the supervisor that we serve; returns when asked to stop (OK), or after role_fail (ERR_CLOSED). */
-fallible role_wait(struct role *r, struct err *err);
+/* The whole program: -c FILE, --help, --version; open, say that we serve, wait for SIGTERM or role_fail, close. */
+int role_main(struct role *r, int argc, char **argv);
 /* Any thread: the program cannot go on; the supervisor will start a new one. */
 void role_fail(struct role *r);
-void role_done(struct role *r);
 
 /* store.url and bus.url with their relative paths taken from state-dir. */
 fallible role_store_url(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err);

@@ -58,8 +58,9 @@ fallible json_want_object(const struct json *o, const char *key, const struct js
 /* Refuses members that are not in the NULL-terminated list, naming the first one (for our own messages). */
 fallible json_only(const struct json *o, const char *const *known, struct err *err);
 /* Calls fn for each member of an object, in the order of the text. */
-fallible json_each(const struct json *o, fallible (*fn)(void *ctx, struct str key, const struct json *v, struct err *err),
-                   void *ctx, struct err *err);
+fallible json_each(const struct json *o,
+		   fallible (*fn)(void *ctx, struct str key, const struct json *v, struct err *err), void *ctx,
+		   struct err *err);
 
 /* Writing: straight into a buffer. Errors stick in the writer and come out of jw_end. Commas are its business. */
 struct jw {
@@ -113,8 +114,9 @@ struct addr_range {
 	unsigned bits;
 };
 #define ADDR_TEXT_MAX 64
-fallible addr_read(struct str text, struct addr *ret, struct err *err); /* literal, no zone, no brackets, canonical v4 */
-void addr_show(const struct addr *a, char out[ADDR_TEXT_MAX]);          /* RFC 5952 */
+fallible addr_read(struct str text, struct addr *ret,
+		   struct err *err);                           /* literal, no zone, no brackets, canonical v4 */
+void addr_show(const struct addr *a, char out[ADDR_TEXT_MAX]); /* RFC 5952 */
 bool addr_eq(const struct addr *a, const struct addr *b);
 fallible addr_range_read(struct str text, struct addr_range *ret, struct err *err); /* "10.0.0.0/8", "::1" */
 bool addr_in(const struct addr *a, const struct addr_range *r);
@@ -129,7 +131,7 @@ bool addr_of_sockaddr(const struct sockaddr_storage *sa, struct addr *ret, uint1
 /* --- URLs (RFC 3986, http and https only) ------------------------------------------------------------------------*/
 struct url {
 	bool https;
-	struct str host;  /* lower case; an IPv6 literal without brackets */
+	struct str host; /* lower case; an IPv6 literal without brackets */
 	bool host_is_addr;
 	struct addr addr; /* when host_is_addr */
 	uint16_t port;    /* the scheme's when the text has none */
@@ -140,13 +142,13 @@ struct url {
 fallible url_read(struct arena *mem, struct str text, size_t max, struct url *ret, struct err *err);
 /* Resolves a Location value against the URL that it was found at (RFC 3986 5). */
 fallible url_resolve(struct arena *mem, const struct url *base, struct str location, size_t max, struct url *ret,
-                     struct err *err);
+		     struct err *err);
 struct str url_show(struct arena *mem, const struct url *u);
 
 /* --- times (RFC 3339, UTC) ---------------------------------------------------------------------------------------*/
 #define TIME_TEXT_MAX 32
-void time_show(int64_t unix_s, char out[TIME_TEXT_MAX]);       /* 2026-11-22T02:08:43Z */
-void time_show_ms(int64_t unix_ms, char out[TIME_TEXT_MAX]);   /* with three decimals */
+void time_show(int64_t unix_s, char out[TIME_TEXT_MAX]);                   /* 2026-11-22T02:08:43Z */
+void time_show_ms(int64_t unix_ms, char out[TIME_TEXT_MAX]);               /* with three decimals */
 fallible time_read(struct str text, int64_t *ret_unix_s, struct err *err); /* any offset; fractions dropped */
 
 #endif

@@ -96,8 +96,7 @@ static fallible check_references(struct checker *k, const struct spot *at, const
 	return OK;
 }
 
-/* --- URLs
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- URLs --- */
 
 #define URL_MAX 1024
 
@@ -164,8 +163,7 @@ static fallible check_driver(struct checker *k, const struct driver *d, struct s
 	return OK;
 }
 
-/* --- sections
- * -------------------------------------------------------------------------------------------------------*/
+/* --- sections --- */
 
 static fallible check_listen(struct checker *k, struct err *err)
 {
@@ -324,8 +322,7 @@ fallible conf_check(struct conf *c, struct err *err)
 	return rc;
 }
 
-/* --- warnings
- * -------------------------------------------------------------------------------------------------------*/
+/* --- warnings --- */
 
 static fallible warn(const struct conf *c, const struct spot *s, const char *text, struct buf *ret, struct err *err)
 {

@@ -29,20 +29,20 @@ struct conf_perspective {
 struct conf_zone {
 	struct str name;
 	struct conf_list perspectives;
-	int64_t quorum;                  /* at least 1 */
-	struct conf_list resolvers;      /* "192.0.2.53" or "127.0.0.1:5353"; none: /etc/resolv.conf */
-	struct str trust_anchor;         /* file; empty: none */
-	struct conf_static *names;       /* static names */
+	int64_t quorum;             /* at least 1 */
+	struct conf_list resolvers; /* "192.0.2.53" or "127.0.0.1:5353"; none: /etc/resolv.conf */
+	struct str trust_anchor;    /* file; empty: none */
+	struct conf_static *names;  /* static names */
 	size_t name_count;
-	int64_t http_port;               /* 80 */
+	int64_t http_port;                /* 80 */
 	struct conf_list allow_addresses; /* special ranges that validators may contact */
-	int64_t deadline_ms;             /* of one validation, at most 60 s */
+	int64_t deadline_ms;              /* of one validation, at most 60 s */
 };
 
 struct conf_profile {
 	struct str name;
-	int64_t lifetime_s;    /* 90 d */
-	int64_t backdate_s;    /* how far notBefore lies in the past: 1 h */
+	int64_t lifetime_s; /* 90 d */
+	int64_t backdate_s; /* how far notBefore lies in the past: 1 h */
 	bool common_name;
 	bool eku_client;
 };
@@ -62,12 +62,12 @@ struct conf_realm {
 	struct str issuer, zone;
 	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
 	struct conf_list caa_identities;
-	int64_t order_life_s;        /* 7 d */
-	int64_t authz_pending_s;     /* 7 d */
-	int64_t authz_valid_s;       /* how long a proof may be reused: 30 d */
-	int64_t names_per_order;     /* 100 */
-	int64_t orders_per_hour;     /* per account; 0: no limit */
-	int64_t accounts_per_hour;   /* per address; 0: no limit */
+	int64_t order_life_s;      /* 7 d */
+	int64_t authz_pending_s;   /* 7 d */
+	int64_t authz_valid_s;     /* how long a proof may be reused: 30 d */
+	int64_t names_per_order;   /* 100 */
+	int64_t orders_per_hour;   /* per account; 0: no limit */
+	int64_t accounts_per_hour; /* per address; 0: no limit */
 };
 
 /* Where an effective setting comes from, for `cairn check-config --print` and for errors found after reading. */
@@ -86,47 +86,47 @@ struct conf_setting {
 };
 
 struct conf {
-	struct arena mem;      /* owns every slice below */
-	struct str name;       /* the file as it was named to us, for messages */
-	struct str file;       /* absolute path */
+	struct arena mem;              /* owns every slice below */
+	struct str name;               /* the file as it was named to us, for messages */
+	struct str file;               /* absolute path */
 	struct conf_setting *settings; /* every effective setting, in the schema's order */
 	size_t setting_count;
-	struct str state_dir;  /* relative paths below are taken from here; conf_path resolves */
+	struct str state_dir; /* relative paths below are taken from here; conf_path resolves */
 	struct {
 		struct str level, format; /* "notice"; "auto", "json", "text" */
 	} log;
 	struct {
 		struct conf_list listen;
-		struct str base_url;      /* "https://ca.corp.example:14000", no trailing slash */
+		struct str base_url; /* "https://ca.corp.example:14000", no trailing slash */
 		struct str tls_certificate, tls_key;
-		bool tls_own;             /* cairn renews the API's certificate from its own issuer */
+		bool tls_own;               /* cairn renews the API's certificate from its own issuer */
 		struct conf_list tls_names; /* names and addresses in that certificate */
-		int64_t loops, workers;   /* 0 loops: one a core */
+		int64_t loops, workers;     /* 0 loops: one a core */
 		int64_t nonce_life_s;
 		int64_t finalize_wait_ms; /* how long finalize waits for the signer before it answers "processing" */
 		int64_t connections_max;
 		int64_t drain_ms;
 	} api;
 	struct {
-		struct str url;           /* "sqlite:store/cairn.db" */
+		struct str url; /* "sqlite:store/cairn.db" */
 		int64_t readers;
-		int64_t keep_ended_s;     /* retention of orders and authorizations that ended: 30 d */
-		int64_t keep_expired_s;   /* of certificates past their end, with their evidence: 90 d */
+		int64_t keep_ended_s;   /* retention of orders and authorizations that ended: 30 d */
+		int64_t keep_expired_s; /* of certificates past their end, with their evidence: 90 d */
 	} store;
 	struct {
-		struct str url;           /* "unix:run/bus.sock" */
+		struct str url; /* "unix:run/bus.sock" */
 	} bus;
 	struct {
-		struct str journal;       /* folder */
-		int64_t serial_prefix;    /* 1..127 */
+		struct str journal;    /* folder */
+		int64_t serial_prefix; /* 1..127 */
 	} signer;
 	struct {
-		struct str perspective;   /* which one this validator is */
-		int64_t probes_max;       /* at once */
+		struct str perspective; /* which one this validator is */
+		int64_t probes_max;     /* at once */
 	} validator;
 	struct {
-		int64_t resend_ms;        /* a job without result is sent again after this: 5 s */
-		int64_t interval_ms;      /* how often the sweeper looks: 2 s */
+		int64_t resend_ms;   /* a job without result is sent again after this: 5 s */
+		int64_t interval_ms; /* how often the sweeper looks: 2 s */
 	} sweeper;
 	struct conf_realm *realms;
 	size_t realm_count;
@@ -143,9 +143,9 @@ struct conf {
 /* Reads and checks the whole file, cross references too (a realm's zone exists, quorum <= perspectives ...). ERR_CONFIG:
  * "FILE:LINE:COL: KEY: what was found; what is allowed". getenv-like lookup is passed in, so tests need no environment. */
 fallible conf_read(const char *path, const char *(*env)(void *ctx, const char *name), void *env_ctx, struct conf **ret,
-                   struct err *err);
-fallible conf_read_text(struct str text, const char *name, const char *(*env)(void *ctx, const char *name), void *env_ctx,
-                        struct conf **ret, struct err *err);
+		   struct err *err);
+fallible conf_read_text(struct str text, const char *name, const char *(*env)(void *ctx, const char *name),
+			void *env_ctx, struct conf **ret, struct err *err);
 /* An environment for the two above: the process's own, and one without any variable. */
 const char *conf_env_system(void *ctx, const char *name);
 const char *conf_env_none(void *ctx, const char *name);
@@ -174,15 +174,15 @@ enum conf_kind {
 	CONF_KIND_COUNT
 };
 struct conf_row {
-	const char *key;      /* "api.nonce-life", "realm.*.names" */
+	const char *key; /* "api.nonce-life", "realm.*.names" */
 	enum conf_kind kind;
-	size_t offset;        /* into struct conf, or into the section's struct for "*" rows */
-	const char *deflt;    /* as written in the file; lists comma-separated */
-	int64_t min, max;     /* of a number or duration; of a list: its length */
+	size_t offset;              /* into struct conf, or into the section's struct for "*" rows */
+	const char *deflt;          /* as written in the file; lists comma-separated */
+	int64_t min, max;           /* of a number or duration; of a list: its length */
 	const char *const *choices; /* NULL, or the words that are allowed */
-	const char *env;      /* NULL, or the variable that overrides it */
-	bool reload;          /* taken over on SIGHUP; the others want a restart */
-	const char *help;     /* one or two sentences */
+	const char *env;            /* NULL, or the variable that overrides it */
+	bool reload;                /* taken over on SIGHUP; the others want a restart */
+	const char *help;           /* one or two sentences */
 };
 const struct conf_row *conf_schema(size_t *ret_count);
 /* Lines "FILE:LINE:COL: KEY: ..." for what is allowed but hardly meant, such as a realm without names. Empty: nothing to say. */

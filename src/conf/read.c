@@ -39,8 +39,7 @@ static struct conf_where where_key(const struct node *n)
 	return (struct conf_where){ .source = CONF_FROM_FILE, .line = n->key_line, .col = n->key_col };
 }
 
-/* --- keys
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- keys --- */
 
 /* What may stand below a prefix ("", "api.", "realm.*."), one after the other; *at starts at 0. */
 static bool next_key(struct str prefix, size_t *at, struct str *ret)
@@ -220,8 +219,7 @@ static fallible check_tree(const struct reader *r, struct err *err)
 	return OK;
 }
 
-/* --- values
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- values --- */
 
 /* The first of the row's variables that is set; an empty one counts as not set, because that is how shells unset. */
 static const char *env_value(const struct reader *r, struct arena *mem, const struct conf_row *row,
@@ -371,8 +369,7 @@ static size_t count_settings(const struct node *top)
 	return count * most;
 }
 
-/* --- files
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- files --- */
 
 static fallible absolute(struct arena *mem, struct str base, struct str path, struct str *ret, struct err *err)
 {

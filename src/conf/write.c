@@ -8,8 +8,7 @@
 
 #define COLUMNS 100 /* of the commented file */
 
-/* --- manual
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- manual --- */
 
 /* Text in roff: a backslash, and a dot or quote at the start of a line, would be read as requests. */
 static fallible add_roff(struct buf *ret, struct str text, struct err *err)
@@ -84,8 +83,7 @@ fallible conf_write_man(struct buf *ret, struct err *err)
 	return buf_add(ret, STR(".El\n"), err);
 }
 
-/* --- commented file
- * -------------------------------------------------------------------------------------------------*/
+/* --- commented file --- */
 
 struct example {
 	struct buf *out;

@@ -40,25 +40,25 @@ struct jws {
 fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct err *err);
 /* The same from its three base64url parts (a stored finalize request, evidence). */
 fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str payload_b64, struct str signature_b64,
-                        struct jws *ret, struct err *err);
+			struct jws *ret, struct err *err);
 void jws_done(struct jws *j);
 /* alg must be the key's own; then the signature over protected '.' payload. */
 fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err);
 
 /* Makes the body of an ACME request: kid empty means "embed the jwk"; nonce may be empty (inner objects). */
 fallible jws_sign_acme(const struct crypto *c, const struct key *k, struct str kid, struct str nonce, struct str url,
-                       struct str payload, struct buf *ret, struct err *err);
+		       struct str payload, struct buf *ret, struct err *err);
 
 /* Compact serialisation with header {"alg":..,"kid":..,"typ":..}: verdicts and grants. typ and kid are checked or
  * returned so that a signature made for one purpose is never taken for another. */
-fallible jws_compact_sign(const struct crypto *c, const struct key *k, struct str typ, struct str kid, struct str payload,
-                          struct buf *ret, struct err *err);
+fallible jws_compact_sign(const struct crypto *c, const struct key *k, struct str typ, struct str kid,
+			  struct str payload, struct buf *ret, struct err *err);
 struct jws_compact {
 	struct str signed_part, kid, payload, signature;
 	enum sig_alg alg;
 };
 fallible jws_compact_read(struct arena *mem, struct str text, struct str typ, size_t max, struct jws_compact *ret,
-                          struct err *err);
+			  struct err *err);
 fallible jws_compact_verify(const struct crypto *c, const struct jws_compact *j, const struct key *k, struct err *err);
 
 #endif

@@ -76,7 +76,7 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define TOPIC_SIGN "sign"
 #define TOPIC_SIGNED "signed"
 #define JOB_VERSION 1
-#define JOB_MAX (512 * 1024)
+#define JOB_MAX (960 * 1024) /* 100 names, each proved by several perspectives; a frame of the bus holds it */
 #define PERSPECTIVE_NAME_MAX 64
 /* Names of realms, zones, perspectives, profiles and issuers: 1 to 64 letters, digits and . _ - */
 #define REALM_NAME_MAX 64

@@ -29,7 +29,7 @@ void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
 #define LOOP_EXCLUSIVE 8u
 /* Level-triggered. The descriptor stays the caller's; end the watch before closing it. */
 fallible loop_watch(struct loop *l, int fd, unsigned events, void (*fn)(struct loop *l, unsigned events, void *arg),
-                    void *arg, struct loop_io **ret, struct err *err);
+		    void *arg, struct loop_io **ret, struct err *err);
 /* events 0: not even a hang-up is reported until events are asked for again. */
 fallible loop_io_set(struct loop_io *io, unsigned events, struct err *err);
 /* Stops watching; safe inside any callback of the same loop: no callback of this io runs afterwards, even when its

@@ -353,6 +353,10 @@ fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t dead
 		     "%.*s is not in the static table, and no resolver is configured; set zone.resolvers, or name "
 		     "servers in %s",
 		     STR_FMT(name), RESOLV_CONF);
+	if (clock_mono_ms(clk) >=
+	    deadline_mono_ms) /* an answer that comes at once must not hide that the time is over */
+		FAIL(err, ERR_DNS, "looking up %.*s: the time for it was over before the question was asked",
+		     STR_FMT(name));
 	return ask_dns(r, clk, deadline_mono_ms, name, mem, ret, err);
 }
 

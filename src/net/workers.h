@@ -10,14 +10,14 @@
 struct workers;
 /* stack 0: the system's default. Threads run with all signals blocked. */
 fallible workers_new(const char *name, unsigned threads, unsigned queue_max, size_t stack, struct workers **ret,
-                     struct err *err);
+		     struct err *err);
 /* ERR_UNAVAILABLE when the queue is full or the pool is stopping. fn owns arg from a successful call on. */
 fallible workers_submit(struct workers *w, void (*fn)(void *arg), void *arg, struct err *err);
 /* As above, but waits for room instead of refusing: for work that must not be dropped; in a pool that is stopping, fn runs
  * in the caller. Never call it from a worker. */
 void workers_submit_wait(struct workers *w, void (*fn)(void *arg), void *arg);
 unsigned workers_busy(const struct workers *w); /* running + queued, a snapshot */
-void workers_drain(struct workers *w);          /* no more submissions; returns when the queue is empty and all are idle */
-void workers_free(struct workers *w);           /* drains, joins; accepts NULL */
+void workers_drain(struct workers *w); /* no more submissions; returns when the queue is empty and all are idle */
+void workers_free(struct workers *w);  /* drains, joins; accepts NULL */
 
 #endif

@@ -24,8 +24,7 @@
 
 #define PATIENCE_MS 20000 /* the machine may be busy */
 
-/* --- the role
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- the role --- */
 
 struct role {
 	const char *name, *file;
@@ -102,8 +101,7 @@ static int role_main(const char *name, const char *file, const char *how)
 	return 0;
 }
 
-/* --- the world of one test
- * ----------------------------------------------------------------------------------------------*/
+/* --- the world of one test --- */
 
 struct world {
 	char dir[32];
@@ -226,8 +224,7 @@ static void assert_log(const struct world *w, const char *const *events)
 	assert_int_equal(rest.n, 0);
 }
 
-/* --- tests
- * --------------------------------------------------------------------------------------------------------------*/
+/* --- tests --- */
 
 static void children_are_stopped_one_after_the_other(void **state)
 {

@@ -64,8 +64,7 @@ static void tell_manager(const struct supervisor *s, struct str lines)
 		LOG(s->spec.log, LOG_WARNING, "service manager not told", KV_ERR(&err));
 }
 
-/* --- in the child, between fork and exec
- * ------------------------------------------------------------------------------*/
+/* --- in the child, between fork and exec --- */
 
 static void child_die(const char *what)
 {
@@ -154,8 +153,7 @@ static void child_run(const struct supervisor *s, const struct child_spec *spec,
 	child_die(spec->argv[0]);
 }
 
-/* --- one child
- * --------------------------------------------------------------------------------------------------------*/
+/* --- one child --- */
 
 static fallible child_start(struct supervisor *s, struct child *c, struct err *err)
 {
@@ -242,8 +240,7 @@ static void child_read_ready(struct supervisor *s, struct child *c)
 		child_is_ready(s, c);
 }
 
-/* --- stopping
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- stopping --- */
 
 static void stop_next(struct supervisor *s)
 {
@@ -339,8 +336,7 @@ static void reap(struct supervisor *s)
 	}
 }
 
-/* --- signals and time
- * -----------------------------------------------------------------------------------------------------*/
+/* --- signals and time --- */
 
 static void reload(struct supervisor *s)
 {
@@ -441,8 +437,7 @@ static fallible run(struct supervisor *s, struct err *err)
 	}
 }
 
-/* --- start and end
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- start and end --- */
 
 static int64_t or_default(int64_t value, int64_t deflt)
 {

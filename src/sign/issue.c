@@ -327,8 +327,7 @@ fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job
 	return OK;
 }
 
-/* --- the signer's own certificates
- * ----------------------------------------------------------------------------------*/
+/* --- the signer's own certificates --- */
 fallible signer_issue_own(struct signer *s, const struct own_request *o, struct buf *ret_der, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };

@@ -95,8 +95,7 @@ static struct tally journal_tally(struct town *t)
 	return tally;
 }
 
-/* --- batches
- * --------------------------------------------------------------------------------------------------------*/
+/* --- batches --- */
 static void a_good_job_gives_a_certificate_that_clients_accept(void **state)
 {
 	struct town *t = town_new();
@@ -370,8 +369,7 @@ static void a_clock_that_went_back_stops_the_batch_without_breaking(void **state
 	town_free(t);
 }
 
-/* --- opening and reloading
- * --------------------------------------------------------------------------------------------*/
+/* --- opening and reloading --- */
 static void a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start(void **state)
 {
 	struct town *t = town_new();
@@ -425,8 +423,7 @@ static void a_reload_is_taken_over_whole_or_not_at_all(void **state)
 	town_free(t);
 }
 
-/* --- crashes
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- crashes --- */
 static void a_kill_at_any_failpoint_leaves_at_most_one_certificate(void **state)
 {
 #ifndef CAIRN_FAILPOINTS
@@ -479,8 +476,7 @@ static void a_kill_at_any_failpoint_leaves_at_most_one_certificate(void **state)
 #endif
 }
 
-/* --- the API's own certificate
- * ----------------------------------------------------------------------------------------*/
+/* --- the API's own certificate --- */
 static struct cert *own_cert(struct town *t)
 {
 	struct cert *chain[4];
@@ -567,8 +563,7 @@ static void the_api_gets_a_new_certificate_when_the_old_one_does_not_fit(void **
 	town_free(t);
 }
 
-/* --- over the bus
- * -----------------------------------------------------------------------------------------------------*/
+/* --- over the bus --- */
 #define RESULTS_MAX 64
 struct desk { /* the api's end */
 	struct bus *bus;

@@ -647,8 +647,7 @@ bool journal_has_serial(struct journal *j, struct str serial_hex)
 	return index_get(&j->index, hash) != 0;
 }
 
-/* --- walking
- * --------------------------------------------------------------------------------------------------------*/
+/* --- walking --- */
 struct walk_ctx {
 	fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err);
 	void *ctx;

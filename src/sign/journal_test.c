@@ -34,8 +34,7 @@
 				 err.detail, err_kind_name(want), (text));                                     \
 	} while (0)
 
-/* --- a world of its own for each test
- * -------------------------------------------------------------------------------*/
+/* --- a world of its own for each test --- */
 struct world {
 	char dir[64];
 	int64_t now_ms;
@@ -108,8 +107,7 @@ static void file_flip(const char *path, size_t at)
 	close(fd);
 }
 
-/* --- entries
- * --------------------------------------------------------------------------------------------------------*/
+/* --- entries --- */
 struct sample {
 	struct journal_entry e;
 	char serial[2 * SERIAL_LEN + 1];
@@ -185,8 +183,7 @@ static enum known known(struct world *w, unsigned i)
 	return e.done ? DONE : BEGUN;
 }
 
-/* --- tests
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- tests --- */
 static void what_was_added_is_found_before_and_after_syncing_and_reopening(void **state)
 {
 	struct world *w = world_new();
@@ -356,8 +353,7 @@ static void damage_after_opening_is_found_when_the_record_is_read_back(void **st
 	world_free(w);
 }
 
-/* --- segments
- * -------------------------------------------------------------------------------------------------------*/
+/* --- segments --- */
 static fallible count_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err)
 {
 	unsigned *n = ctx;
@@ -550,8 +546,7 @@ static void ten_thousand_issuances_are_found_again(void **state)
 	world_free(w);
 }
 
-/* --- the world around
- * -----------------------------------------------------------------------------------------------*/
+/* --- the world around --- */
 static void a_second_opener_is_refused_until_the_first_closes(void **state)
 {
 	struct world *w = world_new();

@@ -146,8 +146,7 @@ static fallible check_order_age(struct check *x, struct err *err)
 	return OK;
 }
 
-/* --- what the client signed
- * -----------------------------------------------------------------------------------------*/
+/* --- what the client signed --- */
 static fallible check_account(struct check *x, struct err *err)
 {
 	if (FAILED(jwk_read_text(x->job->account_jwk, &x->account, err))) {
@@ -186,11 +185,9 @@ static fallible finalize_kid_check(const struct check *x, const struct jws *j, s
 
 static fallible payload_csr(struct check *x, struct str payload, struct err *err)
 {
-	static const char *const known[] = { "csr", NULL };
 	AUTO(json_auto) struct json *top = NULL;
 	struct str csr;
 	TRY(json_read(payload, JWS_BODY_MAX, &top, err));
-	TRY(json_only(top, known, err));
 	TRY(json_want_str(top, "csr", CSR_PAYLOAD_MAX, &csr, err));
 	return b64url_decode(x->mem, csr, CSR_DER_MAX, &x->csr_der, err);
 }
@@ -246,8 +243,7 @@ static fallible check_csr_names(struct check *x, struct err *err)
 	return OK;
 }
 
-/* --- what the perspectives signed
- * -----------------------------------------------------------------------------------*/
+/* --- what the perspectives signed --- */
 struct proof { /* one verdict of the job */
 	struct jws_compact jws;
 	struct verdict verdict;
@@ -399,8 +395,7 @@ static fallible check_evidence(struct check *x, struct err *err)
 	return OK;
 }
 
-/* --- all of it
- * ------------------------------------------------------------------------------------------------------*/
+/* --- all of it --- */
 static void check_done(struct check *x)
 {
 	key_free(x->account);

@@ -21,15 +21,15 @@ struct journal_entry { /* one issuance as the journal knows it; borrowed from th
 	struct sha256 job_hash; /* over what was asked: a repeat must ask for the same */
 	struct sha256 tbs_hash;
 	bool done;
-	struct str tbs;         /* of a begin: the bytes that are about to be signed */
-	struct str der;         /* of a done: the certificate */
-	struct str why;         /* of a refusal */
-	int64_t at_ms;          /* the journal writes its own clock's time */
+	struct str tbs; /* of a begin: the bytes that are about to be signed */
+	struct str der; /* of a done: the certificate */
+	struct str why; /* of a refusal */
+	int64_t at_ms;  /* the journal writes its own clock's time */
 };
 /* A torn last record is cut off (it was never acknowledged); damage elsewhere refuses to open and says where and what to do.
  * A second opener is refused. Keeps in memory what is younger than keep_ms only (cost stays flat). */
-fallible journal_open(const char *dir, int64_t keep_ms, const struct crypto *c, const struct clock *clk, struct journal **ret,
-                      struct err *err);
+fallible journal_open(const char *dir, int64_t keep_ms, const struct crypto *c, const struct clock *clk,
+		      struct journal **ret, struct err *err);
 void journal_close(struct journal *j);
 /* Adds without writing; journal_sync makes all added so far durable, in one write and one sync. A full disk makes journal_sync
  * fail with ERR_UNAVAILABLE: what was added since the last sync is forgotten, the file is as before, later calls may succeed.
@@ -41,27 +41,31 @@ fallible journal_done(struct journal *j, const struct journal_entry *e, struct e
 fallible journal_refused(struct journal *j, const struct journal_entry *e, struct str why, struct err *err);
 fallible journal_sync(struct journal *j, struct err *err);
 /* By order (one certificate an order) and by serial (never twice). ERR_NOT_FOUND. */
-fallible journal_find_order(struct journal *j, struct arena *mem, struct id order, struct journal_entry *ret, struct err *err);
+fallible journal_find_order(struct journal *j, struct arena *mem, struct id order, struct journal_entry *ret,
+			    struct err *err);
 bool journal_has_serial(struct journal *j, struct str serial_hex);
 bool journal_is_broken(const struct journal *j);
 /* The torn last record that journal_open cut off: how many bytes (0: none) and the file that keeps them. For the log. */
 uint64_t journal_torn(const struct journal *j, const char **ret_kept);
 /* Walks every record of a folder without opening it for writing: tests, audit, oracle. A torn last record is passed over. */
-fallible journal_walk(const char *dir, fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err),
-                      void *ctx, struct err *err);
+fallible journal_walk(const char *dir,
+		      fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err),
+		      void *ctx, struct err *err);
 
 /* --- the signer ---------------------------------------------------------------------------------------------------*/
 struct signer;
 /* conf is borrowed until signer_reload took another or signer_free; so are the others. */
-fallible signer_new(const struct conf *conf, const struct crypto *crypto, const struct log *log, const struct clock *clk,
-                    const struct rng *rng, struct signer **ret, struct err *err); /* loads issuers, pinned keys, journal */
+fallible signer_new(const struct conf *conf, const struct crypto *crypto, const struct log *log,
+		    const struct clock *clk, const struct rng *rng, struct signer **ret,
+		    struct err *err); /* loads issuers, pinned keys, journal */
 /* Checks a batch of jobs and signs what holds: begin records, one fsync, signatures, done records, one fsync, results. The results are in
  * the order of the jobs; each says issued or why not. Only a journal or key failure makes the call itself fail (nothing is released then). */
-fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job *jobs, size_t count, struct sign_result *ret,
-                      struct err *err);
+fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job *jobs, size_t count,
+		      struct sign_result *ret, struct err *err);
 /* Consumes "sign" from the bus on a thread of its own, publishes "signed". */
 fallible signer_start(struct signer *s, struct bus *bus, struct err *err); /* before bus_start */
-fallible signer_reload(struct signer *s, const struct conf *conf, struct err *err); /* realms, profiles, perspectives; never half */
+fallible signer_reload(struct signer *s, const struct conf *conf,
+		       struct err *err); /* realms, profiles, perspectives; never half */
 /* Called once, on the signer's thread, when the journal or a key failed for good: the program should end with an error, so that
  * whoever started it starts it anew. Set it before signer_start. */
 void signer_on_broken(struct signer *s, void (*fn)(void *ctx), void *ctx);
@@ -69,7 +73,8 @@ bool signer_is_broken(struct signer *s);
 /* With api.tls-own: makes the API's own certificate when there is none, it does not go with its key or for its names, or less
  * than a third of its life is left. Key first, then chain, each atomically. Ask hourly. */
 fallible signer_renew_tls(struct signer *s, bool *ret_renewed, struct err *err);
-void signer_drain(struct signer *s, int64_t wait_ms); /* finishes what is in work, gives the rest back; after it nothing is signed */
+void signer_drain(struct signer *s,
+		  int64_t wait_ms); /* finishes what is in work, gives the rest back; after it nothing is signed */
 void signer_free(struct signer *s);
 
 /* The evidence check alone, for tests and `cairn audit verify`. Says why not in words that the client may read. */
@@ -80,6 +85,7 @@ struct recheck {
 	int64_t now_ms;
 };
 /* *ret_csr: the client's key and names, verified; free with csr_done. */
-fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct csr *ret_csr, struct err *err);
+fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct csr *ret_csr,
+		     struct err *err);
 
 #endif

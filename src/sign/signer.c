@@ -128,8 +128,7 @@ static fallible pinned_load(const struct conf *conf, struct keys *ret, struct er
 	return OK;
 }
 
-/* --- the journal's memory
- * -------------------------------------------------------------------------------------------*/
+/* --- the journal's memory --- */
 /* Longer than any order can be signed (recheck.c, check_order_age), so an order never gets a second certificate; and
  * longer than notBefore may lie back. */
 static int64_t keep_ms_for(const struct conf *conf)
@@ -165,8 +164,7 @@ static void journal_tell(const struct signer *s)
 		    KV_Z("kept-as", kept));
 }
 
-/* --- the signer
- * -----------------------------------------------------------------------------------------------------*/
+/* --- the signer --- */
 static void signer_auto(struct signer **s)
 {
 	signer_free(*s);

@@ -145,8 +145,7 @@ static inline void town_free(struct town *t)
 	free(t);
 }
 
-/* --- plans
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- plans --- */
 struct vote { /* one perspective's verdict for every name of the plan */
 	bool cast, valid;
 	const char *kid, *perspective, *realm, *zone;

@@ -34,8 +34,7 @@
 			fail_msg("%s did not come true", #cond); \
 	} while (0)
 
-/* --- a web server
- * ---------------------------------------------------------------------------------------------------*/
+/* --- a web server --- */
 
 struct web {
 	int fd;
@@ -95,8 +94,7 @@ static void web_start(struct web *w)
 	assert_int_equal(pthread_create(&w->thread, NULL, web_run, w), 0);
 }
 
-/* --- the fixture
- * ----------------------------------------------------------------------------------------------------*/
+/* --- the fixture --- */
 
 struct fixture {
 	struct web web;
@@ -261,8 +259,7 @@ static void ask(struct fixture *f, const struct validate_job *job, struct arena 
 	assert_true(id_eq(ret->attempt, job->attempt));
 }
 
-/* --- the tests
- * ------------------------------------------------------------------------------------------------------*/
+/* --- the tests --- */
 
 static void a_name_is_proven_and_the_verdict_signed(void **state)
 {

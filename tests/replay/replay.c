@@ -82,8 +82,7 @@ static fallible member(struct story *s, const struct json *o, const char *key, s
 	return OK;
 }
 
-/* --- commands: each gets its words after the command's own
- * -----------------------------------------------------------*/
+/* --- commands: each gets its words after the command's own --- */
 static fallible do_account(struct story *s, const struct str *w, size_t n, struct err *err)
 {
 	WANT(n == 1 && s->account_count < THINGS_MAX, "account NAME");

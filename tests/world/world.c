@@ -221,8 +221,7 @@ struct world_site *world_site(struct world *w, struct str name)
 	return s;
 }
 
-/* --- the validator's eyes
- * --------------------------------------------------------------------------------------------*/
+/* --- the validator's eyes --- */
 static const struct world_site *site_find(const struct world *w, struct str name)
 {
 	for (size_t i = 0; i < w->site_count; i++)

@@ -114,8 +114,7 @@ static struct request order_with(struct fixture *f, struct str payload)
 	return sealed(f, &p);
 }
 
-/* --- rows
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- rows --- */
 static struct request body_not_json(struct fixture *f)
 {
 	struct request r = order_with(f, ONE_NAME);
