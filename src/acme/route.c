@@ -143,8 +143,9 @@ static void log_refusal(const struct call *c, const struct err *e)
 	enum log_level level = c->re->status >= 500 ? LOG_ERROR : LOG_INFO;
 	char peer[ADDR_TEXT_MAX];
 	addr_show(&c->rq->peer, peer);
-	/* a pair without a key ends the line's pairs: nobody's account is not an account of zeros */
-	struct kv who = id_is_zero(c->account.id) ? (struct kv){ .kind = KV_END } : KV_ID("account", c->account.id);
+	struct kv who = KV_ID("account", c->account.id);
+	if (id_is_zero(c->account.id)) /* nobody's account is not an account of zeros */
+		who.kind = KV_END;
 	LOG(c->a->d.log, level, "request refused", KV_STR("path", c->rq->path), KV_I64("status", c->re->status),
 	    KV_Z("peer", peer), KV_STR("agent", c->rq->user_agent), KV_ERR(e), who);
 }
