@@ -19,6 +19,7 @@ struct due {
 	int64_t now_ms;
 	int64_t until_ms; /* what is due until then; ... */
 	size_t limit;     /* ... so many of each kind at once */
+	bool recovering;  /* the first round of a process */
 	struct attempt_row *attempts;
 	size_t attempt_count;
 	struct issuance_row *issuances;
@@ -47,18 +48,22 @@ static bool is_over(const struct due *d, const struct attempt_row *at)
 	return at->deadline_at <= d->now_ms;
 }
 
+static fallible attempt_mark(const struct due *d, struct store_tx *tx, const struct attempt_row *at, struct err *err)
+{
+	int64_t next = next_send(d->view->conf, d->now_ms, at->sends);
+	if (is_over(d, at))
+		return OK;
+	struct rc rc = d->recovering ? attempt_extend(tx, at->id, next, at->deadline_at, err)
+				     : attempt_sent(tx, at->id, next, err);
+	return rc.kind == ERR_CONFLICT ? OK : rc;
+}
+
 /* All that will be sent again, in one commit, before it is sent. What has an answer by now is passed over. */
 static fallible due_mark_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	const struct due *d = ctx;
-	for (size_t i = 0; i < d->attempt_count; i++) {
-		const struct attempt_row *at = &d->attempts[i];
-		if (is_over(d, at))
-			continue;
-		struct rc rc = attempt_sent(tx, at->id, next_send(d->view->conf, d->now_ms, at->sends), err);
-		if (FAILED(rc) && rc.kind != ERR_CONFLICT)
-			return rc;
-	}
+	for (size_t i = 0; i < d->attempt_count; i++)
+		TRY(attempt_mark(d, tx, &d->attempts[i], err));
 	for (size_t i = 0; i < d->issuance_count; i++) {
 		const struct issuance_row *is = &d->issuances[i];
 		struct rc rc = issuance_sent(tx, is->id, next_send(d->view->conf, d->now_ms, is->sends), err);
@@ -125,12 +130,24 @@ static void log_stuck(const struct acme *a, struct id order, struct rc rc, const
 		LOG(a->d.log, LOG_WARNING, "job not sent", KV_ID("order", order), KV_ERR(why));
 }
 
+/* Time that passed while this program was away is not the client's fault: the attempt gets its time again (THREATS F6). */
+static void attempts_give_time(struct due *d)
+{
+	for (size_t i = 0; i < d->attempt_count; i++) {
+		const struct conf_zone *zone = conf_zone(d->view->conf, d->attempts[i].zone);
+		if (zone != NULL && is_over(d, &d->attempts[i]))
+			d->attempts[i].deadline_at = d->now_ms + zone->deadline_ms;
+	}
+}
+
 static fallible sweep_batch(struct due *d, bool *ret_more, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct acme *a = d->a;
 	d->mem = &mem;
 	TRY(store_read(a->d.store, due_read, d, err));
+	if (d->recovering)
+		attempts_give_time(d);
 	if (d->attempt_count + d->issuance_count > 0)
 		TRY(store_tx(a->d.store, due_mark_tx, d, err));
 	for (size_t i = 0; i < d->attempt_count; i++) {
@@ -160,7 +177,9 @@ static fallible sweep_due(struct acme *a, const struct view *view, int64_t now_m
  * now and not when its time has come; a validation's deadline may be nearer than that. */
 static fallible sweep_recover(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
 {
-	struct due d = { .a = a, .view = view, .now_ms = now_ms, .until_ms = INT64_MAX, .limit = RECOVER_MAX };
+	struct due d = {
+		.a = a, .view = view, .now_ms = now_ms, .until_ms = INT64_MAX, .limit = RECOVER_MAX, .recovering = true
+	};
 	bool more;
 	if (a->recovered)
 		return OK;

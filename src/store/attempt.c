@@ -6,7 +6,7 @@
 
 #define COLUMNS "id, challenge, authz, account, order_id, realm, zone, status, created_at, deadline_at, send_at, sends"
 
-enum { Q_INSERT, Q_BY_ID, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_VERDICT_INSERT, Q_VERDICTS, Q_COUNT };
+enum { Q_INSERT, Q_BY_ID, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_EXTEND, Q_VERDICT_INSERT, Q_VERDICTS, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO attempts (" COLUMNS ", due_at)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
@@ -17,6 +17,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_SENT] =
 		"UPDATE attempts SET send_at = $2, sends = sends + 1,"
 		" due_at = CASE WHEN deadline_at < $2 THEN deadline_at ELSE $2 END WHERE id = $1 AND status = 'open'",
+	[Q_EXTEND] = "UPDATE attempts SET deadline_at = $3, send_at = $2, sends = sends + 1,"
+		     " due_at = CASE WHEN $3 < $2 THEN $3 ELSE $2 END WHERE id = $1 AND status = 'open'",
 	[Q_VERDICT_INSERT] = "INSERT INTO verdicts (attempt, perspective, valid, jws, received_at)"
 			     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
 	[Q_VERDICTS] = "SELECT attempt, perspective, valid, jws, received_at FROM verdicts WHERE attempt = $1"
@@ -100,6 +102,12 @@ fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_
 fallible attempt_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err)
 {
 	return tx_move(tx, "attempt", sql[Q_STATUS], id, "open", sql[Q_SENT], ARGS(A_ID(id), A_I64(next_send_at)), err);
+}
+
+fallible attempt_extend(struct store_tx *tx, struct id id, int64_t next_send_at, int64_t deadline_at, struct err *err)
+{
+	return tx_move(tx, "attempt", sql[Q_STATUS], id, "open", sql[Q_EXTEND],
+		       ARGS(A_ID(id), A_I64(next_send_at), A_I64(deadline_at)), err);
 }
 
 fallible verdict_insert(struct store_tx *tx, const struct verdict_row *v, bool *ret_new, struct err *err)

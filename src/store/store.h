@@ -152,6 +152,8 @@ fallible attempt_move(struct store_tx *tx, struct id id, enum attempt_status fro
 fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret,
 		      size_t *ret_count, struct err *err);
 fallible attempt_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err);
+/* The same with a new deadline: for an attempt whose time ran out while nobody could have heard its verdict. */
+fallible attempt_extend(struct store_tx *tx, struct id id, int64_t next_send_at, int64_t deadline_at, struct err *err);
 
 struct verdict_row {
 	struct id attempt;
