@@ -95,6 +95,19 @@ static int64_t authz_serves_until(const struct call *c, const struct authz_row *
 	return z->status == AUTHZ_VALID && reuse_end < z->expires_at ? reuse_end : z->expires_at;
 }
 
+/* The signer takes verdicts of the realm's own zone only: a proof from before the realm moved to another is no proof. */
+static fallible proof_fits_zone(const struct call *c, struct store_tx *tx, const struct authz_row *z, bool *ret,
+				struct err *err)
+{
+	struct attempt_row attempt;
+	*ret = true;
+	if (z->status != AUTHZ_VALID)
+		return OK;
+	struct rc rc = attempt_by_id(tx, c->mem, z->attempt, &attempt, err);
+	*ret = !FAILED(rc) && str_eq(attempt.zone, c->realm->zone);
+	return rc.kind == ERR_NOT_FOUND ? OK : rc;
+}
+
 /* A fresh authorization with its challenges, or one that this account has already under this key. */
 static fallible authz_get(struct new_order *n, struct store_tx *tx, const struct ident *ident, struct authz_row *ret,
 			  struct err *err)
@@ -105,8 +118,12 @@ static fallible authz_get(struct new_order *n, struct store_tx *tx, const struct
 		authz_find_reusable(tx, c->mem, c->account.id, str_z(c->thumbprint.z), ident, false, until, ret, err);
 	if (FAILED(rc) && rc.kind != ERR_NOT_FOUND)
 		return rc;
-	if (!FAILED(rc) && authz_serves_until(c, ret) > until)
-		return OK;
+	if (!FAILED(rc) && authz_serves_until(c, ret) > until) {
+		bool fits;
+		TRY(proof_fits_zone(c, tx, ret, &fits, err));
+		if (fits)
+			return OK;
+	}
 	*ret = (struct authz_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),
 		.account = c->account.id,
