@@ -14,10 +14,10 @@ export LC_ALL=C.UTF-8
 jobs=$(nproc)
 
 static_steps='format layers spdx headers shell cppcheck'
-unit_steps='build-gcc globals man tests'
+unit_steps='build-gcc globals roles man tests'
 sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
 e2e_steps='build-gcc e2e'
-all_steps='format layers spdx headers shell cppcheck build-gcc globals man tests build-clang tidy asan tsan valgrind fuzz
+all_steps='format layers spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
 	coverage e2e e2e-asan kill'
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -122,6 +122,11 @@ step_build_clang() {
 step_globals() { # STYLE 14
 	need_build gcc
 	tools/check-globals.sh "$out/gcc"
+}
+
+step_roles() { # a role does not even contain the code that it must not run
+	need_build gcc
+	tools/check-roles.sh "$out/gcc"
 }
 
 step_tidy() {
@@ -248,6 +253,7 @@ title() {
 	headers) echo 'each header compiles alone' ;;
 	shell) echo 'shellcheck' ;;
 	cppcheck) echo 'cppcheck' ;;
+	roles) echo 'no role contains code that it must not run' ;;
 	man) echo 'manual pages' ;;
 	build-gcc) echo 'build with gcc, warnings are errors' ;;
 	globals) echo 'no writable global data' ;;

@@ -14,6 +14,7 @@ struct topic {
 	struct topic *next;
 	struct delivery_list queue;
 	size_t waiting; /* in the queue or delayed */
+	size_t bytes;   /* of its messages, waiting or held */
 	struct sub **subs;
 	size_t sub_count;
 	size_t turn; /* round robin: who is asked first */
@@ -145,9 +146,13 @@ fallible topics_publish(struct topics *t, struct str topic, struct str body, str
 	size_t need = sizeof(struct bus_delivery) + topic.n + body.n;
 	if (t->bytes + need > TOPICS_BYTES_MAX)
 		FAIL(err, ERR_UNAVAILABLE, "the bus holds %zu bytes and takes no more", t->bytes);
+	if (at != NULL && at->bytes + need > TOPIC_BYTES_MAX)
+		FAIL(err, ERR_UNAVAILABLE, "bus topic %.*s holds %zu bytes and takes no more", STR_FMT(topic),
+		     at->bytes);
 	TRY(find_or_add(t, topic, &at, err));
 	struct bus_delivery *d = delivery_new(topic, body);
 	t->bytes += need;
+	at->bytes += need;
 	d->at = at;
 	delivery_push(&at->queue, d);
 	at->waiting++;
@@ -223,6 +228,7 @@ fallible sub_settle(struct topics *t, struct sub *s, uint64_t tag, bool done, in
 	d->sub = NULL;
 	if (done) {
 		t->bytes -= cost(d);
+		s->topic->bytes -= cost(d);
 		free(d);
 	} else {
 		d->due_ms = now_ms + NACK_DELAY_MS;

@@ -9,7 +9,9 @@
 #include "bus/internal.h"
 
 #define TOPICS_MAX 256                      /* peers name topics, so their number has a limit */
-#define TOPICS_BYTES_MAX (64 * 1024 * 1024) /* of all messages that the hub has, waiting or held */
+#define TOPICS_BYTES_MAX (64 * 1024 * 1024) /* of all messages that the hub has, waiting or held ... */
+#define TOPIC_BYTES_MAX \
+	(16 * 1024 * 1024) /* ... and of one topic's: one whose consumer is away leaves room for the others */
 #define NACK_DELAY_MS 1000
 
 struct slot {
