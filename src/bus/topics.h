@@ -8,10 +8,11 @@
 
 #include "bus/internal.h"
 
-#define TOPICS_MAX 256                      /* peers name topics, so their number has a limit */
-#define TOPICS_BYTES_MAX (64 * 1024 * 1024) /* of all messages that the hub has, waiting or held ... */
-#define TOPIC_BYTES_MAX \
-	(16 * 1024 * 1024) /* ... and of one topic's: one whose consumer is away leaves room for the others */
+#define TOPICS_MAX 256 /* peers name topics, so their number has a limit */
+/* Of all messages that the hub has, waiting or held; and of one topic's, so that one whose consumer is away leaves room
+ * for the others. */
+#define TOPICS_BYTES_MAX (64 * 1024 * 1024)
+#define TOPIC_BYTES_MAX (24 * 1024 * 1024)
 #define NACK_DELAY_MS 1000
 
 struct slot {
