@@ -149,8 +149,8 @@ step_tests() {
 	run_tests gcc --timeout-multiplier 2
 }
 
-step_asan() {
-	CC=gcc build asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+step_asan() { # with the failpoints, so that the signer is killed at each of them
+	CC=gcc build asan -Dfailpoints=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
 	export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1:abort_on_error=1
 	export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 	run_tests asan --timeout-multiplier 4

@@ -126,6 +126,22 @@ static fallible lint_tbs(const struct signer *s, const struct issuer *issuer, co
 	return cert_lint(issuer, template, request, buf_str(&der), err);
 }
 
+/* RULES R14. The client did nothing wrong and can do nothing about it: the operator has to, so he is told what. */
+static fallible check_issuer_end(const struct issuer *issuer, const struct sign_job *job, struct err *err)
+{
+	char ends[TIME_TEXT_MAX], wanted[TIME_TEXT_MAX];
+	int64_t end = cert_get_not_after(issuer_get_cert(issuer));
+	if (job->not_after <= end)
+		return OK;
+	time_show(end, ends);
+	time_show(job->not_after, wanted);
+	FAIL(err, ERR_UNAVAILABLE,
+	     "issuer %.*s ends at %s and a certificate of profile %.*s would last until %s; this is for the CA's "
+	     "operator to mend: renew "
+	     "the issuer, or give the profile a shorter lifetime",
+	     STR_FMT(job->issuer), ends, STR_FMT(job->profile), wanted);
+}
+
 /* Everything that can be refused: evidence, template, lint. Leaves the TBS and its hash in the task. */
 static fallible task_build(struct batch *b, struct task *t, struct err *err)
 {
@@ -139,6 +155,7 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 	t->issuer = signer_issuer(s, t->job->issuer);
 	if (t->issuer == NULL || conf_issuer(s->conf, t->job->issuer) == NULL)
 		FAIL(err, ERR_INTERNAL, "issuer %.*s is not loaded", STR_FMT(t->job->issuer));
+	TRY(check_issuer_end(t->issuer->issuer, t->job, err));
 	struct cert_template template = template_of(s, t->job);
 	struct cert_request request = { .names = csr.names,
 					.name_count = csr.name_count,

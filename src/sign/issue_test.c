@@ -250,6 +250,21 @@ static void another_job_for_an_order_is_refused(void **state)
 	}
 }
 
+static void a_certificate_does_not_outlive_its_issuer(void **state)
+{
+	(void)state;
+	struct town *t = town_new_issuer_days(30);
+	struct signer *s = NULL;
+	struct plan p = plan_good(t); /* 90 days */
+	struct sign_job job = plan_job(&p);
+	signer_restart(t, &s);
+	struct sign_result r = sign_one(s, t, &job);
+	REFUSED(r, ERR_UNAVAILABLE, "issuer default ends at 2026-12-22T00:00:00Z");
+	assert_int_equal(journal_tally(t).n[JOURNAL_BEGIN], 0);
+	signer_free(s);
+	town_free(t);
+}
+
 static void a_serial_is_never_used_twice(void **state)
 {
 	(void)state;
@@ -743,6 +758,7 @@ int main(void)
 		cmocka_unit_test(a_good_job_gives_a_certificate_that_clients_accept),
 		cmocka_unit_test(a_repeat_gets_the_same_bytes_even_later_and_after_a_restart),
 		cmocka_unit_test(one_job_twice_in_a_batch_is_signed_once),
+		cmocka_unit_test(a_certificate_does_not_outlive_its_issuer),
 		cmocka_unit_test(good_and_bad_jobs_share_a_batch_in_order),
 		cmocka_unit_test(another_job_for_an_order_is_refused),
 		cmocka_unit_test(a_serial_is_never_used_twice),

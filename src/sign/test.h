@@ -70,7 +70,7 @@ static inline const char *town_path(struct town *t, const char *name)
 	return str_fmt(&t->mem, "%s/%s%c", t->dir, name, 0).p;
 }
 
-static inline void town_issuer(struct town *t)
+static inline void town_issuer(struct town *t, int days)
 {
 	AUTO(key_auto) struct key *root_key = NULL;
 	AUTO(buf_done) struct buf pem = BUF_MAX(64 * 1024);
@@ -85,7 +85,7 @@ static inline void town_issuer(struct town *t)
 	MUST(ca_make_root(t->crypto, &r, &rng_system, &t->root, &err));
 	r.common_name = STR("Test Issuer");
 	r.key = t->issuer_key;
-	r.not_after = NOW_S + 1800 * DAY_S;
+	r.not_after = NOW_S + days * DAY_S;
 	r.path_len = 0;
 	MUST(ca_make_intermediate(t->crypto, &r, t->root, root_key, &rng_system, &t->issuer, &err));
 	MUST(cert_add_pem(t->issuer, &pem, &err));
@@ -107,7 +107,7 @@ static inline void town_voter(struct town *t, int i)
 	MUST(file_write_new(town_path(t, name), buf_str(&jwk), 0644, &err));
 }
 
-static inline struct town *town_new(void)
+static inline struct town *town_new_issuer_days(int days)
 {
 	struct town *t = mem_alloc(sizeof *t);
 	struct err err = { 0 };
@@ -119,11 +119,16 @@ static inline struct town *town_new(void)
 	MUST(key_generate(KEY_P256, 0, &t->account, &err));
 	MUST(key_generate(KEY_P256, 0, &t->stranger, &err));
 	MUST(key_generate(KEY_P256, 0, &t->subscriber, &err));
-	town_issuer(t);
+	town_issuer(t, days);
 	for (int i = 0; i < VOTERS; i++)
 		town_voter(t, i);
 	town_conf(t);
 	return t;
+}
+
+static inline struct town *town_new(void)
+{
+	return town_new_issuer_days(1800);
 }
 
 static inline void town_free(struct town *t)
