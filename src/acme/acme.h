@@ -20,6 +20,7 @@ struct acme_deps { /* all borrowed; must outlive the app */
 	const struct log *log;
 	const struct clock *clk;
 	const struct rng *rng;
+	const struct secret *seal_key; /* opens external account keys; SEAL_KEY_LEN bytes, or NULL: there are none */
 	/* Hands a message to the bus: bus_publish on a running server, a script in replay tests. */
 	fallible (*publish)(void *ctx, struct str topic, struct str body, struct err *err);
 	void *publish_ctx;

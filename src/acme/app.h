@@ -66,7 +66,7 @@ void view_auto(struct view **v);
 const struct key *view_perspective_key(const struct view *v, struct str name); /* NULL: not pinned */
 
 /* --- a call: one request on its way through the gate to its handler --- */
-enum auth { AUTH_NONE, AUTH_JWK, AUTH_KID };
+enum auth { AUTH_NONE, AUTH_JWK, AUTH_KID, AUTH_EITHER };
 enum payload_rule { PAYLOAD_NONE, PAYLOAD_EMPTY, PAYLOAD_JSON, PAYLOAD_EITHER };
 struct route;
 struct call {
@@ -76,14 +76,15 @@ struct call {
 	const struct conf_realm *realm;
 	const struct route *route;
 	struct str rest;   /* the path's part that the route's '*' matched */
+	struct str rest2;  /* and a second '*' */
 	struct id path_id; /* rest as an id, for routes that have one */
 	const struct http_request *rq;
 	struct arena *mem;
 	int64_t now_ms;
-	struct jws jws;       /* after the gate */
-	struct json *payload; /* NULL for POST-as-GET */
-	struct account_row account;
-	struct key *key; /* the account's, or the embedded one (owned) */
+	struct jws jws;             /* after the gate */
+	struct json *payload;       /* NULL for POST-as-GET */
+	struct account_row account; /* zero when the request is signed by an embedded key */
+	struct key *key;            /* the account's, or the embedded one (owned) */
 	struct thumbprint thumbprint;
 	struct http_reply *re;
 	struct str problem_extra;
@@ -91,10 +92,10 @@ struct call {
 };
 struct route {
 	enum http_method method;
-	const char *path; /* below the realm's prefix; one '*' stands for one segment */
+	const char *path; /* below the realm's prefix; a '*' (at most two) stands for one segment */
 	enum auth auth;
 	enum payload_rule payload;
-	bool has_id;           /* '*' is an id: anything else is 404 before the store is asked */
+	bool has_id;           /* the first '*' is an id: anything else is 404 before the store is asked */
 	const char *directory; /* its name in the directory object, or NULL */
 	fallible (*handle)(struct call *c, struct err *err);
 };
@@ -151,8 +152,42 @@ fallible post_finalize(struct call *c, struct err *err);
 fallible post_authz(struct call *c, struct err *err);
 fallible post_challenge(struct call *c, struct err *err);
 fallible post_certificate(struct call *c, struct err *err);
+fallible post_certificate_alternate(struct call *c, struct err *err); /* cert.c */
+fallible post_key_change(struct call *c, struct err *err);            /* keychange.c */
+fallible post_revoke_cert(struct call *c, struct err *err);           /* revoke.c */
+fallible post_new_authz(struct call *c, struct err *err);             /* newauthz.c */
+fallible get_renewal_info(struct call *c, struct err *err);           /* ari.c */
 
-/* Inside every transaction that changes something: a deactivation that was acknowledged before it must hold (A12). */
+/* eab.c: the binding of a newAccount payload (RFC 8555 7.3.4). Checked before the account's transaction and used up in
+ * it. */
+struct eab_binding {
+	struct str kid; /* empty: none */
+};
+fallible eab_check(struct call *c, struct eab_binding *ret, struct err *err);
+fallible eab_spend(struct call *c, struct store_tx *tx, const struct eab_binding *b, struct err *err);
+/* May the account, by the key that it is bound to, order this? ERR_REJECTED_IDENTIFIER, ERR_INVALID_PROFILE, or
+ * ERR_UNAUTHORIZED when that key is gone. Accounts without a binding: OK. */
+struct eab_grant { /* read once a request */
+	bool bound;
+	struct conf_list names, profiles; /* none: whatever the realm allows */
+};
+fallible eab_grant_read(struct call *c, struct store_tx *tx, struct eab_grant *ret, struct err *err);
+fallible eab_allows(const struct eab_grant *g, const struct ident *ident, struct err *err);
+bool eab_allows_profile(const struct eab_grant *g, struct str profile);
+
+/* account.c: terms that changed since the account agreed (RFC 8555 7.3.3): before anything new is made for it. */
+fallible terms_still_agreed(struct call *c, struct err *err);
+
+/* idents.c: an identifier of a payload against syntax and the realm's policy. name_in_payload: for messages. */
+struct ident_wanted {
+	struct ident ident;  /* lower case, canonical; a wildcard with its "*." */
+	struct str ancestor; /* RFC 9444 4.2: empty, or the ancestor domain that is to be proven instead */
+	bool subdomains;     /* newAuthz: subdomainAuthAllowed */
+};
+fallible ident_wanted_read(struct call *c, const struct json *v, struct ident_wanted *ret, struct err *err);
+
+/* Inside every transaction that changes something: a deactivation or a key change that was acknowledged before it must
+ * hold (A12, A13): the account is valid and has the key that signed this request. */
 fallible account_still_valid(const struct call *c, struct store_tx *tx, struct err *err);
 
 /* The order of this account, or ERR_NOT_FOUND/ERR_UNAUTHORIZED in the same words for "not there" and "not yours" (A11).

@@ -92,6 +92,7 @@ const char *err_kind_name(enum err_kind kind)
 	static const char *const names[] = {
 		[ERR_NONE] = "none",
 		[ERR_ACCOUNT_DOES_NOT_EXIST] = "accountDoesNotExist",
+		[ERR_ALREADY_REPLACED] = "alreadyReplaced",
 		[ERR_ALREADY_REVOKED] = "alreadyRevoked",
 		[ERR_BAD_CSR] = "badCSR",
 		[ERR_BAD_NONCE] = "badNonce",
@@ -119,6 +120,7 @@ const char *err_kind_name(enum err_kind kind)
 		[ERR_METHOD_NOT_ALLOWED] = "methodNotAllowed",
 		[ERR_TOO_LARGE] = "tooLarge",
 		[ERR_MEDIA_TYPE] = "mediaType",
+		[ERR_KEY_IN_USE] = "keyInUse",
 		[ERR_ACCOUNT_ENDED] = "accountEnded",
 		[ERR_UNAVAILABLE] = "unavailable",
 		[ERR_CONFLICT] = "conflict",

@@ -15,6 +15,7 @@ enum err_kind {
 	ERR_NONE,
 	/* Refusals that a client can read: RFC 8555 6.7. model/problem.c has the row for each. */
 	ERR_ACCOUNT_DOES_NOT_EXIST,
+	ERR_ALREADY_REPLACED, /* RFC 9773 7.4 */
 	ERR_ALREADY_REVOKED,
 	ERR_BAD_CSR,
 	ERR_BAD_NONCE,
@@ -43,6 +44,7 @@ enum err_kind {
 	ERR_METHOD_NOT_ALLOWED, /* 405 */
 	ERR_TOO_LARGE,          /* 413 */
 	ERR_MEDIA_TYPE,         /* 415 */
+	ERR_KEY_IN_USE,         /* 409: RFC 8555 7.3.5 */
 	ERR_ACCOUNT_ENDED,      /* 401: RFC 8555 7.3.6 wants that status for a deactivated account */
 	ERR_UNAVAILABLE,        /* 503, Retry-After: try again later, nothing was changed */
 	/* Inside only. */

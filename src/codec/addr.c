@@ -146,6 +146,13 @@ void addr_show(const struct addr *a, char out[ADDR_TEXT_MAX])
 		(void)snprintf(out, ADDR_TEXT_MAX, "no address");
 }
 
+int addr_compare(const struct addr *a, const struct addr *b)
+{
+	if (a->family != b->family)
+		return a->family == AF_INET ? -1 : 1;
+	return memcmp(a->b, b->b, a->family == AF_INET ? 4 : 16);
+}
+
 bool addr_eq(const struct addr *a, const struct addr *b)
 {
 	return a->family == b->family && memcmp(a->b, b->b, addr_len(a)) == 0;

@@ -118,6 +118,7 @@ fallible addr_read(struct str text, struct addr *ret,
 		   struct err *err);                           /* literal, no zone, no brackets, canonical v4 */
 void addr_show(const struct addr *a, char out[ADDR_TEXT_MAX]); /* RFC 5952 */
 bool addr_eq(const struct addr *a, const struct addr *b);
+int addr_compare(const struct addr *a, const struct addr *b); /* v4 before v6, then by bytes: for qsort */
 fallible addr_range_read(struct str text, struct addr_range *ret, struct err *err); /* "10.0.0.0/8", "::1" */
 bool addr_in(const struct addr *a, const struct addr_range *r);
 /* Special-purpose by the IANA registries (loopback, private, link-local, metadata, documentation, multicast, mapped and

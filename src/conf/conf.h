@@ -35,14 +35,17 @@ struct conf_zone {
 	struct conf_static *names;  /* static names */
 	size_t name_count;
 	int64_t http_port;                /* 80 */
+	int64_t alpn_port;                /* 443: tls-alpn-01 */
+	int64_t attempts;                 /* how often a probe tries within the deadline, for reasons that may pass */
 	struct conf_list allow_addresses; /* special ranges that validators may contact */
 	int64_t deadline_ms;              /* of one validation, at most 60 s */
 };
 
 struct conf_profile {
 	struct str name;
-	int64_t lifetime_s; /* 90 d */
-	int64_t backdate_s; /* how far notBefore lies in the past: 1 h */
+	struct str description; /* for the directory's meta.profiles; empty: one is made up from lifetime and use */
+	int64_t lifetime_s;     /* 90 d */
+	int64_t backdate_s;     /* how far notBefore lies in the past: 1 h */
 	bool common_name;
 	bool eku_client;
 };
@@ -51,15 +54,21 @@ struct conf_issuer {
 	struct str name;
 	struct str certificate; /* chain file, leaf first, without or with the root */
 	struct str key;
+	struct conf_list
+		alternates; /* files with other ways up from the issuer: its certificates without leaf, as PEM */
 	struct str aia_url, crl_url;
 };
 
 struct conf_realm {
 	struct str name;
 	struct conf_list names;      /* patterns that may be asked for; none: nothing is issued (closed by default) */
-	struct conf_list challenges; /* "http-01" */
+	struct conf_list addresses;  /* ranges that may be asked for (RFC 8738); none: no addresses */
+	struct conf_list challenges; /* "http-01", "dns-01", "tls-alpn-01" */
 	struct conf_list profiles;   /* the first one is the default */
 	struct str issuer, zone;
+	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
+	bool subdomain_auth;    /* RFC 9444: a proof by dns-01 for an ancestor serves the names below it */
+	bool terms_agree_again; /* accounts that agreed to other terms must agree to new ones before they order */
 	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
 	struct conf_list caa_identities;
 	int64_t order_life_s;      /* 7 d */
@@ -100,6 +109,7 @@ struct conf {
 		struct str base_url; /* "https://ca.corp.example:14000", no trailing slash */
 		struct str tls_certificate, tls_key;
 		bool tls_own;               /* cairn renews the API's certificate from its own issuer */
+		struct str admin_socket;    /* where `cairn` commands reach the API */
 		struct conf_list tls_names; /* names and addresses in that certificate */
 		int64_t loops, workers;     /* 0 loops: one a core */
 		int64_t nonce_life_s;
@@ -108,7 +118,8 @@ struct conf {
 		int64_t drain_ms;
 	} api;
 	struct {
-		struct str url; /* "sqlite:store/cairn.db" */
+		struct str url;        /* "sqlite:store/cairn.db" */
+		struct str secret_key; /* file of 32 bytes as 64 hex digits that seals secrets in the store */
 		int64_t readers;
 		int64_t keep_ended_s;   /* retention of orders and authorizations that ended: 30 d */
 		int64_t keep_expired_s; /* of certificates past their end, with their evidence: 90 d */
@@ -161,6 +172,11 @@ const struct conf_issuer *conf_issuer(const struct conf *c, struct str name);
 const struct conf_perspective *conf_perspective(const struct conf *c, struct str name);
 /* May this realm issue for this name (a "*." name by its base)? ERR_REJECTED_IDENTIFIER names the realm and what it allows. */
 fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err);
+/* The same for an address. A special one (private, loopback ...) must be in a range that was meant for it: at least /8
+ * for IPv4 and /7 for IPv6, so that "0.0.0.0/0" does not allow 127.0.0.1. */
+fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *addr, struct err *err);
+/* Is there a way to prove such an identifier: wildcards and ancestors want dns-01, addresses anything but that. */
+bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only);
 
 /* The schema, for check-config, init and the man page. */
 enum conf_kind {

@@ -12,7 +12,8 @@
 
 static const char *const log_levels[] = { "debug", "info", "notice", "warning", "error", NULL };
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
-static const char *const challenges[] = { "http-01", NULL };
+static const char *const challenges[] = { "http-01", "dns-01", "tls-alpn-01", NULL };
+static const char *const eab_modes[] = { "off", "optional", "required", NULL };
 
 #define AT(member) offsetof(struct conf, member)
 #define IN_REALM(member) offsetof(struct conf_realm, member)
@@ -47,6 +48,9 @@ static const struct conf_row rows[] = {
 	{ "api.tls-own", CONF_BOOL, AT(api.tls_own), "true", 0, 0, NULL, NULL, RELOAD,
 	  "Whether that certificate comes from cairn's own issuer. false: it comes from elsewhere and cairn only reads "
 	  "it." },
+	{ "api.admin-socket", CONF_STR, AT(api.admin_socket), "run/admin.sock", 1, 0, NULL, NULL, RESTART,
+	  "The Unix socket on which commands such as cairn eab reach the API. Only the API's own user and root may use "
+	  "it." },
 	{ "api.tls-names", CONF_LIST, AT(api.tls_names), "localhost, 127.0.0.1, ::1", 1, 100, NULL, NULL, RELOAD,
 	  "Names and addresses in the API's own certificate." },
 	{ "api.loops", CONF_INT, AT(api.loops), "0", 0, 256, NULL, NULL, RESTART,
@@ -65,6 +69,10 @@ static const struct conf_row rows[] = {
 
 	{ "store.url", CONF_STR, AT(store.url), "sqlite:store/cairn.db", 1, 0, NULL, "CAIRN_STORE, DATABASE_URL",
 	  RESTART, "Where accounts, orders and certificates are kept: sqlite:PATH." },
+	{ "store.secret-key", CONF_STR, AT(store.secret_key), "store/secret.key", 1, 0, NULL, NULL, RESTART,
+	  "The file with the key that seals secrets in the store, such as external account keys: 64 hex digits. Back "
+	  "it "
+	  "up apart from the store." },
 	{ "store.readers", CONF_INT, AT(store.readers), "4", 1, 64, NULL, NULL, RESTART, "Connections for reading." },
 	{ "store.keep-ended", CONF_SECONDS, AT(store.keep_ended_s), "30d", HOUR_S, 3650 * (int64_t)DAY_S, NULL, NULL,
 	  RESTART, "How long orders and authorizations that have ended are kept." },
@@ -95,6 +103,9 @@ static const struct conf_row rows[] = {
 	  "The names that may be asked for: \"host.corp.example\" itself, \"*.corp.example\" everything below it, "
 	  "\"*\" everything. "
 	  "None: this realm issues nothing." },
+	{ "realm.*.addresses", CONF_LIST, IN_REALM(addresses), "", 0, 4096, NULL, NULL, RELOAD,
+	  "The ranges of IP addresses that may be asked for, such as \"10.1.0.0/16\" or \"2001:db8::/32\". None: no "
+	  "certificates for addresses." },
 	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01", 1, 8, challenges, NULL, RELOAD,
 	  "How clients may prove that they control a name." },
 	{ "realm.*.profiles", CONF_LIST, IN_REALM(profiles), "server", 1, 32, NULL, NULL, RELOAD,
@@ -103,6 +114,14 @@ static const struct conf_row rows[] = {
 	  "Which issuer below signs." },
 	{ "realm.*.zone", CONF_STR, IN_REALM(zone), "default", 1, 0, NULL, NULL, RELOAD,
 	  "Which zone below validates." },
+	{ "realm.*.eab", CONF_STR, IN_REALM(eab), "off", 0, 0, eab_modes, NULL, RELOAD,
+	  "Whether new accounts must show an external account key (made with cairn eab add). off: a binding is not "
+	  "looked at." },
+	{ "realm.*.subdomain-auth", CONF_BOOL, IN_REALM(subdomain_auth), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether a proof by dns-01 for a domain may serve the names below it, when the client asks for that (RFC "
+	  "9444)." },
+	{ "realm.*.terms-agree-again", CONF_BOOL, IN_REALM(terms_agree_again), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether accounts that agreed to earlier terms must agree to the ones above before they can order again." },
 	{ "realm.*.terms-of-service", CONF_STR, IN_REALM(terms_of_service), "", 0, 0, NULL, NULL, RELOAD,
 	  "URL of the terms that clients must agree to. Empty: none." },
 	{ "realm.*.website", CONF_STR, IN_REALM(website), "", 0, 0, NULL, NULL, RELOAD,
@@ -136,6 +155,10 @@ static const struct conf_row rows[] = {
 	  "a list of them." },
 	{ "zone.*.http-port", CONF_INT, IN_ZONE(http_port), "80", 1, 65535, NULL, NULL, RELOAD,
 	  "The port of http-01. RFC 8555 says 80; others suit tests and closed networks only." },
+	{ "zone.*.alpn-port", CONF_INT, IN_ZONE(alpn_port), "443", 1, 65535, NULL, NULL, RELOAD,
+	  "The port of tls-alpn-01. RFC 8737 says 443; others suit tests and closed networks only." },
+	{ "zone.*.attempts", CONF_INT, IN_ZONE(attempts), "3", 1, 10, NULL, NULL, RELOAD,
+	  "How often a validation is tried within its deadline when it fails for a reason that may pass." },
 	{ "zone.*.allow-addresses", CONF_LIST, IN_ZONE(allow_addresses), "", 0, 256, NULL, NULL, RELOAD,
 	  "Ranges of special addresses (private, loopback and so on) that validators may connect to, such as "
 	  "\"10.0.0.0/8\". Others of "
@@ -148,6 +171,8 @@ static const struct conf_row rows[] = {
 	{ "perspective.*.public-key", CONF_STR, IN_PERSPECTIVE(public_key), "perspectives/*.jwk", 1, 0, NULL, NULL,
 	  RELOAD, "The public key, a JWK, that API and signer check it with." },
 
+	{ "profile.*.description", CONF_STR, IN_PROFILE(description), "", 0, 0, NULL, NULL, RELOAD,
+	  "A sentence or a URL about this kind, shown in the directory." },
 	{ "profile.*.lifetime", CONF_SECONDS, IN_PROFILE(lifetime_s), "90d", 60, 825 * DAY_S, NULL, NULL, RELOAD,
 	  "How long certificates of this kind are valid." },
 	{ "profile.*.backdate", CONF_SECONDS, IN_PROFILE(backdate_s), "1h", 0, DAY_S, NULL, NULL, RELOAD,
@@ -161,6 +186,9 @@ static const struct conf_row rows[] = {
 	  "The issuing CA's certificate and those above it, leaf first, as PEM; the root may be left out." },
 	{ "issuer.*.key", CONF_STR, IN_ISSUER(key), "issuer/issuer.key", 1, 0, NULL, NULL, RESTART,
 	  "Its private key. Only the signer reads it." },
+	{ "issuer.*.alternates", CONF_LIST, IN_ISSUER(alternates), "", 0, 8, NULL, NULL, RELOAD,
+	  "Files with other chains of the issuer, such as one that an older root signed: the issuing CA's certificate "
+	  "and those above it, as PEM. Clients are told of them." },
 	{ "issuer.*.aia-url", CONF_STR, IN_ISSUER(aia_url), "", 0, 0, NULL, NULL, RESTART,
 	  "http URL in certificates where the issuing certificate can be had. Empty: none." },
 	{ "issuer.*.crl-url", CONF_STR, IN_ISSUER(crl_url), "", 0, 0, NULL, NULL, RESTART,

@@ -41,6 +41,16 @@ fallible digest_sha256(const struct crypto *c, struct str in, struct sha256 *ret
 fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
 	      size_t *ret_n, struct err *err);
 
+/* --- secrets at rest: AES-256-GCM, a fresh 96-bit nonce each time; nonce | ciphertext | tag -----------------------*/
+#define SEAL_KEY_LEN 32
+#define SEAL_OVERHEAD (12 + 16)
+/* aad binds the sealed bytes to where they belong (a key's id): opened with another, they do not open. */
+fallible seal(const struct crypto *c, const struct secret *key, const struct rng *rng, struct str aad, struct str plain,
+	      struct buf *ret, struct err *err);
+/* ERR_INTERNAL when key, aad or bytes are not those of seal. */
+fallible unseal(const struct crypto *c, const struct secret *key, struct str aad, struct str sealed, struct secret *ret,
+		struct err *err);
+
 /* --- keys ---------------------------------------------------------------------------------------------------------*/
 enum key_kind { KEY_P256, KEY_P384, KEY_P521, KEY_RSA, KEY_ED25519, KEY_KIND_COUNT };
 const char *key_kind_name(enum key_kind k); /* "P-256", ..., "RSA" */
@@ -67,6 +77,8 @@ fallible key_from_ed25519(struct str x, struct key **ret, struct err *err);
 fallible key_get_parts(struct arena *mem, const struct key *k, struct str *ret_a, struct str *ret_b, struct err *err);
 /* DER SubjectPublicKeyInfo. */
 fallible key_spki(struct arena *mem, const struct key *k, struct str *ret, struct err *err);
+/* SHA-256 of that: how block lists and certificates name a key. */
+fallible key_spki_hash(const struct crypto *c, const struct key *k, struct sha256 *ret, struct err *err);
 fallible key_from_spki(struct str der, struct key **ret, struct err *err);
 
 /* The key policy of RULES R4 (A24-A26): RSA 2048/3072/4096 with e = 65537, no small factor < 752, not Fermat-close (110

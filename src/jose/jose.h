@@ -45,6 +45,20 @@ void jws_done(struct jws *j);
 /* alg must be the key's own; then the signature over protected '.' payload. */
 fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err);
 
+/* The inner JWS of an external account binding (RFC 8555 7.3.4): flattened, alg HS256, HS384 or HS512, kid, url, no
+ * nonce, no jwk. Slices live in the arena; `object` is borrowed. ERR_MALFORMED says what is wrong with its form. */
+struct jws_eab {
+	enum digest mac;
+	struct str kid, url, payload; /* payload decoded: the account's JWK as the client wrote it */
+	struct str signed_part, mac_bytes;
+};
+fallible jws_read_eab(struct arena *mem, const struct json *object, struct jws_eab *ret, struct err *err);
+/* Constant time; a wrong MAC is ERR_UNAUTHORIZED. */
+fallible jws_verify_eab(const struct crypto *c, const struct jws_eab *j, const struct secret *key, struct err *err);
+/* Makes one, for clients and tests. */
+fallible jws_sign_eab(const struct crypto *c, enum digest mac, const struct secret *key, struct str kid, struct str url,
+		      const struct key *account, struct buf *ret, struct err *err);
+
 /* Makes the body of an ACME request: kid empty means "embed the jwk"; nonce may be empty (inner objects). */
 fallible jws_sign_acme(const struct crypto *c, const struct key *k, struct str kid, struct str nonce, struct str url,
 		       struct str payload, struct buf *ret, struct err *err);

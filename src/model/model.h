@@ -93,6 +93,7 @@ struct validate_job {
 	enum challenge_type method;
 	struct ident ident;
 	bool wildcard;
+	bool subdomains;       /* asked for an ancestor: what is proven holds below it too (RFC 9444) */
 	struct str token;      /* 43 base64url characters */
 	struct str thumbprint; /* the account key's, RFC 7638 */
 	int64_t deadline_ms;   /* wall clock; after it nobody waits for the verdict */
@@ -118,6 +119,7 @@ struct verdict {
 	enum challenge_type method;
 	struct ident ident;
 	bool wildcard;
+	bool subdomains; /* absent: false */
 	struct str token, thumbprint;
 	bool valid;
 	enum err_kind problem;           /* when !valid: ERR_CONNECTION, ERR_DNS, ERR_UNAUTHORIZED, ERR_TLS ... */
@@ -148,7 +150,7 @@ struct sign_job {
 	size_t ident_count;
 	struct str finalize_protected, finalize_payload, finalize_signature; /* base64url, as the client sent them */
 	struct str finalize_url;
-	struct str account_jwk; /* canonical JWK text */
+	struct str account_jwk; /* canonical JWK text: the key that signed finalize, whatever the account's is by now */
 	struct str *verdicts;   /* compact JWS */
 	size_t verdict_count;
 };

@@ -13,6 +13,7 @@
 static const struct problem_row rows[] = {
 	[ERR_NONE] = { "serverInternal", 500 }, /* asked only by mistake */
 	[ERR_ACCOUNT_DOES_NOT_EXIST] = { "accountDoesNotExist", 400 },
+	[ERR_ALREADY_REPLACED] = { "alreadyReplaced", 409 },
 	[ERR_ALREADY_REVOKED] = { "alreadyRevoked", 400 },
 	[ERR_BAD_CSR] = { "badCSR", 400 },
 	[ERR_BAD_NONCE] = { "badNonce", 400 },
@@ -40,6 +41,7 @@ static const struct problem_row rows[] = {
 	[ERR_METHOD_NOT_ALLOWED] = { "malformed", 405 },
 	[ERR_TOO_LARGE] = { "malformed", 413 },
 	[ERR_MEDIA_TYPE] = { "malformed", 415 },
+	[ERR_KEY_IN_USE] = { "malformed", 409 },
 	[ERR_ACCOUNT_ENDED] = { "unauthorized", 401 },
 	[ERR_UNAVAILABLE] = { "serverInternal", 503 },
 	[ERR_CONFLICT] = { "serverInternal", 500 },

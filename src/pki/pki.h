@@ -26,17 +26,22 @@ struct csr {
 	struct key *key;   /* owned; csr_done */
 	struct str *names; /* dNSNames of the SAN and the CN if it is one, lower case, sorted, no duplicates */
 	size_t name_count;
+	struct addr *addrs; /* iPAddresses of the SAN (RFC 8738); addr_compare's order, no duplicates */
+	size_t addr_count;
 	struct sha256 spki_hash; /* SHA-256 of the DER SubjectPublicKeyInfo */
 };
 /* Strict DER, no trailing bytes, version 1, self-signature verified with SHA-2 (A23), key policy checked, SAN of
- * dNSName only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the names or the
- * only name; CA:TRUE refused; other requested extensions ignored. All errors ERR_BAD_CSR. Checks sizes before
+ * dNSName and iPAddress only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the
+ * names (an address in its canonical form) or the only name; CA:TRUE refused; other requested extensions ignored. All errors ERR_BAD_CSR. Checks sizes before
  * signatures. */
 fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, struct csr *ret, struct err *err);
 void csr_done(struct csr *r);
 /* Makes one (for the client): subject empty, SAN of the names. */
 fallible csr_make(const struct crypto *c, const struct key *k, const struct str *names, size_t count,
 		  struct buf *ret_der, struct err *err);
+/* The same with addresses after the names; one of both must be there. */
+fallible csr_make_for(const struct crypto *c, const struct key *k, const struct str *names, size_t name_count,
+		      const struct addr *addrs, size_t addr_count, struct buf *ret_der, struct err *err);
 
 struct cert; /* a parsed X.509 certificate; immutable, reference-counted */
 fallible cert_read_der(struct str der, struct cert **ret, struct err *err);
@@ -55,7 +60,15 @@ fallible der_add_pem(struct str der, struct buf *ret, struct err *err);
 fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err);
-/* Whether the SAN has it, to the letter; for the CA's own certificates, which may hold addresses. */
+fallible cert_get_addrs(struct arena *mem, const struct cert *c, struct addr **ret, size_t *ret_count, struct err *err);
+/* The keyIdentifier of its authorityKeyIdentifier (RFC 9773 4.1 names certificates by it); ERR_NOT_FOUND: none. */
+fallible cert_get_aki(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
+/* SHA-256 of its SubjectPublicKeyInfo. */
+fallible cert_get_spki_hash(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
+/* Another way up for an issuer's certificates (RFC 8555 7.4.2): each certifies the one before it, and the first has the
+ * issuer's subject and key. ERR_CONFIG says which link is wrong. */
+fallible chain_check_alternate(const struct cert *issuer, struct cert *const *chain, size_t count, struct err *err);
+/* Whether the SAN has it, to the letter. */
 bool cert_has_dns_name(const struct cert *c, struct str name);
 bool cert_has_addr(const struct cert *c, const struct addr *addr);
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
@@ -86,9 +99,9 @@ struct cert_request {            /* what goes into one certificate besides the t
 	struct serial serial;
 	int64_t not_before, not_after; /* unix seconds, inclusive */
 	/* The CA's own service only (cairn init, api.tls-own), never a subscriber's: single labels such as "localhost" may
-	 * stand among the names, and addresses may follow them in the SAN. */
+	 * stand among the names. */
 	bool own;
-	const struct addr *addrs;
+	const struct addr *addrs; /* they follow the names in the SAN (RFC 8738) */
 	size_t addr_count;
 };
 /* The to-be-signed bytes (deterministic: same inputs, same bytes). Refuses not_after beyond the issuer's. */

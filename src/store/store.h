@@ -48,6 +48,7 @@ struct account_row {
 	enum account_status status;
 	struct str contact;    /* JSON array text */
 	int64_t tos_agreed_at; /* 0: not */
+	struct str tos_url;    /* the terms that were agreed to; empty: not known (agreed before they were kept) */
 	struct str eab_kid;    /* empty: none */
 	int64_t created_at;
 	struct str created_ip;
@@ -57,7 +58,14 @@ fallible account_by_id(struct store_tx *tx, struct arena *mem, struct id id, str
 fallible account_by_thumbprint(struct store_tx *tx, struct arena *mem, struct str realm, struct str thumbprint,
 			       struct account_row *ret, struct err *err);
 fallible account_set_contact(struct store_tx *tx, struct id id, struct str contact, struct err *err);
-fallible account_set_tos(struct store_tx *tx, struct id id, int64_t at, struct err *err);
+fallible account_set_tos(struct store_tx *tx, struct id id, struct str url, int64_t at, struct err *err);
+/* Key change (RFC 8555 7.3.5): ERR_CONFLICT when the account's key is not `was` any more or is not a valid account's.
+ * The caller has looked in the same transaction that no account of the realm has the new key. */
+fallible account_set_key(struct store_tx *tx, struct id id, struct str was, struct str thumbprint, struct str jwk,
+			 struct err *err);
+/* Valid accounts bound to this external account key, oldest first, ids after `after`. */
+fallible accounts_of_eab(struct store_tx *tx, struct arena *mem, struct str kid, struct id after, size_t limit,
+			 struct id **ret, size_t *ret_count, struct err *err);
 fallible account_move(struct store_tx *tx, struct id id, enum account_status from, enum account_status to,
 		      struct err *err);
 
@@ -71,6 +79,7 @@ struct order_row {
 	struct str error;       /* problem document, or empty */
 	struct id certificate;  /* zero until valid */
 	struct sha256 csr_hash; /* zero until finalize */
+	struct str replaces;    /* serial of the certificate that this order's will replace (RFC 9773 5), or empty */
 };
 fallible order_insert(struct store_tx *tx, const struct order_row *o, const struct id *authzs, size_t authz_count,
 		      struct err *err);
@@ -90,8 +99,13 @@ fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, s
 /* Orders of an authorization that are in this state. */
 fallible orders_of_authz(struct store_tx *tx, struct arena *mem, struct id authz, enum order_status status,
 			 struct id **ret, size_t *ret_count, struct err *err);
-/* How many of an order's authorizations are not valid (at `now`). */
-fallible order_open_authzs(struct store_tx *tx, struct id order, int64_t now, size_t *ret, struct err *err);
+/* How many of an order's authorizations are not valid (at `now`) or were proved under another key than `thumbprint`. */
+fallible order_open_authzs(struct store_tx *tx, struct id order, struct str thumbprint, int64_t now, size_t *ret,
+			   struct err *err);
+/* What became of orders that said they replace this certificate: *ret_taken: one is processing or valid; *ret_open: one
+ * is pending or ready and has not expired. */
+fallible order_replacing(struct store_tx *tx, struct str serial, int64_t now, bool *ret_taken, bool *ret_open,
+			 struct err *err);
 
 struct authz_row {
 	struct id id, account;
@@ -99,19 +113,29 @@ struct authz_row {
 	struct str thumbprint; /* of the account key that it was made under: reuse demands the same (DESIGN 5) */
 	struct ident ident;    /* without "*." */
 	bool wildcard;
+	bool subdomains; /* made for an ancestor: holds for all names below it too (RFC 9444) */
 	enum authz_status status;
 	int64_t created_at, expires_at;
 	struct id attempt; /* the attempt that made it valid: its verdicts are the evidence; zero before */
 };
 fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err);
 fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err);
-/* A valid one, or else a pending one, the newest each, for this account, key, identifier and wildcard flag that lives
- * past `until` and has served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and
+struct authz_want {
+	struct ident ident; /* without "*." */
+	bool wildcard;
+	bool subdomains; /* only what holds below the name too; otherwise a pending one that does is not taken either, as
+			  * it offers less ways to prove */
+};
+/* A valid one, or else a pending one, the newest each, for this account, key and want that lives past `until` and has served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and
  * nobody may make that as long as he likes. */
 #define AUTHZ_ORDERS_MAX 500
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
-			     const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret,
-			     struct err *err);
+			     const struct authz_want *want, int64_t until, struct authz_row *ret, struct err *err);
+/* Whether the account holds a valid one (at `now`), under whichever key it was proved: for revocation (RFC 8555 7.6). */
+fallible authz_is_held(struct store_tx *tx, struct id account, const struct authz_want *want, int64_t now, bool *ret,
+		       struct err *err);
+/* A pending one that nobody has begun to prove goes over to the account's new key. ERR_CONFLICT: not pending. */
+fallible authz_set_thumbprint(struct store_tx *tx, struct id id, struct str thumbprint, struct err *err);
 fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err);
 /* pending -> valid with a new expiry and the attempt that proved it. */
 fallible authz_prove(struct store_tx *tx, struct id id, struct id attempt, int64_t expires_at, struct err *err);
@@ -175,6 +199,7 @@ struct issuance_row {
 	struct str serial; /* hex; UNIQUE */
 	int64_t not_before_s, not_after_s;
 	struct str finalize_protected, finalize_payload, finalize_signature, finalize_url;
+	struct str account_jwk; /* the key that signed finalize; empty in rows from before it was kept */
 	enum issuance_status status;
 	int64_t created_at, send_at;
 	unsigned sends;
@@ -207,6 +232,38 @@ fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id,
 			   struct err *err);
 fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct certificate_row *ret,
 			       struct err *err);
+
+/* Revocation (RFC 8555 7.6): once; ERR_CONFLICT when it is revoked already. by: "account:<id>", "key", "operator". */
+fallible certificate_revoke(struct store_tx *tx, struct id id, int64_t at, int reason, struct str by, struct err *err);
+/* A revoked one whose key turns out to be compromised: the reason becomes keyCompromise (1). ERR_CONFLICT: it is not
+ * revoked, or has that reason. */
+fallible certificate_set_compromised(struct store_tx *tx, struct id id, struct str by, struct err *err);
+/* All that have this key and have not ended and are not revoked. */
+fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, int64_t now, int reason,
+				 struct str by, size_t *ret_count, struct err *err);
+
+/* Keys that are compromised: no account and no certificate gets them again. Adding one twice is OK. */
+fallible blocked_key_insert(struct store_tx *tx, const struct sha256 *spki_hash, struct str reason, int64_t at,
+			    struct str by, struct err *err);
+fallible blocked_key_has(struct store_tx *tx, const struct sha256 *spki_hash, bool *ret, struct err *err);
+
+/* External account keys (RFC 8555 7.3.4). secret is sealed with the kid as its aad. */
+#define EAB_KID_MAX 64
+struct eab_row {
+	struct str kid, realm, secret, label;
+	struct str names;                            /* JSON array of patterns and address ranges; empty: the realm's */
+	struct str profiles;                         /* JSON array; empty: the realm's */
+	int64_t uses, uses_max;                      /* 0: no limit */
+	int64_t created_at, expires_at, disabled_at; /* 0: never, not */
+};
+fallible eab_insert(struct store_tx *tx, const struct eab_row *e, struct err *err);
+fallible eab_by_kid(struct store_tx *tx, struct arena *mem, struct str kid, struct eab_row *ret, struct err *err);
+/* By kid, those after `after`; realm empty: of all. */
+fallible eab_list(struct store_tx *tx, struct arena *mem, struct str realm, struct str after, size_t limit,
+		  struct eab_row **ret, size_t *ret_count, struct err *err);
+/* One more use; ERR_CONFLICT when it is disabled, expired or used up at `now`. */
+fallible eab_use(struct store_tx *tx, struct str kid, int64_t now, struct err *err);
+fallible eab_disable(struct store_tx *tx, struct str kid, int64_t at, struct err *err); /* OK when it is already */
 
 /* --- the sweeper's ------------------------------------------------------------------------------------------------*/
 /* Pending and ready orders past their end -> invalid; pending authorizations and proofs past theirs -> invalid,
