@@ -34,6 +34,9 @@ fallible crypto_new(struct crypto **ret, struct err *err)
 	c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	if (c->hmac == NULL)
 		return fail_openssl(err, "HMAC");
+	c->aes_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	if (c->aes_gcm == NULL)
+		return fail_openssl(err, "AES-256-GCM");
 	*ret = TAKE(c);
 	return OK;
 }
@@ -45,6 +48,7 @@ void crypto_free(struct crypto *c)
 	for (size_t i = 0; i < DIGEST_COUNT; i++)
 		EVP_MD_free(c->md[i]);
 	EVP_MAC_free(c->hmac);
+	EVP_CIPHER_free(c->aes_gcm);
 	free(c);
 }
 

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <openssl/types.h>
 
-/* One per process, made at start: fetched digests and MACs. */
+/* One per process, made at start: fetched digests, MACs and ciphers. */
 struct crypto;
 fallible crypto_new(struct crypto **ret, struct err *err);
 void crypto_free(struct crypto *c); /* accepts NULL */

@@ -14,6 +14,7 @@
 struct crypto {
 	EVP_MD *md[DIGEST_COUNT];
 	EVP_MAC *hmac;
+	EVP_CIPHER *aes_gcm; /* 256 bits */
 };
 
 /* One row a kind of key: all that differs between them. */

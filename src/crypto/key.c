@@ -356,6 +356,14 @@ fallible key_spki(struct arena *mem, const struct key *k, struct str *ret, struc
 	return OK;
 }
 
+fallible key_spki_hash(const struct crypto *c, const struct key *k, struct sha256 *ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str spki;
+	TRY(key_spki(&mem, k, &spki, err));
+	return digest_sha256(c, spki, ret, err);
+}
+
 /* The curve's name when there is one in the AlgorithmIdentifier, for the refusal. */
 static fallible refuse_algorithm(struct str algorithm_body, struct err *err)
 {

@@ -34,13 +34,16 @@ static fallible from_parts(enum key_kind kind, struct str a, struct str b, struc
 static void every_kind_goes_through_parts_and_spki_unchanged(void **state)
 {
 	(void)state;
+	struct err err = { 0 };
+	struct crypto *c = NULL;
+	MUST(crypto_new(&c, &err));
 	for (unsigned kind = 0; kind < KEY_KIND_COUNT; kind++) {
-		struct err err = { 0 };
 		AUTO(arena_done) struct arena mem = { 0 };
 		AUTO(key_auto) struct key *k = generated((enum key_kind)kind);
 		AUTO(key_auto) struct key *parts = NULL;
 		AUTO(key_auto) struct key *spki = NULL;
 		struct str a, b, der;
+		struct sha256 hash, parts_hash, want;
 		assert_int_equal(key_get_kind(k), kind);
 		assert_true(key_has_private(k));
 		MUST(key_get_parts(&mem, k, &a, &b, &err));
@@ -54,11 +57,17 @@ static void every_kind_goes_through_parts_and_spki_unchanged(void **state)
 		int n = i2d_PUBKEY(key_get_evp(k), &theirs);
 		assert_true(n > 0 && str_eq(der, str_n(theirs, (size_t)n)));
 		OPENSSL_free(theirs);
+		MUST(digest_sha256(c, der, &want, &err));
+		MUST(key_spki_hash(c, k, &hash, &err));
+		MUST(key_spki_hash(c, parts, &parts_hash, &err)); /* the private half does not count */
+		assert_memory_equal(hash.b, want.b, sizeof want.b);
+		assert_memory_equal(parts_hash.b, want.b, sizeof want.b);
 		MUST(key_from_spki(der, &spki, &err));
 		assert_true(key_public_eq(k, spki));
 		AUTO(key_auto) struct key *other = generated((enum key_kind)kind);
 		assert_false(key_public_eq(k, other));
 	}
+	crypto_free(c);
 }
 
 /* The tables of exact bytes against OpenSSL's own. */
