@@ -34,7 +34,7 @@ struct jws {
 #define JWS_BODY_MAX 50000
 
 /* Flattened JSON serialisation (RFC 8555 6.2): exactly protected, payload, signature; no "header", no "signatures";
- * alg in the served list; exactly one of jwk and kid (unless eab: kid only, HS256/384/512, see jws_read_eab later);
+ * alg in the served list; exactly one of jwk and kid;
  * "crit" or "b64" refused; the payload at most JWS_BODY_MAX. ERR_MALFORMED, ERR_BAD_SIGNATURE_ALGORITHM or
  * ERR_BAD_PUBLIC_KEY. *ret is freed with jws_done. */
 fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct err *err);
@@ -47,6 +47,9 @@ fallible jws_verify(const struct crypto *c, const struct jws *j, const struct ke
 
 /* The inner JWS of an external account binding (RFC 8555 7.3.4): flattened, alg HS256, HS384 or HS512, kid, url, no
  * nonce, no jwk. Slices live in the arena; `object` is borrowed. ERR_MALFORMED says what is wrong with its form. */
+#define EAB_KID_MAX 64
+/* 1 to EAB_KID_MAX printable ASCII characters without blanks: what a key may be called, so also for who makes them. */
+fallible eab_kid_check(struct str kid, struct err *err);
 struct jws_eab {
 	enum digest mac;
 	struct str kid, url, payload; /* payload decoded: the account's JWK as the client wrote it */

@@ -4,9 +4,9 @@
  */
 #include "jose/jose.h"
 
-#define PROTECTED_MAX (16 * 1024)
+#include "jose/internal.h"
+
 #define SIGNATURE_MAX 1024
-#define URL_MAX 2048
 #define NONCE_MAX 256
 
 void jws_done(struct jws *j)
@@ -46,12 +46,11 @@ static fallible check_nonce(struct str nonce, struct err *err)
 static fallible read_header(struct arena *mem, const struct json *header, struct jws *j, struct err *err)
 {
 	struct str alg, nonce = STR_NONE, url = STR_NONE, kid = STR_NONE;
-	TRY(has_no_extension(header, err));
 	TRY(json_want_str(header, "alg", 32, &alg, err));
 	TRY(sig_alg_read(alg, &j->alg, err));
 	TRY(json_may_str(header, "nonce", NONCE_MAX, &nonce, err));
-	TRY(json_may_str(header, "url", URL_MAX, &url, err));
-	TRY(json_may_str(header, "kid", URL_MAX, &kid, err));
+	TRY(json_may_str(header, "url", JWS_URL_MAX, &url, err));
+	TRY(json_may_str(header, "kid", JWS_URL_MAX, &kid, err));
 	j->has_nonce = nonce.p != NULL;
 	j->has_url = url.p != NULL;
 	if (j->has_nonce)
@@ -66,9 +65,8 @@ static fallible read_header(struct arena *mem, const struct json *header, struct
 	return jwk == NULL ? OK : jwk_read(jwk, &j->jwk, err);
 }
 
-/* Decodes one part; the refusal names it. */
-static fallible decode_part(struct arena *mem, const char *name, struct str b64, size_t max, struct str *ret,
-			    struct err *err)
+fallible jws_decode_part(struct arena *mem, const char *name, struct str b64, size_t max, struct str *ret,
+			 struct err *err)
 {
 	struct rc rc = b64url_decode(mem, b64, max, ret, err);
 	if (FAILED(rc))
@@ -76,21 +74,30 @@ static fallible decode_part(struct arena *mem, const char *name, struct str b64,
 	return rc;
 }
 
+fallible jws_read_protected(struct arena *mem, struct str protected_b64, struct json **ret, struct err *err)
+{
+	AUTO(json_auto) struct json *header = NULL;
+	struct str text;
+	TRY(jws_decode_part(mem, "protected", protected_b64, JWS_PROTECTED_MAX, &text, err));
+	struct rc rc = json_read(text, JWS_PROTECTED_MAX, &header, err);
+	if (FAILED(rc)) {
+		err_prefix(err, "JWS protected: ");
+		return rc;
+	}
+	TRY(has_no_extension(header, err));
+	*ret = TAKE(header);
+	return OK;
+}
+
 fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str payload_b64, struct str signature_b64,
 			struct jws *ret, struct err *err)
 {
 	AUTO(jws_done) struct jws j = { 0 };
 	AUTO(json_auto) struct json *header = NULL;
-	struct str text;
-	TRY(decode_part(mem, "protected", protected_b64, PROTECTED_MAX, &text, err));
-	struct rc rc = json_read(text, PROTECTED_MAX, &header, err);
-	if (FAILED(rc)) {
-		err_prefix(err, "JWS protected: ");
-		return rc;
-	}
+	TRY(jws_read_protected(mem, protected_b64, &header, err));
 	TRY(read_header(mem, header, &j, err));
-	TRY(decode_part(mem, "payload", payload_b64, JWS_BODY_MAX, &j.payload, err));
-	TRY(decode_part(mem, "signature", signature_b64, SIGNATURE_MAX, &j.signature, err));
+	TRY(jws_decode_part(mem, "payload", payload_b64, JWS_BODY_MAX, &j.payload, err));
+	TRY(jws_decode_part(mem, "signature", signature_b64, SIGNATURE_MAX, &j.signature, err));
 	if (j.signature.n == 0)
 		FAIL(err, ERR_MALFORMED, "JWS signature is empty");
 	j.protected_b64 = str_dup(mem, protected_b64);
@@ -101,20 +108,28 @@ fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str 
 	return OK;
 }
 
-fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct err *err)
+fallible jws_get_members(const struct json *top, struct jws_members *ret, struct err *err)
 {
 	static const char *const known[] = { "protected", "payload", "signature", NULL };
-	AUTO(json_auto) struct json *top = NULL;
-	struct str protected_b64, payload_b64, signature_b64;
-	TRY(json_read(body, JWS_BODY_MAX, &top, err));
+	struct jws_members m;
 	if (json_get(top, "signatures") != NULL || json_get(top, "header") != NULL)
 		FAIL(err, ERR_MALFORMED, "JWS with \"%s\": one signature and a protected header only (RFC 8555 6.2)",
 		     json_get(top, "header") != NULL ? "header" : "signatures");
 	TRY(json_only(top, known, err));
-	TRY(json_want_str(top, "protected", JWS_BODY_MAX, &protected_b64, err));
-	TRY(json_want_str(top, "payload", JWS_BODY_MAX, &payload_b64, err));
-	TRY(json_want_str(top, "signature", JWS_BODY_MAX, &signature_b64, err));
-	return jws_read_parts(mem, protected_b64, payload_b64, signature_b64, ret, err);
+	TRY(json_want_str(top, "protected", JWS_BODY_MAX, &m.protected_b64, err));
+	TRY(json_want_str(top, "payload", JWS_BODY_MAX, &m.payload_b64, err));
+	TRY(json_want_str(top, "signature", JWS_BODY_MAX, &m.signature_b64, err));
+	*ret = m;
+	return OK;
+}
+
+fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct err *err)
+{
+	AUTO(json_auto) struct json *top = NULL;
+	struct jws_members m;
+	TRY(json_read(body, JWS_BODY_MAX, &top, err));
+	TRY(jws_get_members(top, &m, err));
+	return jws_read_parts(mem, m.protected_b64, m.payload_b64, m.signature_b64, ret, err);
 }
 
 fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err)
@@ -129,8 +144,8 @@ fallible jws_verify(const struct crypto *c, const struct jws *j, const struct ke
 static fallible make_protected(const struct key *k, struct str kid, struct str nonce, struct str url, struct buf *ret,
 			       struct err *err)
 {
-	AUTO(buf_done) struct buf json = BUF_MAX(PROTECTED_MAX);
-	AUTO(buf_done) struct buf jwk = BUF_MAX(PROTECTED_MAX);
+	AUTO(buf_done) struct buf json = BUF_MAX(JWS_PROTECTED_MAX);
+	AUTO(buf_done) struct buf jwk = BUF_MAX(JWS_PROTECTED_MAX);
 	struct jw w = jw_begin(&json, err);
 	jw_object(&w);
 	jw_kz(&w, "alg", sig_alg_name(key_sig_alg(k)));
