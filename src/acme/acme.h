@@ -31,6 +31,9 @@ void acme_free(struct acme *a);
 /* Takes over what may change without a restart; on failure the old one stays. Requests in flight keep the one they
  * began with. */
 fallible acme_reload(struct acme *a, struct conf *conf, struct err *err);
+/* Would acme_new find every issuer's alternate chains fit to serve? ERR_CONFIG names the setting, file and link. For
+ * `cairn check-config`; needs no store. */
+fallible acme_check_alternates(const struct conf *conf, struct err *err);
 
 /* The three callbacks of struct http_handlers; ctx is the struct acme. */
 bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re);

@@ -12,9 +12,15 @@
 #include <pthread.h>
 
 /* --- one configuration in use; requests hold a reference while they run -------------------------------------------*/
+struct view_issuer {
+	struct cert *cert;           /* NULL: it has no alternates */
+	struct conf_list alternates; /* each file's chain, as PEM */
+};
 struct view {
 	struct conf *conf;
 	struct key **perspective_keys; /* as conf->perspectives */
+	struct view_issuer *issuers;   /* as conf->issuers */
+	struct arena mem;              /* has the PEM */
 	_Atomic unsigned refs;
 };
 
@@ -64,6 +70,7 @@ struct view *view_get(struct acme *a); /* a reference; give it back with view_pu
 void view_put(struct view *v);
 void view_auto(struct view **v);
 const struct key *view_perspective_key(const struct view *v, struct str name); /* NULL: not pinned */
+const struct view_issuer *view_issuer(const struct view *v, struct str name);  /* NULL: not configured */
 
 /* --- a call: one request on its way through the gate to its handler --- */
 enum auth { AUTH_NONE, AUTH_JWK, AUTH_KID, AUTH_EITHER };
@@ -98,11 +105,16 @@ struct route {
 	bool has_id;           /* the first '*' is an id: anything else is 404 before the store is asked */
 	const char *directory; /* its name in the directory object, or NULL */
 	fallible (*handle)(struct call *c, struct err *err);
+	bool quick; /* a GET that needs neither store nor wait: answered in the event loop */
 };
 const struct route *routes(size_t *ret_count);
+/* What the directory says of it: below the realm's base, without the "*" at its end that a client fills in. */
+struct str route_directory_path(const struct route *r);
 
 /* gate.c: bytes -> a verified call, in the order of cost and safety (DESIGN 3). */
 fallible gate_pass(struct call *c, struct err *err);
+/* jws_read, with the algorithms that are served in the problem document when it is about them. */
+fallible gate_read_jws(struct call *c, struct str body, struct jws *ret, struct err *err);
 
 /* reply.c: URLs, headers and the JSON of each resource. */
 struct str call_url(const struct call *c, const char *what, struct id id, const char *tail); /* tail: "", "/finalize" */
@@ -110,7 +122,8 @@ struct str realm_base(const struct conf *conf, const struct conf_realm *realm, s
 fallible reply_link(struct call *c, struct str url, const char *rel, struct err *err);
 fallible reply_location(struct call *c, struct str url, struct err *err);
 fallible reply_retry_after(struct call *c, int64_t seconds, struct err *err);
-fallible reply_account(struct call *c, int status, const struct account_row *a, struct err *err);
+/* binding: JSON of the externalAccountBinding to say back (RFC 8555 7.3.4), or empty. */
+fallible reply_account(struct call *c, int status, const struct account_row *a, struct str binding, struct err *err);
 fallible reply_order(struct call *c, int status, const struct order_row *o, const struct id *authzs, size_t authz_count,
 		     struct err *err);
 fallible reply_authz(struct call *c, const struct authz_row *z, const struct challenge_row *ch, size_t ch_count,
@@ -161,7 +174,8 @@ fallible get_renewal_info(struct call *c, struct err *err);           /* ari.c *
 /* eab.c: the binding of a newAccount payload (RFC 8555 7.3.4). Checked before the account's transaction and used up in
  * it. */
 struct eab_binding {
-	struct str kid; /* empty: none */
+	struct str kid;  /* empty: none */
+	struct str text; /* its JSON, as the account object says it back */
 };
 fallible eab_check(struct call *c, struct eab_binding *ret, struct err *err);
 fallible eab_spend(struct call *c, struct store_tx *tx, const struct eab_binding *b, struct err *err);
@@ -174,6 +188,20 @@ struct eab_grant { /* read once a request */
 fallible eab_grant_read(struct call *c, struct store_tx *tx, struct eab_grant *ret, struct err *err);
 fallible eab_allows(const struct eab_grant *g, const struct ident *ident, struct err *err);
 bool eab_allows_profile(const struct eab_grant *g, struct str profile);
+
+/* keychange.c: whether this key-change request, whose outer signature does not verify, repeats one that was carried out:
+ * the account's present key signed its inner JWS. */
+bool key_change_is_done(struct call *c);
+
+/* revoke.c: compromised keys get nothing any more; `kind` is what the refusal is. Inside the transaction that would make
+ * something for the key. */
+fallible key_check_blocked(struct store_tx *tx, const struct sha256 *spki_hash, enum err_kind kind, struct err *err);
+
+/* account.c: an audit row about what this call does. detail: JSON object text, or empty. */
+fallible call_audit(const struct call *c, struct store_tx *tx, const char *event, struct str object, struct str detail,
+		    struct err *err);
+/* "account:<id>", or "key:<thumbprint>" for a request that is signed by an embedded key. */
+struct str call_actor(const struct call *c);
 
 /* account.c: terms that changed since the account agreed (RFC 8555 7.3.3): before anything new is made for it. */
 fallible terms_still_agreed(struct call *c, struct err *err);

@@ -71,7 +71,8 @@ fallible get_directory(struct call *c, struct err *err)
 	jw_object(&w);
 	for (size_t i = 0; i < count; i++)
 		if (r[i].directory != NULL)
-			jw_kstr(&w, r[i].directory, str_fmt(c->mem, "%.*s%s", STR_FMT(base), r[i].path));
+			jw_kstr(&w, r[i].directory,
+				str_fmt(c->mem, "%.*s%.*s", STR_FMT(base), STR_FMT(route_directory_path(&r[i]))));
 	jw_key(&w, "meta");
 	jw_object(&w);
 	if (c->realm->terms_of_service.n > 0)
@@ -91,7 +92,7 @@ fallible get_directory(struct call *c, struct err *err)
 	return jw_end(&w);
 }
 
-fallible reply_account(struct call *c, int status, const struct account_row *a, struct err *err)
+fallible reply_account(struct call *c, int status, const struct account_row *a, struct str binding, struct err *err)
 {
 	TRY(reply_location(c, call_url(c, "account", a->id, ""), err));
 	struct jw w = reply_json(c, status, err);
@@ -100,6 +101,7 @@ fallible reply_account(struct call *c, int status, const struct account_row *a, 
 	write_stored(&w, "contact", a->contact);
 	if (a->tos_agreed_at != 0)
 		jw_kbool(&w, "termsOfServiceAgreed", true);
+	write_stored(&w, "externalAccountBinding", binding);
 	write_url(&w, c, "orders", "account", a->id, "/orders");
 	jw_object_end(&w);
 	return jw_end(&w);

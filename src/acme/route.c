@@ -6,6 +6,8 @@
  */
 #include "acme/app.h"
 
+#include <assert.h>
+
 static fallible get_new_nonce(struct call *c, struct err *err)
 {
 	(void)err;
@@ -15,9 +17,12 @@ static fallible get_new_nonce(struct call *c, struct err *err)
 }
 
 static const struct route table[] = {
-	/* method, path, auth, payload, has_id, directory, handler; HEAD is served wherever GET is */
-	{ HTTP_GET, "/directory", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_directory },
-	{ HTTP_GET, "/new-nonce", AUTH_NONE, PAYLOAD_NONE, false, "newNonce", get_new_nonce },
+	/* method, path, auth, payload, has_id, directory, handler, quick. HEAD is served wherever GET is, and OPTIONS
+	 * wherever anything is. What may be read with GET may be read with POST-as-GET, too (RFC 8555 6.3). */
+	{ HTTP_GET, "/directory", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_directory, true },
+	{ HTTP_POST, "/directory", AUTH_KID, PAYLOAD_EMPTY, false, NULL, get_directory },
+	{ HTTP_GET, "/new-nonce", AUTH_NONE, PAYLOAD_NONE, false, "newNonce", get_new_nonce, true },
+	{ HTTP_POST, "/new-nonce", AUTH_KID, PAYLOAD_EMPTY, false, NULL, get_new_nonce },
 	{ HTTP_POST, "/new-account", AUTH_JWK, PAYLOAD_JSON, false, "newAccount", post_new_account },
 	{ HTTP_POST, "/new-order", AUTH_KID, PAYLOAD_JSON, false, "newOrder", post_new_order },
 	{ HTTP_POST, "/account/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_account },
@@ -27,7 +32,8 @@ static const struct route table[] = {
 	{ HTTP_POST, "/authz/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_authz },
 	{ HTTP_POST, "/challenge/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_challenge },
 	{ HTTP_POST, "/certificate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate },
-	{ HTTP_GET, "/health", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_health },
+	{ HTTP_POST, "/certificate/*/alternate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate_alternate },
+	{ HTTP_GET, "/health", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_health, true },
 };
 
 const struct route *routes(size_t *ret_count)
@@ -36,69 +42,122 @@ const struct route *routes(size_t *ret_count)
 	return table;
 }
 
-/* Matches one path against one pattern; '*' is one whole, non-empty segment. */
-static bool path_matches(const char *pattern, struct str path, struct str *ret_rest)
+struct str route_directory_path(const struct route *r)
+{
+	struct str path = str_z(r->path);
+	return str_sub(path, 0, path.n >= 2 && str_ends(path, STR("/*")) ? path.n - 2 : path.n);
+}
+
+/* "/a/b" -> "a", and "/b" is left. */
+static struct str next_segment(struct str *path)
+{
+	size_t end = str_find(*path, '/', 1);
+	struct str segment = str_sub(*path, 1, end);
+	*path = str_sub(*path, end, path->n);
+	return segment;
+}
+
+/* Matches one path against one pattern, byte by byte: nothing is decoded, no slash is one too many. */
+static bool path_matches(const char *pattern, struct str path, struct str ret_rest[2])
 {
 	struct str pat = str_z(pattern);
-	size_t star = str_find(pat, '*', 0);
-	if (star == pat.n)
-		return str_eq(pat, path);
-	struct str tail = str_sub(pat, star + 1, pat.n);
-	if (!str_starts(path, str_sub(pat, 0, star)) || !str_ends(path, tail) || path.n <= star + tail.n)
-		return false;
-	struct str rest = str_sub(path, star, path.n - tail.n);
-	if (str_find(rest, '/', 0) != rest.n)
-		return false;
-	*ret_rest = rest;
-	return true;
-}
-
-/* The realm that the path belongs to, and the path below its prefix. */
-static fallible realm_of(struct call *c, struct str *ret_path, struct err *err)
-{
-	struct str path = c->rq->path, name = STR("default");
-	if (str_skip(&path, STR("/realm/"))) {
-		size_t slash = str_find(path, '/', 0);
-		name = str_sub(path, 0, slash);
-		path = str_sub(path, slash, path.n);
-		if (str_eq(name, STR("default"))) /* one URL for one thing */
-			name = STR_NONE;
+	size_t stars = 0;
+	while (pat.n > 0 && path.n > 0) {
+		struct str want = next_segment(&pat), found = next_segment(&path);
+		if (!str_eq(want, STR("*"))) {
+			if (!str_eq(want, found))
+				return false;
+			continue;
+		}
+		assert(stars < 2);
+		if (found.n == 0)
+			return false;
+		ret_rest[stars++] = found;
 	}
-	c->realm = conf_realm(c->conf, name);
-	if (c->realm == NULL)
-		FAIL(err, ERR_NOT_FOUND, "there is no such resource; the directory lists what is served");
-	*ret_path = path;
-	return OK;
+	return pat.n == 0 && path.n == 0;
 }
 
-static bool method_fits(enum http_method served, enum http_method asked)
+/* Splits a path into its realm's name and the path below the realm's prefix. */
+static struct str realm_name(struct str *path)
 {
-	return asked == served || (asked == HTTP_HEAD && served == HTTP_GET);
+	if (!str_skip(path, STR("/realm/")))
+		return STR("default");
+	size_t slash = str_find(*path, '/', 0);
+	struct str name = str_sub(*path, 0, slash);
+	*path = str_sub(*path, slash, path->n);
+	return str_eq(name, STR("default")) ? STR_NONE : name; /* one URL for one thing */
 }
 
+static unsigned method_bit(enum http_method m)
+{
+	return 1u << (unsigned)m;
+}
+
+/* RFC 9110 9.3.2, 9.3.7: what a method of the table serves besides itself. */
+static unsigned methods_served(enum http_method m)
+{
+	unsigned set = method_bit(m) | method_bit(HTTP_OPTIONS);
+	return m == HTTP_GET ? set | method_bit(HTTP_HEAD) : set;
+}
+
+/* Which methods this path is served by; 0: it is not there. *ret is the row for the asked one, or NULL. */
+static unsigned path_methods(struct call *c, struct str path, const struct route **ret)
+{
+	unsigned allowed = 0;
+	*ret = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct str rest[2] = { STR_NONE, STR_NONE };
+		if (!path_matches(table[i].path, path, rest))
+			continue;
+		if (table[i].has_id && FAILED(id_read(rest[0], &c->path_id, NULL)))
+			continue;
+		unsigned served = methods_served(table[i].method);
+		allowed |= served;
+		if ((served & method_bit(c->rq->method)) == 0 || c->rq->method == HTTP_OPTIONS)
+			continue;
+		*ret = &table[i];
+		c->rest = rest[0];
+		c->rest2 = rest[1];
+	}
+	return allowed;
+}
+
+/* RFC 9110 10.2.1: "GET, HEAD, OPTIONS" */
+static struct str allow_text(struct call *c, unsigned allowed)
+{
+	struct str text = STR("");
+	for (unsigned m = 0; m < HTTP_METHOD_COUNT; m++)
+		if ((allowed & 1u << m) != 0)
+			text = str_fmt(c->mem, "%.*s%s%s", STR_FMT(text), text.n > 0 ? ", " : "",
+				       http_method_name((enum http_method)m));
+	return text;
+}
+
+/* OPTIONS as people ask it, and as a browser does before a script's POST (CORS preflight). */
+static fallible answer_options(struct call *c, struct str allow, struct err *err)
+{
+	c->re->status = 204;
+	TRY(http_reply_header(c->re, "Access-Control-Allow-Methods", allow, err));
+	TRY(http_reply_header(c->re, "Access-Control-Allow-Headers", STR("content-type"), err));
+	return http_reply_header(c->re, "Access-Control-Max-Age", STR("86400"), err);
+}
+
+/* Leaves c->route NULL when the reply is there already. */
 static fallible route_find(struct call *c, struct err *err)
 {
-	struct str path, rest = STR_NONE;
-	enum http_method allowed = HTTP_OTHER;
-	TRY(realm_of(c, &path, err));
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (!path_matches(table[i].path, path, &rest))
-			continue;
-		allowed = table[i].method;
-		if (!method_fits(allowed, c->rq->method))
-			continue;
-		c->route = &table[i];
-		c->rest = rest;
-		if (!c->route->has_id || !FAILED(id_read(rest, &c->path_id, NULL)))
-			return OK;
-		FAIL(err, ERR_NOT_FOUND, "there is no such resource: \"%.*s\" is not an id of this server",
-		     STR_FMT(rest));
-	}
-	if (allowed == HTTP_OTHER)
+	struct str path = c->rq->path;
+	c->realm = conf_realm(c->conf, realm_name(&path));
+	unsigned allowed = c->realm == NULL ? 0 : path_methods(c, path, &c->route);
+	if (allowed == 0)
 		FAIL(err, ERR_NOT_FOUND, "there is no such resource; the directory lists what is served");
-	TRY(http_reply_header(c->re, "Allow", allowed == HTTP_GET ? STR("GET, HEAD") : STR("POST"), err));
-	FAIL(err, ERR_METHOD_NOT_ALLOWED, "method %.*s is not served here; use %s%s", STR_FMT(c->rq->method_text),
-	     http_method_name(allowed), allowed == HTTP_POST ? " (POST-as-GET reads, RFC 8555 6.3)" : "");
+	if (c->route != NULL)
+		return OK;
+	struct str allow = allow_text(c, allowed);
+	TRY(http_reply_header(c->re, "Allow", allow, err));
+	if (c->rq->method == HTTP_OPTIONS)
+		return answer_options(c, allow, err);
+	FAIL(err, ERR_METHOD_NOT_ALLOWED, "method %.*s is not served here, only %.*s%s", STR_FMT(c->rq->method_text),
+	     STR_FMT(allow), (allowed & method_bit(HTTP_GET)) == 0 ? " (POST-as-GET reads, RFC 8555 6.3)" : "");
 }
 
 static fallible add_nonce(struct call *c, struct err *err)
@@ -108,15 +167,25 @@ static fallible add_nonce(struct call *c, struct err *err)
 	return http_reply_header(c->re, "Replay-Nonce", str_z(nonce), err);
 }
 
+/* What every reply has, whoever makes it. */
+static fallible add_fixed(struct http_reply *re, struct err *err)
+{
+	/* RFC 8555 7.2 asks for no-store on nonces; nothing else of ours may be cached either. */
+	TRY(http_reply_header(re, "Cache-Control", STR("no-store"), err));
+	TRY(http_reply_header(re, "X-Content-Type-Options", STR("nosniff"), err));
+	/* RFC 8555 6.1: clients may live in browsers. Nothing here goes by cookie or address, so any page may ask. */
+	TRY(http_reply_header(re, "Access-Control-Allow-Origin", STR("*"), err));
+	return http_reply_header(re, "Access-Control-Expose-Headers", STR("Link, Replay-Nonce, Location, Retry-After"),
+				 err);
+}
+
 /* Headers that every reply of the protocol has. */
 static fallible add_common(struct call *c, struct err *err)
 {
 	bool is_nonce = c->route != NULL && c->route->handle == get_new_nonce;
 	if (c->rq->method == HTTP_POST || is_nonce)
 		TRY(add_nonce(c, err));
-	/* RFC 8555 7.2 asks for no-store on nonces; nothing else of ours may be cached either. */
-	TRY(http_reply_header(c->re, "Cache-Control", STR("no-store"), err));
-	TRY(http_reply_header(c->re, "X-Content-Type-Options", STR("nosniff"), err));
+	TRY(add_fixed(c->re, err));
 	if (c->realm == NULL || (c->route != NULL && c->route->handle == get_directory))
 		return OK;
 	struct str base = realm_base(c->conf, c->realm, c->mem);
@@ -133,6 +202,8 @@ static void call_done(struct call *c)
 static fallible call_run(struct call *c, struct err *err)
 {
 	TRY(route_find(c, err));
+	if (c->route == NULL)
+		return OK;
 	if (c->route->auth != AUTH_NONE)
 		TRY(gate_pass(c, err));
 	return c->route->handle(c, err);
@@ -173,10 +244,20 @@ void acme_handle(void *ctx, const struct http_request *rq, struct http_reply *re
 	call_done(&c);
 }
 
-/* The two requests that need neither lock nor wait are answered in the event loop (DEPENDENCIES 11). */
+static bool is_quick(struct str path)
+{
+	(void)realm_name(&path);
+	struct str rest[2];
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (table[i].method == HTTP_GET && !table[i].quick && path_matches(table[i].path, path, rest))
+			return false;
+	return true;
+}
+
+/* What needs neither lock nor wait is answered in the event loop (DEPENDENCIES 11). */
 bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re)
 {
-	if (rq->method != HTTP_GET && rq->method != HTTP_HEAD)
+	if (rq->method == HTTP_POST || !is_quick(rq->path))
 		return false;
 	acme_handle(ctx, rq, re);
 	return true;
@@ -200,7 +281,8 @@ void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *r
 	re->status = status;
 	re->content_type = "application/problem+json";
 	buf_reset(&re->body);
-	if (status == 503 && FAILED(http_reply_header(re, "Retry-After", STR("5"), NULL)))
+	if (FAILED(add_fixed(re, NULL)) ||
+	    (status == 503 && FAILED(http_reply_header(re, "Retry-After", STR("5"), NULL))))
 		re->close = true;
 	if (FAILED(refusal_write(status, detail, &re->body, NULL)))
 		buf_reset(&re->body);

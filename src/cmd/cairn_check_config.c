@@ -2,6 +2,7 @@
  *
  * cairn_check_config.c: is the configuration good, what does it come to, and where does each value come from.
  */
+#include "acme/acme.h"
 #include "cmd/cmd.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define TEXT_MAX (4 * 1024 * 1024)
 
@@ -63,6 +65,8 @@ static void check_files(const struct conf *c)
 	for (size_t i = 0; i < c->issuer_count; i++) {
 		check_file(c, "issuer certificate", c->issuers[i].certificate, false);
 		check_file(c, "issuer key", c->issuers[i].key, true);
+		for (size_t n = 0; n < c->issuers[i].alternates.n; n++)
+			check_file(c, "issuer's alternate chain", c->issuers[i].alternates.v[n], false);
 	}
 	for (size_t i = 0; i < c->perspective_count; i++) {
 		check_file(c, "perspective's public key", c->perspectives[i].public_key, false);
@@ -70,6 +74,27 @@ static void check_files(const struct conf *c)
 		if (str_eq(c->perspectives[i].name, c->validator.perspective))
 			check_file(c, "perspective's key", c->perspectives[i].key, true);
 	}
+}
+
+static bool is_there(const struct conf *c, struct str path)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	return access(conf_path(c, &mem, path), F_OK) == 0;
+}
+
+/* What the API would refuse to start with is an error; a file that is missing has had its warning, and may only mean
+ * that the API runs on another machine. */
+static fallible check_alternates(const struct conf *c, struct err *err)
+{
+	for (size_t i = 0; i < c->issuer_count; i++) {
+		const struct conf_issuer *issuer = &c->issuers[i];
+		if (issuer->alternates.n > 0 && !is_there(c, issuer->certificate))
+			return OK;
+		for (size_t n = 0; n < issuer->alternates.n; n++)
+			if (!is_there(c, issuer->alternates.v[n]))
+				return OK;
+	}
+	return acme_check_alternates(c, err);
 }
 
 static fallible print_warnings(const struct conf *c, struct err *err)
@@ -83,7 +108,7 @@ static fallible print_warnings(const struct conf *c, struct err *err)
 		rest = str_sub(rest, end + 1, rest.n);
 	}
 	check_files(c);
-	return OK;
+	return check_alternates(c, err);
 }
 
 static int print_man(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * names.c: does a certificate of our own stand for this name or address? To the letter: no wildcards, no subject.
+ * names.c: does a certificate of our own stand for this name or address? To the letter: no wildcards, no subject. And
+ * which issuer does it name?
  */
 #include "pki/internal.h"
 
@@ -16,4 +17,13 @@ bool cert_has_addr(const struct cert *c, const struct addr *addr)
 {
 	struct str bytes = addr_bytes(addr);
 	return X509_check_ip(cert_get_x509(c), (const unsigned char *)bytes.p, bytes.n, 0) == 1;
+}
+
+bool cert_names_issuer(const struct cert *c, const struct cert *issuer)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str aki;
+	if (!str_eq(c->issuer, issuer->subject))
+		return false;
+	return FAILED(cert_get_aki(&mem, c, &aki, NULL)) || str_eq(aki, issuer->ski);
 }

@@ -68,6 +68,9 @@ fallible cert_get_spki_hash(const struct crypto *c, const struct cert *cert, str
 /* Another way up for an issuer's certificates (RFC 8555 7.4.2): each certifies the one before it, and the first has the
  * issuer's subject and key. ERR_CONFIG says which link is wrong. */
 fallible chain_check_alternate(const struct cert *issuer, struct cert *const *chain, size_t count, struct err *err);
+/* Whether c's issuer and authorityKeyIdentifier (when it has one) are this one's subject and subjectKeyIdentifier. No
+ * signature is looked at. */
+bool cert_names_issuer(const struct cert *c, const struct cert *issuer);
 /* Whether the SAN has it, to the letter. */
 bool cert_has_dns_name(const struct cert *c, struct str name);
 bool cert_has_addr(const struct cert *c, const struct addr *addr);
