@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * resolve.c: blocking lookups over libunbound's asynchronous ones. A caller asks for AAAA and A at once and sleeps; one
- * dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and by each
+ * resolve.c: blocking lookups over libunbound's asynchronous ones. A caller asks its one or two types at once and
+ * sleeps; one dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and by each
  * outstanding callback, because a waiter may give up at the very moment when an answer arrives. libunbound itself has
  * no time limit (a dead forwarder takes 17 s), so the deadline is kept here. Nothing is read from /etc/hosts.
  */
@@ -23,6 +23,7 @@
 #define RESOLV_CONF_MAX (64 * 1024)
 #define DNS_IN 1
 #define DNS_A 1
+#define DNS_TXT 16
 #define DNS_AAAA 28
 #define RCODE_SERVFAIL 2
 #define FAMILY_ADDRS_MAX (RESOLVE_ADDRS_MAX / 2) /* so that neither family can crowd the other out */
@@ -38,18 +39,20 @@ struct resolver {
 	bool dispatching;
 };
 
-/* --- one question, two types ------------------------------------------------------------------------------------*/
+/* --- one question, one or two types -----------------------------------------------------------------------------*/
 
-enum { ASK_AAAA, ASK_A, ASK_COUNT };
-static const struct {
+struct ask_type {
 	const char *name;
 	int rrtype, family;
-	int size;
-} ask_types[] = {
+	int size; /* of an address */
+};
+enum { ASK_AAAA, ASK_A, ASK_COUNT };
+static const struct ask_type address_types[] = {
 	[ASK_AAAA] = { "AAAA", DNS_AAAA, AF_INET6, 16 },
 	[ASK_A] = { "A", DNS_A, AF_INET, 4 },
 };
-static_assert(ARRAY_LEN(ask_types) == ASK_COUNT, "name them all");
+static_assert(ARRAY_LEN(address_types) == ASK_COUNT, "name them all");
+static const struct ask_type txt_type = { "TXT", DNS_TXT, AF_UNSPEC, 0 };
 
 struct ask;
 struct ask_part {
@@ -63,20 +66,24 @@ struct ask {
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	int refs; /* the waiter's and one for each callback that may still come */
+	const struct ask_type *types;
+	size_t count;
 	struct ask_part parts[ASK_COUNT];
 };
 
-static struct ask *ask_new(void)
+static struct ask *ask_new(const struct ask_type *types, size_t count)
 {
 	struct ask *a = mem_alloc(sizeof *a);
 	a->refs = 1;
+	a->types = types;
+	a->count = count;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&a->answered, &attr);
 	pthread_condattr_destroy(&attr);
-	for (size_t i = 0; i < ASK_COUNT; i++)
+	for (size_t i = 0; i < count; i++)
 		a->parts[i].ask = a;
 	return a;
 }
@@ -88,7 +95,7 @@ static void ask_unref(struct ask *a)
 	pthread_mutex_unlock(&a->lock);
 	if (!last)
 		return;
-	for (size_t i = 0; i < ASK_COUNT; i++)
+	for (size_t i = 0; i < a->count; i++)
 		ub_resolve_free(a->parts[i].result); /* accepts NULL */
 	pthread_cond_destroy(&a->answered);
 	pthread_mutex_destroy(&a->lock);
@@ -111,12 +118,12 @@ static void answer_cb(void *arg, int error, struct ub_result *result)
 
 static fallible ask_send(struct ask *a, struct ub_ctx *ctx, const char *name, struct err *err)
 {
-	for (size_t i = 0; i < ASK_COUNT; i++) {
+	for (size_t i = 0; i < a->count; i++) {
 		struct ask_part *part = &a->parts[i];
 		pthread_mutex_lock(&a->lock);
 		a->refs++;
 		pthread_mutex_unlock(&a->lock);
-		int rc = ub_resolve_async(ctx, name, ask_types[i].rrtype, DNS_IN, part, answer_cb, &part->id);
+		int rc = ub_resolve_async(ctx, name, a->types[i].rrtype, DNS_IN, part, answer_cb, &part->id);
 		if (rc != UB_NOERROR) {
 			ask_unref(a);
 			err_cause(err, "ub_resolve_async: %s", ub_strerror(rc));
@@ -145,7 +152,7 @@ static struct timespec real_deadline(const struct clock *clk, int64_t deadline_m
 
 static bool ask_is_done(const struct ask *a)
 {
-	for (size_t i = 0; i < ASK_COUNT; i++)
+	for (size_t i = 0; i < a->count; i++)
 		if (a->parts[i].asked && !a->parts[i].done)
 			return false;
 	return true;
@@ -164,7 +171,7 @@ static void ask_wait(struct ask *a, const struct timespec *until)
  * drop; a failed one means that the callback has come or is coming, and drops it itself. */
 static void ask_end(struct ask *a, struct ub_ctx *ctx)
 {
-	for (size_t i = 0; i < ASK_COUNT; i++) {
+	for (size_t i = 0; i < a->count; i++) {
 		struct ask_part *part = &a->parts[i];
 		pthread_mutex_lock(&a->lock);
 		bool open = part->asked && !part->done;
@@ -177,18 +184,27 @@ static void ask_end(struct ask *a, struct ub_ctx *ctx)
 
 /* --- reading the answers ------------------------------------------------------------------------------------------*/
 
-/* What one type's lookup came to; text belongs to the result. */
+/* What one type's lookup came to; text and data belong to the result, which the ask keeps. */
 struct outcome {
+	const struct ask_type *type;
 	bool answered, bogus, secure, nxdomain;
 	int error, rcode;
-	const char *why_bogus;
+	const char *why_bogus, *canonical;
+	const struct ub_result *data; /* NULL: none, or none that may be looked at */
 	struct addr addrs[FAMILY_ADDRS_MAX];
 	size_t count;
 };
+/* The words in which a question's failures are told. */
+struct question {
+	const char *name;
+	struct str from;
+	int64_t waited_ms;
+	const char *wanted;
+};
 
-static void outcome_read(const struct ask_part *part, size_t type, struct outcome *ret)
+static void outcome_read(const struct ask_part *part, const struct ask_type *type, struct outcome *ret)
 {
-	*ret = (struct outcome){ .answered = part->done, .error = part->error };
+	*ret = (struct outcome){ .type = type, .answered = part->done, .error = part->error };
 	const struct ub_result *r = part->result;
 	if (!part->done || part->error != 0 || r == NULL)
 		return;
@@ -198,13 +214,21 @@ static void outcome_read(const struct ask_part *part, size_t type, struct outcom
 	ret->bogus = r->bogus != 0;
 	ret->why_bogus = r->why_bogus;
 	/* A bogus answer says havedata too: what it carries must never be looked at. */
-	if (ret->bogus || r->havedata == 0)
+	if (ret->bogus)
 		return;
-	for (size_t i = 0; r->data[i] != NULL && ret->count < FAMILY_ADDRS_MAX; i++) {
-		if (r->len[i] != ask_types[type].size)
+	ret->canonical = r->canonname;
+	if (r->havedata != 0)
+		ret->data = r;
+}
+
+static void outcome_read_addrs(struct outcome *o)
+{
+	const struct ub_result *r = o->data;
+	for (size_t i = 0; r != NULL && r->data[i] != NULL && o->count < FAMILY_ADDRS_MAX; i++) {
+		if (r->len[i] != o->type->size)
 			continue;
-		struct addr *to = &ret->addrs[ret->count++];
-		to->family = ask_types[type].family;
+		struct addr *to = &o->addrs[o->count++];
+		to->family = o->type->family;
 		memcpy(to->b, r->data[i], (size_t)r->len[i]);
 	}
 }
@@ -215,57 +239,68 @@ static const char *rcode_name(int rcode)
 	return rcode >= 0 && (size_t)rcode < ARRAY_LEN(names) ? names[rcode] : "an unknown error code";
 }
 
-static fallible outcomes_fail(const struct outcome o[ASK_COUNT], const char *name, struct str from, int64_t waited_ms,
-			      struct err *err)
+/* The failure of one type's lookup; OK when the answer is one, if only that there is nothing. */
+static fallible outcome_check(const struct outcome *o, const struct question *q, struct err *err)
 {
+	if (!o->answered)
+		FAIL(err, ERR_DNS,
+		     "looking up %s of %s: no answer from %.*s within %.1f s; check that the resolver runs and that "
+		     "the name's servers answer it",
+		     o->type->name, q->name, STR_FMT(q->from), (double)q->waited_ms / 1000.0);
+	if (o->error == UB_SYNTAX)
+		FAIL(err, ERR_DNS, "%s cannot be looked up: it is not a DNS name", q->name);
+	if (o->error != 0) {
+		err_cause(err, "libunbound: %s", ub_strerror(o->error));
+		FAIL(err, ERR_INTERNAL, "the DNS library failed to look up %s of %s", o->type->name, q->name);
+	}
+	if (o->bogus)
+		FAIL(err, ERR_DNS,
+		     "looking up %s of %s: the answer from %.*s is bogus (DNSSEC): %.200s; wanted a valid chain of "
+		     "signatures; check the zone's DS and RRSIG records",
+		     o->type->name, q->name, STR_FMT(q->from), o->why_bogus == NULL ? "no reason given" : o->why_bogus);
+	if (o->rcode != 0 && !o->nxdomain)
+		FAIL(err, ERR_DNS,
+		     "looking up %s of %s: %s from %.*s%s; wanted %s; check the name servers of this name",
+		     o->type->name, q->name, rcode_name(o->rcode), STR_FMT(q->from),
+		     o->rcode == RCODE_SERVFAIL ? " (it failed, or did not answer)" : "", q->wanted);
+	return OK;
+}
+
+static fallible addresses_fail(const struct outcome o[ASK_COUNT], const struct question *q, struct err *err)
+{
+	/* What was answered tells more than what was not. */
 	for (size_t i = 0; i < ASK_COUNT; i++)
-		if (o[i].answered && o[i].error != 0) {
-			if (o[i].error == UB_SYNTAX)
-				FAIL(err, ERR_DNS, "%s cannot be looked up: it is not a DNS name", name);
-			err_cause(err, "libunbound: %s", ub_strerror(o[i].error));
-			FAIL(err, ERR_INTERNAL, "the DNS library failed to look up %s of %s", ask_types[i].name, name);
-		}
+		if (o[i].answered && o[i].error != 0)
+			return outcome_check(&o[i], q, err);
 	for (size_t i = 0; i < ASK_COUNT; i++)
-		if (o[i].answered && o[i].nxdomain)
+		if (o[i].nxdomain)
 			FAIL(err, ERR_DNS,
 			     "%s does not exist: NXDOMAIN from %.*s; wanted an A or AAAA record; publish one, or "
 			     "correct the name",
-			     name, STR_FMT(from));
+			     q->name, STR_FMT(q->from));
 	for (size_t i = 0; i < ASK_COUNT; i++)
-		if (o[i].answered && o[i].rcode != 0)
-			FAIL(err, ERR_DNS,
-			     "looking up %s of %s: %s from %.*s%s; wanted an address; check the name servers of this "
-			     "name",
-			     ask_types[i].name, name, rcode_name(o[i].rcode), STR_FMT(from),
-			     o[i].rcode == RCODE_SERVFAIL ? " (it failed, or did not answer)" : "");
+		if (o[i].answered)
+			TRY(outcome_check(&o[i], q, err));
 	for (size_t i = 0; i < ASK_COUNT; i++)
-		if (!o[i].answered)
-			FAIL(err, ERR_DNS,
-			     "looking up %s of %s: no answer from %.*s within %.1f s; check that the resolver runs and "
-			     "that the "
-			     "name's servers answer it",
-			     ask_types[i].name, name, STR_FMT(from), (double)waited_ms / 1000.0);
-	FAIL(err, ERR_DNS, "%s has no address: no A and no AAAA record from %.*s; wanted one of them; publish it", name,
-	     STR_FMT(from));
+		TRY(outcome_check(&o[i], q, err));
+	FAIL(err, ERR_DNS, "%s has no address: no A and no AAAA record from %.*s; wanted one of them; publish it",
+	     q->name, STR_FMT(q->from));
 }
 
-static fallible outcomes_join(const struct outcome o[ASK_COUNT], const char *name, struct str from, int64_t waited_ms,
-			      struct arena *mem, struct resolve_answer *ret, struct err *err)
+static fallible addresses_join(struct outcome o[ASK_COUNT], const struct question *q, struct arena *mem,
+			       struct resolve_answer *ret, struct err *err)
 {
 	for (size_t i = 0; i < ASK_COUNT; i++) {
 		ret->nxdomain = ret->nxdomain || o[i].nxdomain;
 		/* One forged type spoils the other: the records of a name come from one zone. */
-		if (!o[i].bogus)
-			continue;
-		ret->dnssec = DNSSEC_BOGUS;
-		FAIL(err, ERR_DNS,
-		     "looking up %s of %s: the answer from %.*s is bogus (DNSSEC): %.200s; wanted a valid chain of "
-		     "signatures; check the zone's DS and RRSIG records",
-		     ask_types[i].name, name, STR_FMT(from),
-		     o[i].why_bogus == NULL ? "no reason given" : o[i].why_bogus);
+		if (o[i].bogus) {
+			ret->dnssec = DNSSEC_BOGUS;
+			return outcome_check(&o[i], q, err);
+		}
+		outcome_read_addrs(&o[i]);
 	}
 	if (o[ASK_AAAA].count + o[ASK_A].count == 0)
-		return outcomes_fail(o, name, from, waited_ms, err);
+		return addresses_fail(o, q, err);
 	ret->addrs = ARENA_ARRAY(mem, struct addr, RESOLVE_ADDRS_MAX);
 	bool secure = true;
 	for (size_t i = 0; i < ASK_COUNT; i++) {
@@ -277,27 +312,77 @@ static fallible outcomes_join(const struct outcome o[ASK_COUNT], const char *nam
 	return OK;
 }
 
-static fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
-			struct arena *mem, struct resolve_answer *ret, struct err *err)
+fallible resolve_txt_join(struct str rdata, struct arena *mem, struct str *ret, struct err *err)
 {
-	char *namez;
-	TRY(str_dupz(mem, name, &namez, err));
-	int64_t began = clock_mono_ms(clk);
-	struct timespec until = real_deadline(clk, deadline_mono_ms);
-	struct ask *a = ask_new();
-	struct rc rc = ask_send(a, r->ctx, namez, err);
-	if (rc.kind == ERR_NONE) {
-		ask_wait(a, &until);
-		struct outcome o[ASK_COUNT];
-		pthread_mutex_lock(&a->lock);
-		for (size_t i = 0; i < ASK_COUNT; i++)
-			outcome_read(&a->parts[i], i, &o[i]);
-		pthread_mutex_unlock(&a->lock);
-		int64_t waited = deadline_mono_ms > began ? deadline_mono_ms - began : 0;
-		rc = outcomes_join(o, namez, r->description, waited, mem, ret, err);
+	char *out = arena_alloc(mem, rdata.n + 1); /* joined, they are shorter: no string's length is kept */
+	size_t n = 0;
+	uint8_t length;
+	struct str one;
+	for (struct cur c = cur_of(rdata); !cur_end(&c);) {
+		TRY(cur_u8(&c, &length, err));
+		TRY(cur_take(&c, length, &one, err));
+		if (one.n > 0)
+			memcpy(out + n, one.p, one.n);
+		n += one.n;
 	}
-	ask_end(a, r->ctx);
-	return rc;
+	*ret = str_n(out, n);
+	return OK;
+}
+
+static fallible txt_read(const struct outcome *o, const struct question *q, struct arena *mem,
+			 struct resolve_txt_answer *ret, struct err *err)
+{
+	ret->nxdomain = o->nxdomain && !o->bogus;
+	ret->dnssec = o->bogus ? DNSSEC_BOGUS : o->secure ? DNSSEC_SECURE : DNSSEC_INSECURE;
+	TRY(outcome_check(o, q, err));
+	struct str canonical = str_z(o->canonical);
+	if (str_ends(canonical, STR(".")))
+		canonical.n--;
+	if (!str_eq_nocase(canonical, str_z(q->name)))
+		ret->canonical = str_dup(mem, canonical);
+	const struct ub_result *r = o->data;
+	if (r == NULL)
+		return OK;
+	size_t n = 0;
+	while (r->data[n] != NULL)
+		n++;
+	ret->records = ARENA_ARRAY(mem, struct str, n < RESOLVE_TXT_MAX ? n : RESOLVE_TXT_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (ret->count < RESOLVE_TXT_MAX && r->len[i] >= 0 &&
+		    !FAILED(resolve_txt_join(str_n(r->data[i], (size_t)r->len[i]), mem, &ret->records[ret->count],
+					     NULL)))
+			ret->count++;
+		else
+			ret->left_out++;
+	return OK;
+}
+
+/* --- asking -------------------------------------------------------------------------------------------------------*/
+
+/* Asks and waits. On success *ret_ask is the caller's to end, and holds what `out` points at. */
+static fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms,
+			const struct ask_type *types, size_t count, struct question *q, struct outcome *out,
+			struct ask **ret_ask, struct err *err)
+{
+	int64_t began = clock_mono_ms(clk);
+	if (began >= deadline_mono_ms) /* an answer that comes at once must not hide that the time is over */
+		FAIL(err, ERR_DNS, "looking up %s: the time for it was over before the question was asked", q->name);
+	struct timespec until = real_deadline(clk, deadline_mono_ms);
+	struct ask *a = ask_new(types, count);
+	struct rc rc = ask_send(a, r->ctx, q->name, err);
+	if (rc.kind != ERR_NONE) {
+		ask_end(a, r->ctx);
+		return rc;
+	}
+	ask_wait(a, &until);
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < count; i++)
+		outcome_read(&a->parts[i], &types[i], &out[i]);
+	pthread_mutex_unlock(&a->lock);
+	q->from = r->description;
+	q->waited_ms = deadline_mono_ms - began;
+	*ret_ask = a;
+	return OK;
 }
 
 /* --- the static table --------------------------------------------------------------------------------------------*/
@@ -331,7 +416,7 @@ static bool ask_static(const struct resolver *r, struct str name, struct arena *
 		size_t of_type = 0;
 		for (size_t i = 0; i < r->static_count && of_type < FAMILY_ADDRS_MAX; i++) {
 			const struct resolve_static *s = &r->statics[i];
-			if (s->addr.family != ask_types[t].family || !str_eq_nocase(s->pattern, pattern))
+			if (s->addr.family != address_types[t].family || !str_eq_nocase(s->pattern, pattern))
 				continue;
 			ret->addrs[ret->addr_count++] = s->addr;
 			of_type++;
@@ -340,24 +425,48 @@ static bool ask_static(const struct resolver *r, struct str name, struct arena *
 	return true;
 }
 
-fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
-		       struct arena *mem, struct resolve_answer *ret, struct err *err)
+static fallible name_usable(const struct resolver *r, struct str name, struct arena *mem, char **ret, struct err *err)
 {
-	*ret = (struct resolve_answer){ .dnssec = DNSSEC_INSECURE };
 	if (name.n == 0 || name.n > NAME_MAX_LEN)
 		FAIL(err, ERR_DNS, "a name of %zu bytes cannot be looked up; wanted 1 to %d", name.n, NAME_MAX_LEN);
-	if (ask_static(r, name, mem, ret))
-		return OK;
 	if (r->ctx == NULL)
 		FAIL(err, ERR_DNS,
 		     "%.*s is not in the static table, and no resolver is configured; set zone.resolvers, or name "
 		     "servers in %s",
 		     STR_FMT(name), RESOLV_CONF);
-	if (clock_mono_ms(clk) >=
-	    deadline_mono_ms) /* an answer that comes at once must not hide that the time is over */
-		FAIL(err, ERR_DNS, "looking up %.*s: the time for it was over before the question was asked",
-		     STR_FMT(name));
-	return ask_dns(r, clk, deadline_mono_ms, name, mem, ret, err);
+	return str_dupz(mem, name, ret, err);
+}
+
+fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		       struct arena *mem, struct resolve_answer *ret, struct err *err)
+{
+	*ret = (struct resolve_answer){ .dnssec = DNSSEC_INSECURE };
+	if (name.n > 0 && ask_static(r, name, mem, ret))
+		return OK;
+	char *namez;
+	TRY(name_usable(r, name, mem, &namez, err));
+	struct question q = { .name = namez, .wanted = "an address" };
+	struct outcome o[ASK_COUNT];
+	struct ask *a;
+	TRY(ask_dns(r, clk, deadline_mono_ms, address_types, ASK_COUNT, &q, o, &a, err));
+	struct rc rc = addresses_join(o, &q, mem, ret, err);
+	ask_end(a, r->ctx);
+	return rc;
+}
+
+fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		     struct arena *mem, struct resolve_txt_answer *ret, struct err *err)
+{
+	*ret = (struct resolve_txt_answer){ .dnssec = DNSSEC_INSECURE };
+	char *namez;
+	TRY(name_usable(r, name, mem, &namez, err));
+	struct question q = { .name = namez, .wanted = "a TXT record" };
+	struct outcome o;
+	struct ask *a;
+	TRY(ask_dns(r, clk, deadline_mono_ms, &txt_type, 1, &q, &o, &a, err));
+	struct rc rc = txt_read(&o, &q, mem, ret, err);
+	ask_end(a, r->ctx);
+	return rc;
 }
 
 /* --- making one ---------------------------------------------------------------------------------------------------*/

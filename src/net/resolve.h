@@ -42,4 +42,20 @@ struct resolve_answer {     /* in the caller's arena */
 fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
 		       struct arena *mem, struct resolve_answer *ret, struct err *err);
 
+struct resolve_txt_answer {   /* in the caller's arena */
+	struct str *records;  /* each record's strings joined; bytes of a peer, whatever they are; the answer's order */
+	size_t count;         /* at most RESOLVE_TXT_MAX */
+	size_t left_out;      /* records beyond that, or with strings that run past their end */
+	struct str canonical; /* where aliases led, without a dot at its end; empty: there was none */
+	enum dnssec dnssec;
+	bool nxdomain;
+};
+#define RESOLVE_TXT_MAX 1000
+/* TXT of a name, aliases followed by the resolver; never from the static table. That there is no record, or no such
+ * name, is an answer: OK with none. Otherwise ERR_DNS, as above (SERVFAIL, bogus, no answer in time). */
+fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		     struct arena *mem, struct resolve_txt_answer *ret, struct err *err);
+/* The strings of one record (RFC 1035 3.3.14) as one; ERR_MALFORMED when one runs past the end. */
+fallible resolve_txt_join(struct str rdata, struct arena *mem, struct str *ret, struct err *err);
+
 #endif

@@ -18,7 +18,8 @@
 #include <cmocka.h>
 
 #define THREADS 50
-#define PACKET_MAX 1200
+#define PACKET_MAX 65535
+#define UDP_MAX 1232
 
 /* --- the name server ----------------------------------------------------------------------------------------------*/
 
@@ -30,19 +31,37 @@ struct dns {
 	atomic_int questions, over_tcp;
 };
 
-enum act { ACT_ANSWER, ACT_NXDOMAIN, ACT_SERVFAIL, ACT_DROP, ACT_TRUNCATE, ACT_CNAME };
+enum act { ACT_ANSWER, ACT_NXDOMAIN, ACT_SERVFAIL, ACT_DROP, ACT_TRUNCATE, ACT_CNAME, ACT_LOOP, ACT_LEADS_NOWHERE };
+enum txt { TXT_NONE, TXT_ONE, TXT_STRINGS, TXT_BINARY, TXT_EMPTY, TXT_HUNDRED, TXT_64K, TXT_TOO_MANY, TXT_BROKEN };
 static const struct host {
 	const char *label;
 	enum act act;
 	int a_count, aaaa_count;
 	enum act aaaa_act;
+	enum txt txt;
 } hosts[] = {
-	{ "v4", ACT_ANSWER, 1, 0, ACT_ANSWER },           { "v6", ACT_ANSWER, 0, 1, ACT_ANSWER },
-	{ "both", ACT_ANSWER, 1, 1, ACT_ANSWER },         { "many", ACT_ANSWER, 20, 20, ACT_ANSWER },
-	{ "none", ACT_ANSWER, 0, 0, ACT_ANSWER },         { "nx", ACT_NXDOMAIN, 0, 0, ACT_NXDOMAIN },
-	{ "servfail", ACT_SERVFAIL, 0, 0, ACT_SERVFAIL }, { "drop", ACT_DROP, 0, 0, ACT_DROP },
-	{ "half", ACT_ANSWER, 1, 0, ACT_DROP },           { "big", ACT_TRUNCATE, 1, 0, ACT_ANSWER },
-	{ "alias", ACT_CNAME, 1, 0, ACT_CNAME },          { "target", ACT_ANSWER, 1, 0, ACT_ANSWER },
+	{ "v4", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_NONE },
+	{ "v6", ACT_ANSWER, 0, 1, ACT_ANSWER, TXT_NONE },
+	{ "both", ACT_ANSWER, 1, 1, ACT_ANSWER, TXT_NONE },
+	{ "many", ACT_ANSWER, 20, 20, ACT_ANSWER, TXT_NONE },
+	{ "none", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
+	{ "nx", ACT_NXDOMAIN, 0, 0, ACT_NXDOMAIN, TXT_NONE },
+	{ "servfail", ACT_SERVFAIL, 0, 0, ACT_SERVFAIL, TXT_NONE },
+	{ "drop", ACT_DROP, 0, 0, ACT_DROP, TXT_NONE },
+	{ "half", ACT_ANSWER, 1, 0, ACT_DROP, TXT_NONE },
+	{ "big", ACT_TRUNCATE, 1, 0, ACT_ANSWER, TXT_ONE },
+	{ "alias", ACT_CNAME, 1, 0, ACT_CNAME, TXT_ONE },
+	{ "target", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_ONE },
+	{ "loop", ACT_LOOP, 0, 0, ACT_LOOP, TXT_NONE },
+	{ "nowhere", ACT_LEADS_NOWHERE, 0, 0, ACT_LEADS_NOWHERE, TXT_NONE },
+	{ "one", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_ONE },
+	{ "strings", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_STRINGS },
+	{ "binary", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_BINARY },
+	{ "blank", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_EMPTY },
+	{ "hundred", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_HUNDRED },
+	{ "64k", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_64K },
+	{ "toomany", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_TOO_MANY },
+	{ "broken", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_BROKEN },
 };
 
 struct packet {
@@ -88,6 +107,60 @@ static size_t put_addresses(struct packet *out, const void *owner, size_t owner_
 	return (size_t)count;
 }
 
+static void put_txt(struct packet *p, const void *owner, size_t owner_n, const char *data, size_t n)
+{
+	put_record(p, owner, owner_n, 16, data, n);
+}
+
+/* Each as the wire has it: a string is its length and its bytes. */
+static size_t put_texts(struct packet *out, const void *owner, size_t owner_n, enum txt txt)
+{
+	char long_string[256], text[32];
+	size_t count = txt == TXT_HUNDRED ? 100 : txt == TXT_64K ? 240 : txt == TXT_TOO_MANY ? 1100 : 0;
+	memset(long_string, 'x', sizeof long_string);
+	long_string[0] = (char)255;
+	switch (txt) {
+	case TXT_NONE:
+		return 0;
+	case TXT_ONE:
+		put_txt(out, owner, owner_n, "\x05hello", 6);
+		return 1;
+	case TXT_STRINGS:
+		put_txt(out, owner, owner_n, "\x03one\x00\x01 \x05three", 13);
+		put_txt(out, owner, owner_n, "\x02xy", 3);
+		return 2;
+	case TXT_BINARY:
+		put_txt(out, owner, owner_n, "\x04\x00\xff\"\n", 5);
+		return 1;
+	case TXT_EMPTY:
+		put_txt(out, owner, owner_n, "\x00", 1);
+		return 1;
+	case TXT_BROKEN: /* the second string says that it is longer than the record */
+		put_txt(out, owner, owner_n, "\x01x\x7fyz", 5);
+		put_txt(out, owner, owner_n, "\x05hello", 6);
+		return 2;
+	case TXT_HUNDRED:
+	case TXT_64K:
+	case TXT_TOO_MANY:
+		for (size_t i = 0; i < count; i++) {
+			int n = snprintf(text + 1, sizeof text - 1, "record %zu", i);
+			text[0] = (char)n;
+			memcpy(long_string + 1, text + 1, (size_t)n); /* or all would be one record to the resolver */
+			if (txt == TXT_64K)
+				put_txt(out, owner, owner_n, long_string, sizeof long_string);
+			else
+				put_txt(out, owner, owner_n, text, (size_t)n + 1);
+		}
+		return count;
+	}
+	return 0;
+}
+
+static size_t put_answers(struct packet *out, const void *owner, size_t owner_n, unsigned type, const struct host *h)
+{
+	return type == 16 ? put_texts(out, owner, owner_n, h->txt) : put_addresses(out, owner, owner_n, type, h);
+}
+
 static const struct host *host_of(const uint8_t *qname)
 {
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
@@ -109,36 +182,45 @@ static bool dns_answer(const uint8_t *in, size_t n, bool tcp, struct packet *out
 	enum act act = h == NULL ? ACT_NXDOMAIN : type == 28 ? h->aaaa_act : h->act;
 	if (act == ACT_DROP)
 		return false;
+	static const uint8_t same[] = { 0xc0, 12 },
+			     target[] = { 6, 't', 'a', 'r', 'g', 'e', 't', 4, 't', 'e', 's', 't', 0 },
+			     gone[] = { 4, 'g', 'o', 'n', 'e', 4, 't', 'e', 's', 't', 0 };
+	size_t count = 0;
 	out->n = 0;
 	put(out, in, 2);
-	put_u16(out, 0x8180u |
-			     (act == ACT_NXDOMAIN   ? 3u
-			      : act == ACT_SERVFAIL ? 2u
-						    : 0u) |
-			     (act == ACT_TRUNCATE && !tcp ? 0x0200u : 0u));
+	put_u16(out, 0x8180u | (act == ACT_NXDOMAIN || act == ACT_LEADS_NOWHERE ? 3u : act == ACT_SERVFAIL ? 2u : 0u));
 	put_u16(out, 1);
-	size_t count_at = out->n;
 	put_u16(out, 0);
 	put_u16(out, 0);
 	put_u16(out, 0);
 	put(out, in + 12, at + 5 - 12);
-	size_t count = 0;
-	static const uint8_t same[] = { 0xc0, 12 },
-			     target[] = { 6, 't', 'a', 'r', 'g', 'e', 't', 4, 't', 'e', 's', 't', 0 };
+	size_t head = out->n;
 	if (act == ACT_CNAME) {
 		put_record(out, same, sizeof same, 5, target, sizeof target);
-		count = 1 + put_addresses(out, target, sizeof target, type, h);
-	} else if (act == ACT_ANSWER || (act == ACT_TRUNCATE && tcp)) {
-		count = put_addresses(out, same, sizeof same, type, h);
+		count = 1 + put_answers(out, target, sizeof target, type, h);
+	} else if (act == ACT_LOOP) {
+		put_record(out, same, sizeof same, 5, in + 12, at + 1 - 12);
+		count = 1;
+	} else if (act == ACT_LEADS_NOWHERE) {
+		put_record(out, same, sizeof same, 5, gone, sizeof gone);
+		count = 1;
+	} else if (act == ACT_ANSWER || act == ACT_TRUNCATE) {
+		count = put_answers(out, same, sizeof same, type, h);
 	}
-	out->b[count_at + 1] = (uint8_t)count;
+	if (!tcp && (act == ACT_TRUNCATE || out->n > UDP_MAX)) { /* TC: ask again over TCP */
+		out->n = head;
+		out->b[2] |= 2;
+		count = 0;
+	}
+	out->b[6] = (uint8_t)(count >> 8);
+	out->b[7] = (uint8_t)count;
 	return true;
 }
 
 static void dns_udp(struct dns *d)
 {
-	uint8_t in[PACKET_MAX];
-	struct packet out;
+	uint8_t in[UDP_MAX];
+	static struct packet out; /* the one server thread's */
 	struct sockaddr_storage from;
 	socklen_t from_n = sizeof from;
 	ssize_t n = recvfrom(d->udp, in, sizeof in, 0, (struct sockaddr *)&from, &from_n);
@@ -153,8 +235,8 @@ static void dns_tcp(struct dns *d)
 {
 	AUTO(fd_close) int fd = accept(d->tcp, NULL, NULL);
 	struct timeval limit = { .tv_sec = 2 };
-	uint8_t in[PACKET_MAX], length[2];
-	struct packet out;
+	uint8_t in[UDP_MAX], length[2];
+	static struct packet out;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
 	    recv(fd, length, 2, MSG_WAITALL) != 2)
 		return;
@@ -416,6 +498,156 @@ static void names_that_are_none_are_refused(void **state)
 			 ERR_MALFORMED);
 }
 
+static enum err_kind look_txt(struct fixture *f, const char *name, int64_t wait_ms, struct resolve_txt_answer *ret)
+{
+	f->err = (struct err){ 0 };
+	return resolve_txt(f->r, &clock_system, clock_mono_ms(&clock_system) + wait_ms, str_z(name), &f->mem, ret,
+			   &f->err)
+		.kind;
+}
+
+static bool has_record(const struct resolve_txt_answer *a, struct str want)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (str_eq(a->records[i], want))
+			return true;
+	return false;
+}
+
+static void the_strings_of_a_txt_record_are_joined(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name;
+		size_t count;
+		const char *record;
+		size_t n;
+		const char *canonical;
+	} rows[] = {
+		{ "one.a.test", 1, "hello", 5, "" },
+		{ "strings.a.test", 2, "one three", 9, "" },
+		{ "strings.a.test", 2, "xy", 2, "" },
+		{ "binary.a.test", 1, "\x00\xff\"\n", 4, "" },
+		{ "blank.a.test", 1, "", 0, "" },
+		{ "_acme-challenge.one.a.test", 0, NULL, 0, NULL },
+		{ "none.a.test", 0, NULL, 0, "" },
+		{ "v4.a.test", 0, NULL, 0, "" },
+		{ "alias.a.test", 1, "hello", 5, "target.test" },
+		{ "big.a.test", 1, "hello", 5, "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolve_txt_answer a;
+		if (look_txt(f, rows[i].name, 5000, &a) != ERR_NONE)
+			fail_msg("%s: %s", rows[i].name, f->err.detail);
+		assert_int_equal(a.count, rows[i].count);
+		assert_int_equal(a.nxdomain, rows[i].canonical == NULL);
+		assert_int_equal(a.left_out, 0);
+		assert_int_equal(a.dnssec, DNSSEC_INSECURE);
+		assert_true(str_eq(a.canonical, str_z(rows[i].canonical)));
+		if (rows[i].record != NULL)
+			assert_true(has_record(&a, str_n(rows[i].record, rows[i].n)));
+	}
+}
+
+/* A45. Over UDP they are cut, so TCP brings them. */
+static void many_and_large_txt_records_come_whole(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name;
+		size_t count, left_out, length;
+		const char *last;
+	} rows[] = {
+		{ "hundred.a.test", 100, 0, 0, "record 99" },
+		{ "64k.a.test", 240, 0, 255, NULL },
+		{ "toomany.a.test", RESOLVE_TXT_MAX, 1100 - RESOLVE_TXT_MAX, 0, NULL },
+		{ "broken.a.test", 1, 1, 0, "hello" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolve_txt_answer a;
+		if (look_txt(f, rows[i].name, 5000, &a) != ERR_NONE)
+			fail_msg("%s: %s", rows[i].name, f->err.detail);
+		assert_int_equal(a.count, rows[i].count);
+		assert_int_equal(a.left_out, rows[i].left_out);
+		for (size_t k = 0; rows[i].length > 0 && k < a.count; k++)
+			assert_int_equal(a.records[k].n, rows[i].length);
+		if (rows[i].last != NULL)
+			assert_true(has_record(&a, str_z(rows[i].last)));
+	}
+	assert_true(atomic_load(&f->dns.over_tcp) > 0);
+}
+
+static void what_is_wrong_with_a_txt_lookup_is_said(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name, *want;
+		int wait_ms;
+	} rows[] = {
+		{ "servfail.a.test",
+		  "looking up TXT of servfail.a.test: SERVFAIL from @ (it failed, or did not answer); wanted a TXT "
+		  "record; check the name servers of this name",
+		  10000 },
+		{ "loop.a.test", "looking up TXT of loop.a.test: SERVFAIL from @ (it failed, or did not answer); ",
+		  10000 },
+		{ "drop.a.test",
+		  "looking up TXT of drop.a.test: no answer from @ within 0.5 s; check that the resolver runs and that "
+		  "the name's servers answer it",
+		  500 },
+		{ "a..test", "a..test cannot be looked up: it is not a DNS name", 1000 },
+		{ "one.a.test", "looking up one.a.test: the time for it was over before the question was asked", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolve_txt_answer a;
+		assert_int_equal(look_txt(f, rows[i].name, rows[i].wait_ms, &a), ERR_DNS);
+		assert_int_equal(a.count, 0);
+		const char *at = strchr(rows[i].want, '@');
+		struct str want = at == NULL ? str_z(rows[i].want)
+					     : str_fmt(&f->mem, "%.*s%s%s", (int)(at - rows[i].want), rows[i].want,
+						       f->server, at + 1);
+		if (!str_starts(str_z(f->err.detail), want))
+			fail_msg("got    %s\nwanted %.*s", f->err.detail, STR_FMT(want));
+	}
+	struct resolve_txt_answer a;
+	assert_int_equal(look_txt(f, "nowhere.a.test", 5000, &a), ERR_NONE);
+	assert_true(a.nxdomain);
+	assert_true(str_eq(a.canonical, STR("gone.test")));
+	/* The static table has no TXT: the resolver is asked. */
+	assert_int_equal(look_txt(f, "www.static.test", 5000, &a), ERR_NONE);
+	assert_true(a.nxdomain);
+}
+
+static void joining_stops_at_the_end_of_the_record(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *rdata;
+		size_t n;
+		const char *want; /* NULL: refused */
+	} rows[] = {
+		{ "", 0, "" },
+		{ "\x00", 1, "" },
+		{ "\x01", 1, NULL },
+		{ "\x02"
+		  "a",
+		  2, NULL },
+		{ "\x01"
+		  "ab",
+		  3, NULL },
+		{ "\x01"
+		  "a\x01"
+		  "b",
+		  4, "ab" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str got;
+		struct rc rc = resolve_txt_join(str_n(rows[i].rdata, rows[i].n), &f->mem, &got, &f->err);
+		assert_int_equal(rc.kind, rows[i].want == NULL ? ERR_MALFORMED : ERR_NONE);
+		if (rows[i].want != NULL)
+			assert_true(str_eq(got, str_z(rows[i].want)));
+	}
+}
+
 struct caller {
 	struct fixture *f;
 	int number, failures;
@@ -435,6 +667,13 @@ static void *caller_run(void *arg)
 		enum err_kind kind = resolve_addrs(c->f->r, &clock_system, clock_mono_ms(&clock_system) + wait, name,
 						   &mem, &answer, NULL)
 					     .kind;
+		struct resolve_txt_answer txt;
+		struct str record = str_fmt(&mem, "one.n%d.test", c->number);
+		enum err_kind txt_kind = resolve_txt(c->f->r, &clock_system,
+						     clock_mono_ms(&clock_system) + (hurried ? c->number % 8 : 20000),
+						     record, &mem, &txt, NULL)
+						 .kind;
+		c->failures += txt_kind == ERR_NONE ? txt.count != 1 : !hurried || txt_kind != ERR_DNS;
 		bool good = i == 1 || i == 2 ? kind == ERR_DNS : kind == ERR_NONE || (hurried && kind == ERR_DNS);
 		c->failures += good ? 0 : 1;
 	}
@@ -522,6 +761,11 @@ static void an_unsigned_answer_under_a_trust_anchor_is_bogus(void **state)
 	assert_int_equal(f->answer.dnssec, DNSSEC_BOGUS);
 	assert_int_equal(f->answer.addr_count, 0);
 	assert_non_null(strstr(f->err.detail, "is bogus (DNSSEC): "));
+	struct resolve_txt_answer txt;
+	assert_int_equal(look_txt(f, "one.a.test", 10000, &txt), ERR_DNS);
+	assert_int_equal(txt.dnssec, DNSSEC_BOGUS);
+	assert_int_equal(txt.count, 0);
+	assert_non_null(strstr(f->err.detail, "is bogus (DNSSEC): "));
 	resolver_free(f->r);
 	f->r = plain;
 }
@@ -536,6 +780,10 @@ int main(void)
 		cmocka_unit_test(a_truncated_answer_is_asked_for_over_tcp),
 		cmocka_unit_test(nothing_is_answered_from_an_old_cache),
 		cmocka_unit_test(the_static_table_comes_first_and_asks_nobody),
+		cmocka_unit_test(the_strings_of_a_txt_record_are_joined),
+		cmocka_unit_test(many_and_large_txt_records_come_whole),
+		cmocka_unit_test(what_is_wrong_with_a_txt_lookup_is_said),
+		cmocka_unit_test(joining_stops_at_the_end_of_the_record),
 		cmocka_unit_test(the_hosts_file_is_not_read),
 		cmocka_unit_test(names_that_are_none_are_refused),
 		cmocka_unit_test(it_describes_where_it_looks),
