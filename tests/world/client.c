@@ -50,6 +50,7 @@ fallible world_send_on(struct world *w, struct arena *reply_mem, enum http_metho
 	if (!acme_quick(w->acme, &rq, &re))
 		acme_handle(w->acme, &rq, &re);
 	*ret = (struct world_reply){ .status = re.status,
+				     .content_type = re.content_type,
 				     .body = str_dup(reply_mem, buf_str(&re.body)),
 				     .headers = str_dup(reply_mem, buf_str(&re.headers)) };
 	bool is_json = re.content_type != NULL && strstr(re.content_type, "json") != NULL;

@@ -72,10 +72,10 @@ static fallible conf_make(struct world *w, const char *realm_text, struct err *e
 		     "state-dir: %s\n"
 		     "api:\n  base-url: %s\n  finalize-wait: 0ms\n  tls-own: false\n"
 		     "signer:\n  journal: journal\n"
-		     "issuer:\n  default:\n    certificate: issuer.pem\n    key: issuer.key\n"
+		     "issuer:\n  default:\n    certificate: issuer.pem\n    key: issuer.key\n%s"
 		     "perspective:\n  local:\n    key: local.key\n    public-key: local.jwk\n"
 		     "%s",
-		     w->dir, WORLD_BASE,
+		     w->dir, WORLD_BASE, w->issuer_text != NULL ? w->issuer_text : "",
 		     realm_text != NULL ? realm_text
 					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"));
 	return file_write_atomic(in_dir(w, "cairn.conf").p, buf_str(&text), 0644, err);

@@ -49,6 +49,8 @@ struct world {
 	size_t site_count;
 	bool validator_down, signer_down, bus_down, doubling, losing_verdicts, losing_certificates;
 	size_t delivered;
+	const char
+		*issuer_text; /* more settings of the issuer, as indented YAML lines, from the next configuration on */
 };
 
 /* Makes folders, keys, issuer, configuration; opens everything. realm_text (YAML) replaces the default realm; NULL
@@ -77,6 +79,7 @@ fallible world_account_new(struct world *w, struct world_account *a,
 
 struct world_reply {
 	int status;
+	const char *content_type; /* as the handler set it; NULL: none */
 	struct str body, headers;
 	struct json *json; /* the body when it is JSON; freed with world_reply_done */
 };
