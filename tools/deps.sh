@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # deps.sh run|check: installs what is missing on Debian to build and run cairn, or also to check it. Says what it does;
 # does nothing when all is there. CAIRN_NO_DEPS=1: leave the machine alone, something else looks after its packages.
+#
+# Two clients of the end-to-end tests are not installed but put into build/tools: Caddy, whose package would start a web
+# server on this machine, and what comes from npm (tests/e2e/node).
 set -eu
+cd "$(dirname "$0")/.."
 
 # What a build needs, and `make run` with its openssl commands.
 run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqlite3-dev libjansson-dev libyaml-dev
 	libunbound-dev libcurl4-openssl-dev libidn2-dev openssl ca-certificates'
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
-	mandoc shellcheck
-	certbot lego dehydrated uacme pebble curl sqlite3 procps iproute2'
+	mandoc shellcheck python3-cryptography
+	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools pebble curl sqlite3 procps iproute2'
 
 say() {
 	echo "deps: $*"
@@ -23,7 +27,10 @@ die() {
 
 case "${1:-}" in
 run) wanted=$run_packages ;;
-check) wanted="$run_packages $check_packages" ;;
+check)
+	wanted="$run_packages $check_packages"
+	command -v npm >/dev/null || wanted="$wanted nodejs npm" # also when they come from elsewhere
+	;;
 *) die "usage: $0 run|check" ;;
 esac
 
@@ -35,23 +42,9 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 	die "this is no Debian (apt-get is not there). Install what these Debian packages hold, then say CAIRN_NO_DEPS=1:" $wanted
 fi
 
-missing=''
-for package in $wanted; do
-	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
-	[ "$status" = installed ] || missing="$missing $package"
-done
-if [ -z "$missing" ]; then
-	say "all packages for \"$1\" are installed"
-	exit 0
-fi
-
-if [ "$(id -u)" -eq 0 ]; then
-	as_root=''
-elif command -v sudo >/dev/null; then
-	as_root=sudo
-else
-	die "packages are missing, and only root may install them (there is no sudo). As root: apt-get install$missing"
-fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
 
 # apt_get WORD...: waits for another apt that holds the lock, asks nothing.
 apt_get() {
@@ -59,18 +52,68 @@ apt_get() {
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-trap 'exit 130' INT TERM
-say "installing with apt-get:$missing"
-# A fresh machine has no package lists, an old one has stale ones that name files which are gone.
-if ! apt_get update >"$log" 2>&1; then
-	say "apt-get update failed; going on with the package lists that are there:"
-	tail -n 3 "$log" | sed 's/^/    /'
-fi
-# shellcheck disable=SC2086 # one word a package
-if ! apt_get install -y --no-install-recommends $missing >"$log" 2>&1; then
+# try WHAT COMMAND...: its last lines when it fails, and the end.
+try() {
+	what=$1
+	shift
+	"$@" >"$log" 2>&1 && return
 	tail -n 20 "$log" >&2
-	die "apt-get could not install the packages; its last lines are above"
+	die "$what failed; its last lines are above"
+}
+
+install_packages() {
+	missing=''
+	for package in $wanted; do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=none
+		[ "$status" = installed ] || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" -eq 0 ]; then
+		as_root=''
+	elif command -v sudo >/dev/null; then
+		as_root=sudo
+	else
+		die "packages are missing, and only root may install them (there is no sudo). As root: apt-get install$missing"
+	fi
+	say "installing with apt-get:$missing"
+	# A fresh machine has no package lists, an old one has stale ones that name files which are gone.
+	if ! apt_get update >"$log" 2>&1; then
+		say "apt-get update failed; going on with the package lists that are there:"
+		tail -n 3 "$log" | sed 's/^/    /'
+	fi
+	# shellcheck disable=SC2086 # one word a package
+	try "apt-get install" apt_get install -y --no-install-recommends $missing
+}
+
+# The file out of Debian's package, without the package's services.
+get_caddy() {
+	if command -v caddy >/dev/null || [ -x build/tools/caddy/usr/bin/caddy ]; then
+		return 0
+	fi
+	say "unpacking caddy into build/tools"
+	rm -rf build/tools/caddy.new build/tools/caddy
+	mkdir -p build/tools/caddy.new
+	(cd build/tools/caddy.new && try "apt-get download caddy" apt-get -q download caddy)
+	try "dpkg-deb --extract" dpkg-deb --extract build/tools/caddy.new/caddy_*.deb build/tools/caddy.new
+	mv build/tools/caddy.new build/tools/caddy
+}
+
+# npm's packages, at the versions and hashes of the lock file; their scripts are not run.
+get_node_clients() {
+	if cmp -s tests/e2e/node/package-lock.json build/tools/node/package-lock.json && [ -f build/tools/node/complete ]; then
+		return 0
+	fi
+	say "getting the clients from npm into build/tools"
+	rm -rf build/tools/node
+	mkdir -p build/tools/node
+	cp tests/e2e/node/package.json tests/e2e/node/package-lock.json build/tools/node/
+	try "npm ci" npm ci --prefix build/tools/node --ignore-scripts --no-audit --no-fund
+	: >build/tools/node/complete
+}
+
+install_packages
+if [ "$1" = check ]; then
+	get_caddy
+	get_node_clients
 fi
-say "installed"
+say "all that \"$1\" needs is there"

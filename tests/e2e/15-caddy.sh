@@ -6,7 +6,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-caddy=$(command -v caddy || echo "/tmp/j/caddy/usr/bin/caddy")
+caddy=$(command -v caddy || echo "$tools_dir/caddy/usr/bin/caddy")
 [ -x "$caddy" ] || fail "there is no caddy: tools/deps.sh check gets it"
 
 ca_init

@@ -12,6 +12,8 @@ set -Eeuo pipefail
 
 e2e_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 e2e_name=$(basename "$0" .sh)
+# shellcheck disable=SC2034 # the clients that tools/deps.sh put there
+tools_dir=$(cd "$e2e_dir/../.." && pwd)/build/tools
 
 if [ -z "${E2E_NAMESPACE:-}" ]; then
 	export E2E_NAMESPACE=none

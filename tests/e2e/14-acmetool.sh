@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# 14-acmetool.sh: acmetool (Go) obtains through a web server's folder, renews and revokes.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+ca_init
+ca_start
+web=$work/web/.well-known/acme-challenge
+state=$work/acmetool
+mkdir -p "$web" "$state/conf"
+spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$work/web"
+wait_until 10 "the web server listens" port_answers "$http_port"
+
+cat >"$state/conf/target" <<CONF
+request:
+  provider: $directory
+  key:
+    type: ecdsa
+  challenge:
+    webroot-paths: [ $web ]
+    http-self-test: false
+CONF
+cat >"$work/responses" <<CONF
+"acme-enter-email": "acmetool@e2e.test"
+CONF
+
+acmetool_run() { # acmetool_run CODE LOG ARG...: Go takes the system's certificates from this file
+	local code=$1 log=$2
+	shift 2
+	SSL_CERT_FILE=$root_pem SSL_CERT_DIR=/nowhere run "$code" "$work/logs/$log" acmetool --state="$state" --batch \
+		--hooks="$work/hooks" --response-file="$work/responses" --xlog.severity=info "$@"
+}
+
+note "acmetool want"
+acmetool_run 0 want.log want one.e2e.test two.e2e.test
+check_chain "$state/live/one.e2e.test/fullchain" one.e2e.test two.e2e.test
+check_key "$state/live/one.e2e.test/cert" "$state/live/one.e2e.test/privkey"
+first=$(serial_of "$state/live/one.e2e.test/cert")
+
+note "acmetool reconcile, before it is due"
+acmetool_run 0 early.log reconcile
+assert_eq "serial, not renewed" "$(serial_of "$state/live/one.e2e.test/cert")" "$first"
+
+note "acmetool reconcile, with a certificate of which less than a third is left"
+ca_set lifetime 60s
+ca_set backdate 50s
+ca_reload
+acmetool_run 0 short.log want short.e2e.test
+short=$(serial_of "$state/live/short.e2e.test/cert")
+acmetool_run 0 renew.log reconcile
+assert_ne "the serial is a new one" "$(serial_of "$state/live/short.e2e.test/cert")" "$short"
+assert_eq "serial of the other, not renewed" "$(serial_of "$state/live/one.e2e.test/cert")" "$first"
+
+ca_stop
+e2e_done
