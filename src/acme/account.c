@@ -65,11 +65,49 @@ static struct str address_bucket(const struct call *c)
 	return str_fmt(c->mem, "new-account:%.*s:%s", STR_FMT(c->realm->name), text);
 }
 
+struct str call_actor(const struct call *c)
+{
+	if (id_is_zero(c->account.id))
+		return str_fmt(c->mem, "key:%s", c->thumbprint.z);
+	return str_fmt(c->mem, "account:%s", id_show(c->account.id).z);
+}
+
+fallible call_audit(const struct call *c, struct store_tx *tx, const char *event, struct str object, struct str detail,
+		    struct err *err)
+{
+	const struct audit_row row = {
+		.at = c->now_ms, .actor = call_actor(c), .event = str_z(event), .object = object, .detail = detail
+	};
+	return audit_insert(tx, &row, err);
+}
+
 struct new_account {
 	struct call *c;
 	struct account_row row;
+	struct eab_binding binding;
+	struct sha256 key_hash;
 	bool only_existing, created;
 };
+
+static fallible new_account_audit(const struct new_account *n, struct store_tx *tx, struct err *err)
+{
+	AUTO(buf_done) struct buf detail = BUF_MAX(1024);
+	struct str who = str_fmt(n->c->mem, "account:%s", id_show(n->row.id).z);
+	struct jw w = jw_begin(&detail, err);
+	jw_object(&w);
+	jw_kstr(&w, "realm", n->row.realm);
+	jw_kstr(&w, "thumbprint", n->row.thumbprint);
+	if (n->row.eab_kid.n > 0)
+		jw_kstr(&w, "eab", n->row.eab_kid);
+	jw_object_end(&w);
+	TRY(jw_end(&w));
+	const struct audit_row audit = { .at = n->c->now_ms,
+					 .actor = who,
+					 .event = STR("account created"),
+					 .object = who,
+					 .detail = buf_str(&detail) };
+	return audit_insert(tx, &audit, err);
+}
 
 static fallible new_account_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
@@ -86,23 +124,46 @@ static fallible new_account_tx(struct store_tx *tx, void *ctx, struct err *err)
 		return rc;
 	if (n->only_existing)
 		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "no account has this key, and onlyReturnExisting was set");
+	TRY(key_check_blocked(tx, &n->key_hash, ERR_BAD_PUBLIC_KEY, err));
 	TRY(limit_check(c, tx, address_bucket(c), c->realm->accounts_per_hour, "new accounts from this address", err));
+	TRY(eab_spend(c, tx, &n->binding, err));
 	TRY(account_insert(tx, &n->row, err));
 	n->created = true;
-	struct audit_row audit = { .at = c->now_ms,
-				   .actor = str_fmt(c->mem, "account:%s", id_show(n->row.id).z),
-				   .event = STR("account created"),
-				   .object = str_fmt(c->mem, "account:%s", id_show(n->row.id).z) };
-	return audit_insert(tx, &audit, err);
+	return new_account_audit(n, tx, err);
+}
+
+/* RFC 8555 7.3.3: a refusal that is about the terms links to them and has an "instance" for people to look at. */
+static fallible terms_shown(struct call *c, struct err *err)
+{
+	AUTO(buf_done) struct buf extra = BUF_MAX(8192);
+	TRY(reply_link(c, c->realm->terms_of_service, "terms-of-service", err));
+	TRY(buf_add(&extra, STR("\"instance\":"), err));
+	struct jw w = jw_begin(&extra, err);
+	jw_str(&w, c->realm->terms_of_service);
+	TRY(jw_end(&w));
+	c->problem_extra = str_dup(c->mem, buf_str(&extra));
+	return OK;
 }
 
 static fallible terms_check(struct call *c, bool agreed, struct err *err)
 {
 	if (c->realm->terms_of_service.n == 0 || agreed)
 		return OK;
-	TRY(reply_link(c, c->realm->terms_of_service, "terms-of-service", err)); /* RFC 8555 7.3.3 */
+	TRY(terms_shown(c, err));
 	FAIL(err, ERR_USER_ACTION_REQUIRED,
 	     "this CA wants its terms of service agreed to: read %.*s, then send termsOfServiceAgreed",
+	     STR_FMT(c->realm->terms_of_service));
+}
+
+fallible terms_still_agreed(struct call *c, struct err *err)
+{
+	if (!c->realm->terms_agree_again || c->realm->terms_of_service.n == 0 ||
+	    str_eq(c->account.tos_url, c->realm->terms_of_service))
+		return OK;
+	TRY(terms_shown(c, err));
+	FAIL(err, ERR_USER_ACTION_REQUIRED,
+	     "the terms of service have changed since this account agreed: read %.*s, then post "
+	     "termsOfServiceAgreed: true to the account's URL",
 	     STR_FMT(c->realm->terms_of_service));
 }
 
@@ -116,6 +177,7 @@ static fallible new_account_prepare(struct call *c, struct new_account *n, struc
 	TRY(json_may_bool(c->payload, "termsOfServiceAgreed", &agreed, err));
 	TRY(contacts_read(c, &contact, &given, err));
 	TRY(jwk_write(c->key, &jwk, err));
+	TRY(key_spki_hash(c->a->d.crypto, c->key, &n->key_hash, err));
 	addr_show(&c->rq->peer, peer);
 	n->row = (struct account_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),
@@ -125,6 +187,7 @@ static fallible new_account_prepare(struct call *c, struct new_account *n, struc
 		.status = ACCOUNT_VALID,
 		.contact = contact,
 		.tos_agreed_at = agreed ? c->now_ms : 0,
+		.tos_url = agreed ? c->realm->terms_of_service : STR_NONE,
 		.created_at = c->now_ms,
 		.created_ip = str_dup(c->mem, str_z(peer)),
 	};
@@ -142,7 +205,7 @@ static fallible reply_found_account(struct call *c, const struct new_account *n,
 	if (n->row.status != ACCOUNT_VALID)
 		FAIL(err, ERR_ACCOUNT_ENDED, "the account of this key is %s; use another key for a new account",
 		     account_status_name(n->row.status));
-	return reply_account(c, 200, &n->row, err);
+	return reply_account(c, 200, &n->row, STR_NONE, err);
 }
 
 fallible post_new_account(struct call *c, struct err *err)
@@ -158,6 +221,8 @@ fallible post_new_account(struct call *c, struct err *err)
 	if (!n.only_existing) {
 		TRY(terms_check(c, n.row.tos_agreed_at != 0, err));
 		TRY(key_check(c->key, KEY_USE_ACCOUNT, err));
+		TRY(eab_check(c, &n.binding, err));
+		n.row.eab_kid = n.binding.kid;
 	}
 	rc = store_tx(c->a->d.store, new_account_tx, &n, err);
 	if (rc.kind == ERR_CONFLICT) /* two at once: the other one made it */
@@ -168,7 +233,10 @@ fallible post_new_account(struct call *c, struct err *err)
 		return reply_found_account(c, &n, err);
 	LOG(c->a->d.log, LOG_INFO, "account created", KV_ID("account", n.row.id), KV_STR("realm", c->realm->name),
 	    KV_STR("peer", n.row.created_ip));
-	return reply_account(c, 201, &n.row, err);
+	if (n.binding.kid.n > 0)
+		LOG(c->a->d.log, LOG_NOTICE, "external account bound", KV_ID("account", n.row.id),
+		    KV_STR("realm", c->realm->name), KV_STR("eab", n.binding.kid));
+	return reply_account(c, 201, &n.row, n.binding.text, err);
 }
 
 fallible account_still_valid(const struct call *c, struct store_tx *tx, struct err *err)
@@ -177,6 +245,9 @@ fallible account_still_valid(const struct call *c, struct store_tx *tx, struct e
 	TRY(account_by_id(tx, c->mem, c->account.id, &now, err));
 	if (now.status != ACCOUNT_VALID)
 		FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s", account_status_name(now.status));
+	if (!str_eq(now.thumbprint, str_z(c->thumbprint.z))) /* since the gate looked */
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "the account's key was changed: this request is signed by the one that it had before");
 	return OK;
 }
 
@@ -196,29 +267,22 @@ static fallible account_change_tx(struct store_tx *tx, void *ctx, struct err *er
 	if (ch->set_contact)
 		TRY(account_set_contact(tx, id, ch->contact, err));
 	if (ch->agree)
-		TRY(account_set_tos(tx, id, c->now_ms, err));
+		TRY(account_set_tos(tx, id, c->realm->terms_of_service, c->now_ms, err));
 	if (ch->deactivate) {
 		TRY(account_move(tx, id, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err));
-		struct str who = str_fmt(c->mem, "account:%s", id_show(id).z);
-		struct audit_row audit = {
-			.at = c->now_ms, .actor = who, .event = STR("account deactivated"), .object = who
-		};
-		TRY(audit_insert(tx, &audit, err));
+		TRY(call_audit(c, tx, "account deactivated", call_actor(c), STR_NONE, err));
 	}
 	return account_by_id(tx, c->mem, id, &ch->row, err);
 }
 
+/* RFC 8555 7.3.2: "orders", any status but "deactivated" (7.3.6) and what is not known are ignored, not refused. */
 static fallible account_change_read(struct call *c, struct account_change *ch, struct err *err)
 {
 	struct str status = STR_NONE;
 	TRY(json_may_bool(c->payload, "termsOfServiceAgreed", &ch->agree, err));
 	TRY(contacts_read(c, &ch->contact, &ch->set_contact, err));
 	TRY(json_may_str(c->payload, "status", 32, &status, err));
-	if (status.p == NULL || str_eq(status, STR("valid")))
-		return OK;
-	if (!str_eq(status, STR("deactivated"))) /* RFC 8555 7.3.6 */
-		FAIL(err, ERR_MALFORMED, "status is \"%.*s\"; a client can only set \"deactivated\"", STR_FMT(status));
-	ch->deactivate = true;
+	ch->deactivate = str_eq(status, STR("deactivated"));
 	return OK;
 }
 
@@ -228,12 +292,15 @@ fallible post_account(struct call *c, struct err *err)
 	if (!id_eq(c->path_id, c->account.id))
 		FAIL(err, ERR_UNAUTHORIZED, "this account URL is not the one that signed the request");
 	if (c->payload == NULL)
-		return reply_account(c, 200, &c->account, err);
+		return reply_account(c, 200, &c->account, STR_NONE, err);
 	TRY(account_change_read(c, &ch, err));
 	TRY(store_tx(c->a->d.store, account_change_tx, &ch, err));
 	if (ch.deactivate)
 		LOG(c->a->d.log, LOG_NOTICE, "account deactivated", KV_ID("account", c->account.id));
-	return reply_account(c, 200, &ch.row, err);
+	if (ch.agree)
+		LOG(c->a->d.log, LOG_INFO, "terms agreed", KV_ID("account", c->account.id),
+		    KV_STR("terms", ch.row.tos_url));
+	return reply_account(c, 200, &ch.row, STR_NONE, err);
 }
 
 struct order_page {

@@ -20,10 +20,21 @@ static fallible gate_media_type(const struct call *c, struct err *err)
 	return OK;
 }
 
-/* RFC 8555 6.2: jwk for newAccount, kid for everything else. */
+/* RFC 8555 6.2: a refused algorithm comes with the list of those that are served. */
+fallible gate_read_jws(struct call *c, struct str body, struct jws *ret, struct err *err)
+{
+	struct rc rc = jws_read(c->mem, body, ret, err);
+	if (rc.kind == ERR_BAD_SIGNATURE_ALGORITHM)
+		c->problem_extra = STR("\"algorithms\":[\"ES256\",\"ES384\",\"ES512\",\"RS256\",\"EdDSA\"]");
+	return rc;
+}
+
+/* RFC 8555 6.2: jwk for newAccount, either for revokeCert, kid for everything else. */
 static fallible gate_identity(struct call *c, struct err *err)
 {
 	bool wants_jwk = c->route->auth == AUTH_JWK;
+	if (c->route->auth == AUTH_EITHER) /* the JWS has exactly one of both */
+		return OK;
 	if (wants_jwk && c->jws.jwk == NULL)
 		FAIL(err, ERR_MALFORMED,
 		     "the protected header has \"kid\"; this resource wants \"jwk\", the account's public key");
@@ -65,10 +76,27 @@ static fallible gate_account(struct call *c, struct err *err)
 
 static fallible gate_key(struct call *c, struct err *err)
 {
-	if (c->route->auth == AUTH_KID)
+	if (c->jws.jwk == NULL)
 		return gate_account(c, err);
 	c->key = key_ref(c->jws.jwk);
 	return jwk_thumbprint(c->a->d.crypto, c->key, &c->thumbprint, err);
+}
+
+/* Who has changed an account's key and does not know it, because the answer was lost, is told so. */
+static fallible gate_signature(struct call *c, struct err *err)
+{
+	struct rc rc = jws_verify(c->a->d.crypto, &c->jws, c->key, err);
+	if (!FAILED(rc) || c->jws.jwk != NULL)
+		return rc;
+	if (c->route->handle == post_key_change && key_change_is_done(c))
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "the account's key was changed already, to the one of the inner JWS: sign with that from now on");
+	if (rc.kind == ERR_MALFORMED)
+		FAIL(err, ERR_MALFORMED,
+		     "the signature does not verify with the key that account %.*s has; after a key change only the "
+		     "new key signs",
+		     STR_FMT(c->jws.kid));
+	return rc;
 }
 
 /* RFC 8555 6.4: compared with our own base URL, never with what Host says. */
@@ -83,7 +111,7 @@ static fallible gate_url(const struct call *c, struct err *err)
 
 static fallible gate_status(struct call *c, struct err *err)
 {
-	if (c->route->auth != AUTH_KID || c->account.status == ACCOUNT_VALID)
+	if (c->jws.jwk != NULL || c->account.status == ACCOUNT_VALID)
 		return OK;
 	FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s; nothing can be done with it any more",
 	     account_status_name(c->account.status));
@@ -107,18 +135,14 @@ static fallible gate_payload(struct call *c, struct err *err)
 
 fallible gate_pass(struct call *c, struct err *err)
 {
-	struct acme *a = c->a;
 	TRY(gate_media_type(c, err));
-	struct rc rc = jws_read(c->mem, c->rq->body, &c->jws, err);
-	if (rc.kind == ERR_BAD_SIGNATURE_ALGORITHM) /* RFC 8555 6.2 */
-		c->problem_extra = STR("\"algorithms\":[\"ES256\",\"ES384\",\"ES512\",\"RS256\",\"EdDSA\"]");
-	TRY(rc);
+	TRY(gate_read_jws(c, c->rq->body, &c->jws, err));
 	TRY(gate_identity(c, err));
 	TRY(gate_key(c, err));
-	TRY(jws_verify(a->d.crypto, &c->jws, c->key, err));
+	TRY(gate_signature(c, err));
 	if (!c->jws.has_nonce)
 		FAIL(err, ERR_BAD_NONCE, "the protected header has no nonce; use the Replay-Nonce of this reply");
-	TRY(nonce_spend(a->nonces, c->jws.nonce, c->conf->api.nonce_life_s, err));
+	TRY(nonce_spend(c->a->nonces, c->jws.nonce, c->conf->api.nonce_life_s, err));
 	TRY(gate_url(c, err));
 	TRY(gate_status(c, err));
 	return gate_payload(c, err);

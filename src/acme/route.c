@@ -24,6 +24,8 @@ static const struct route table[] = {
 	{ HTTP_GET, "/new-nonce", AUTH_NONE, PAYLOAD_NONE, false, "newNonce", get_new_nonce, true },
 	{ HTTP_POST, "/new-nonce", AUTH_KID, PAYLOAD_EMPTY, false, NULL, get_new_nonce },
 	{ HTTP_POST, "/new-account", AUTH_JWK, PAYLOAD_JSON, false, "newAccount", post_new_account },
+	{ HTTP_POST, "/key-change", AUTH_KID, PAYLOAD_JSON, false, "keyChange", post_key_change },
+	{ HTTP_POST, "/revoke-cert", AUTH_EITHER, PAYLOAD_JSON, false, "revokeCert", post_revoke_cert },
 	{ HTTP_POST, "/new-order", AUTH_KID, PAYLOAD_JSON, false, "newOrder", post_new_order },
 	{ HTTP_POST, "/account/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_account },
 	{ HTTP_POST, "/account/*/orders", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_account_orders },
