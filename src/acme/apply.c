@@ -58,7 +58,7 @@ static fallible verdict_prove(struct verdict_apply *v, struct store_tx *tx, stru
 	TRY(rc);
 	TRY(orders_of_authz(tx, v->mem, v->authz.id, ORDER_PENDING, &orders, &count, err));
 	for (size_t i = 0; i < count; i++) {
-		TRY(order_open_authzs(tx, orders[i], v->now_ms, &open, err));
+		TRY(order_open_authzs(tx, orders[i], v->authz.thumbprint, v->now_ms, &open, err));
 		if (open > 0)
 			continue;
 		TRY(order_move(tx, orders[i], ORDER_PENDING, ORDER_READY, err));

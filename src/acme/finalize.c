@@ -97,6 +97,7 @@ static void intent_make(struct finalize *f, const struct conf_profile *p)
 		.finalize_payload = c->jws.payload_b64,
 		.finalize_signature = c->jws.signature_b64,
 		.finalize_url = c->jws.url,
+		.account_jwk = c->account.jwk,
 		.status = ISSUANCE_INTENDED,
 		.created_at = c->now_ms,
 		.send_at = c->now_ms + c->conf->sweeper.resend_ms,
@@ -150,7 +151,7 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 		return OK; /* the same CSR again: the same order (RULES I4) */
 	if (f->order.status != ORDER_READY || f->order.expires_at <= c->now_ms)
 		return not_ready(f, err);
-	TRY(order_open_authzs(tx, f->order.id, c->now_ms, &open, err));
+	TRY(order_open_authzs(tx, f->order.id, str_z(c->thumbprint.z), c->now_ms, &open, err));
 	if (open > 0)
 		FAIL(err, ERR_ORDER_NOT_READY,
 		     "%zu of the order's authorizations are not valid any more (expired or deactivated); make a new "

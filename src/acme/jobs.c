@@ -157,7 +157,7 @@ static fallible signing_write(const struct signing *from, struct buf *body, stru
 		.finalize_payload = s.issuance.finalize_payload,
 		.finalize_signature = s.issuance.finalize_signature,
 		.finalize_url = s.issuance.finalize_url,
-		.account_jwk = s.account.jwk,
+		.account_jwk = s.issuance.account_jwk.n > 0 ? s.issuance.account_jwk : s.account.jwk,
 		.verdicts = s.verdicts,
 		.verdict_count = s.verdict_count,
 	};

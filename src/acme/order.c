@@ -114,8 +114,9 @@ static fallible authz_get(struct new_order *n, struct store_tx *tx, const struct
 {
 	struct call *c = n->c;
 	int64_t until = c->now_ms + REUSE_MARGIN_MS;
+	const struct authz_want want = { .ident = *ident };
 	struct rc rc =
-		authz_find_reusable(tx, c->mem, c->account.id, str_z(c->thumbprint.z), ident, false, until, ret, err);
+		authz_find_reusable(tx, c->mem, c->account.id, str_z(c->thumbprint.z), &want, until, ret, err);
 	if (FAILED(rc) && rc.kind != ERR_NOT_FOUND)
 		return rc;
 	if (!FAILED(rc) && authz_serves_until(c, ret) > until) {

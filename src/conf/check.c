@@ -217,9 +217,21 @@ static fallible check_patterns(struct checker *k, const struct spot *at, const s
 	return OK;
 }
 
+static fallible check_ranges(struct checker *k, const struct spot *at, const struct conf_list *ranges, struct err *err)
+{
+	for (size_t i = 0; i < ranges->n; i++) {
+		struct addr_range range = { 0 };
+		struct err why = { 0 };
+		if (FAILED(addr_range_read(ranges->v[i], &range, &why)))
+			return refuse_because(k, at, ranges->v[i], err, "an address or ADDRESS/BITS", &why);
+	}
+	return OK;
+}
+
 static fallible check_realm(struct checker *k, const struct conf_realm *r, struct err *err)
 {
 	TRY(check_patterns(k, SPOT("realm", r->name, "names"), &r->names, err));
+	TRY(check_ranges(k, SPOT("realm", r->name, "addresses"), &r->addresses, err));
 	TRY(check_references(k, SPOT("realm", r->name, "profiles"), &r->profiles, "profile", err));
 	TRY(check_reference(k, SPOT("realm", r->name, "issuer"), r->issuer, "issuer", err));
 	TRY(check_reference(k, SPOT("realm", r->name, "zone"), r->zone, "zone", err));
@@ -270,23 +282,42 @@ static fallible check_zone(struct checker *k, const struct conf_zone *z, struct 
 	}
 	TRY(check_resolvers(k, z, err));
 	TRY(check_static_names(k, z, err));
-	for (size_t i = 0; i < z->allow_addresses.n; i++) {
-		struct addr_range range = { 0 };
-		struct err why = { 0 };
-		if (FAILED(addr_range_read(z->allow_addresses.v[i], &range, &why)))
-			return refuse_because(k, SPOT("zone", z->name, "allow-addresses"), z->allow_addresses.v[i], err,
-					      "an address or ADDRESS/BITS", &why);
+	return check_ranges(k, SPOT("zone", z->name, "allow-addresses"), &z->allow_addresses, err);
+}
+
+#define DESCRIPTION_MAX 512 /* bytes, in the directory that every client reads */
+
+/* It goes to terminals of others: no control characters. */
+static bool description_is_plain(struct str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+			return false;
 	}
-	return OK;
+	return text.n <= DESCRIPTION_MAX;
 }
 
 static fallible check_profile(struct checker *k, const struct conf_profile *p, struct err *err)
 {
+	if (!description_is_plain(p->description))
+		return refuse(k, SPOT("profile", p->name, "description"), p->description, err,
+			      "one line of at most 512 bytes");
 	if (p->backdate_s < p->lifetime_s)
 		return OK;
 	struct str key = spot_key(&k->mem, SPOT("profile", p->name, "backdate"));
 	return refuse(k, SPOT("profile", p->name, "backdate"), conf_setting(k->c, key)->text, err,
 		      "less than the profile's lifetime");
+}
+
+static fallible check_issuer(struct checker *k, const struct conf_issuer *i, struct err *err)
+{
+	const struct spot *at = SPOT("issuer", i->name, "alternates");
+	for (size_t n = 0; n < i->alternates.n; n++) {
+		if (str_eq(i->alternates.v[n], i->certificate))
+			return refuse(k, at, i->alternates.v[n], err, "files other than the issuer's certificate");
+	}
+	TRY(check_link(k, SPOT("issuer", i->name, "aia-url"), i->aia_url, false, err));
+	return check_link(k, SPOT("issuer", i->name, "crl-url"), i->crl_url, false, err);
 }
 
 static fallible check_all(struct checker *k, struct err *err)
@@ -307,10 +338,8 @@ static fallible check_all(struct checker *k, struct err *err)
 		TRY(check_zone(k, &c->zones[i], err));
 	for (size_t i = 0; i < c->profile_count; i++)
 		TRY(check_profile(k, &c->profiles[i], err));
-	for (size_t i = 0; i < c->issuer_count; i++) {
-		TRY(check_link(k, SPOT("issuer", c->issuers[i].name, "aia-url"), c->issuers[i].aia_url, false, err));
-		TRY(check_link(k, SPOT("issuer", c->issuers[i].name, "crl-url"), c->issuers[i].crl_url, false, err));
-	}
+	for (size_t i = 0; i < c->issuer_count; i++)
+		TRY(check_issuer(k, &c->issuers[i], err));
 	return OK;
 }
 
@@ -349,13 +378,28 @@ static bool listens_outside(const struct conf *c)
 
 static fallible warn_realm(const struct conf *c, const struct conf_realm *r, struct buf *ret, struct err *err)
 {
-	if (r->names.n == 0)
+	if (r->names.n == 0 && r->addresses.n == 0)
 		TRY(warn(c, SPOT("realm", r->name, "names"),
 			 "no names: this realm issues nothing; list names or patterns to open it", ret, err));
 	for (size_t i = 0; i < r->names.n; i++) {
 		if (str_eq(r->names.v[i], STR("*")))
 			TRY(warn(c, SPOT("realm", r->name, "names"), "\"*\" allows every name there is", ret, err));
 	}
+	for (size_t i = 0; i < r->addresses.n; i++) {
+		if (str_ends(r->addresses.v[i], STR("/0")))
+			TRY(warn(c, SPOT("realm", r->name, "addresses"),
+				 "a range of all addresses: what is private or loopback wants a range of its own", ret,
+				 err));
+	}
+	if (r->addresses.n > 0 && !conf_realm_proves(r, true, false))
+		TRY(warn(c, SPOT("realm", r->name, "addresses"),
+			 "none can be proved: challenges has neither http-01 nor tls-alpn-01", ret, err));
+	if (r->subdomain_auth && !conf_realm_proves(r, false, true))
+		TRY(warn(c, SPOT("realm", r->name, "subdomain-auth"),
+			 "without dns-01 in challenges no domain can be proved with what is below it", ret, err));
+	if (r->terms_agree_again && r->terms_of_service.n == 0)
+		TRY(warn(c, SPOT("realm", r->name, "terms-agree-again"),
+			 "there are no terms: terms-of-service is empty", ret, err));
 	return OK;
 }
 

@@ -48,6 +48,16 @@ const struct conf_perspective *conf_perspective(const struct conf *c, struct str
 
 #define PATTERNS_SHOWN 8
 
+static struct str list_show(struct arena *mem, const struct conf_list *list)
+{
+	struct str all = STR_NONE;
+	for (size_t i = 0; i < list->n && i < PATTERNS_SHOWN; i++)
+		all = str_fmt(mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(list->v[i]));
+	if (list->n > PATTERNS_SHOWN)
+		all = str_fmt(mem, "%.*s and %zu more", STR_FMT(all), list->n - PATTERNS_SHOWN);
+	return all;
+}
+
 fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err)
 {
 	for (size_t i = 0; i < r->names.n; i++) {
@@ -58,13 +68,56 @@ fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct e
 		FAIL(err, ERR_REJECTED_IDENTIFIER, "%.*s is not allowed: realm %.*s allows no names yet", STR_FMT(name),
 		     STR_FMT(r->name));
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct str all = STR_NONE;
-	for (size_t i = 0; i < r->names.n && i < PATTERNS_SHOWN; i++)
-		all = str_fmt(&mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(r->names.v[i]));
-	if (r->names.n > PATTERNS_SHOWN)
-		all = str_fmt(&mem, "%.*s and %zu more", STR_FMT(all), r->names.n - PATTERNS_SHOWN);
+	struct str all = list_show(&mem, &r->names);
 	FAIL(err, ERR_REJECTED_IDENTIFIER, "%.*s is not allowed: realm %.*s allows %.*s", STR_FMT(name),
 	     STR_FMT(r->name), STR_FMT(all));
+}
+
+/* Wide enough to hold what nobody thought of: not meant for special addresses. */
+static bool range_is_wide(const struct addr_range *r)
+{
+	return r->bits < (r->base.family == AF_INET ? 8 : 7);
+}
+
+fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *addr, struct err *err)
+{
+	static const struct addr_range mapped = { { AF_INET6, { [10] = 0xff, 0xff } }, 96 };
+	const char *special = addr_special(addr);
+	char text[ADDR_TEXT_MAX];
+	bool inside = false;
+	addr_show(addr, text);
+	if (addr_in(addr, &mapped))
+		FAIL(err, ERR_REJECTED_IDENTIFIER, "%s is not allowed: ask for the IPv4 address itself", text);
+	for (size_t i = 0; i < r->addresses.n; i++) {
+		struct addr_range range;
+		TRY(addr_range_read(r->addresses.v[i], &range, err));
+		if (!addr_in(addr, &range))
+			continue;
+		if (special == NULL || !range_is_wide(&range))
+			return OK;
+		inside = true;
+	}
+	if (inside)
+		FAIL(err, ERR_REJECTED_IDENTIFIER,
+		     "%s is not allowed: it is %s, for which realm %.*s has no range of its own", text, special,
+		     STR_FMT(r->name));
+	if (r->addresses.n == 0)
+		FAIL(err, ERR_REJECTED_IDENTIFIER, "%s is not allowed: realm %.*s allows no addresses", text,
+		     STR_FMT(r->name));
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str all = list_show(&mem, &r->addresses);
+	FAIL(err, ERR_REJECTED_IDENTIFIER, "%s is not allowed: realm %.*s allows %.*s", text, STR_FMT(r->name),
+	     STR_FMT(all));
+}
+
+bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only)
+{
+	for (size_t i = 0; i < r->challenges.n; i++) {
+		bool dns = str_eq(r->challenges.v[i], STR("dns-01"));
+		if ((dns || !dns_only) && !(dns && address))
+			return true;
+	}
+	return false;
 }
 
 static const struct conf_setting *find(const struct conf *c, struct str key)

@@ -126,7 +126,7 @@ static void values_out_of_their_row_are_refused(void **state)
 		{ "api:\n  tls-names: [a, a]\n", "c:2:14: api.tls-names: found \"a\"; allowed: each value once" },
 		{ "store:\n  url: \"\"\n", "c:2:8: store.url: found nothing; allowed: a value that is not empty" },
 		{ "realm:\n  a:\n    challenges: [http-01, smtp-01]\n",
-		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01" },
+		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01, dns-01, tls-alpn-01" },
 		/* the signer refuses what was begun two days ago, and a job may wait a day for it */
 		{ "profile:\n  server:\n    backdate: 25h\n",
 		  "c:3:15: profile.server.backdate: found \"25h\"; allowed: "

@@ -16,14 +16,29 @@ static const struct field validate_fields[] = {
 	{ "method", FIELD_METHOD, AT(method) },
 	{ "identifier", FIELD_IDENT, AT(ident) },
 	{ "wildcard", FIELD_BOOL, AT(wildcard) },
+	{ "subdomains", FIELD_FLAG, AT(subdomains) },
 	{ "token", FIELD_TOKEN, AT(token), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "thumbprint", FIELD_TOKEN, AT(thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "deadline", FIELD_TIME, AT(deadline_ms) },
 };
 #undef AT
 
+fallible subdomains_check(bool subdomains, enum challenge_type method, const struct ident *ident, struct err *err)
+{
+	if (subdomains && (method != CHALLENGE_DNS01 || ident->type != IDENT_DNS))
+		FAIL(err, ERR_MALFORMED, "\"subdomains\" goes with dns-01 and a name, this is %s and type %s",
+		     challenge_type_name(method), ident_type_name(ident->type));
+	return OK;
+}
+
+static fallible validate_job_check(const void *m, struct err *err)
+{
+	const struct validate_job *j = (const struct validate_job *)m;
+	return subdomains_check(j->subdomains, j->method, &j->ident, err);
+}
+
 static const struct message validate_table = {
-	"validate job", VALIDATE_JOB_MAX, validate_fields, ARRAY_LEN(validate_fields), NULL,
+	"validate job", VALIDATE_JOB_MAX, validate_fields, ARRAY_LEN(validate_fields), validate_job_check,
 };
 
 fallible validate_job_write(const struct validate_job *j, struct buf *ret, struct err *err)

@@ -194,6 +194,12 @@ static void put_bool(const struct field *f, const void *m, struct jw *w)
 	jw_kbool(w, f->key, *(const bool *)at(m, f->at));
 }
 
+static void put_flag(const struct field *f, const void *m, struct jw *w)
+{
+	if (*(const bool *)at(m, f->at))
+		jw_kbool(w, f->key, true);
+}
+
 static void put_time(const struct field *f, const void *m, struct jw *w)
 {
 	jw_ki64(w, f->key, *(const int64_t *)at(m, f->at));
@@ -291,6 +297,12 @@ static fallible get_bool(const struct field *f, struct arena *mem, const struct 
 	if (!json_as_bool(json_get(o, f->key), (bool *)at_mut(m, f->at)))
 		FAIL(err, ERR_MALFORMED, "\"%s\" must be true or false", f->key);
 	return OK;
+}
+
+static fallible get_flag(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	*(bool *)at_mut(m, f->at) = false;
+	return json_get(o, f->key) == NULL ? OK : get_bool(f, mem, o, m, err);
 }
 
 static fallible get_time(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
@@ -408,6 +420,7 @@ static const struct field_ops {
 	[FIELD_TOKEN] = { check_text, put_text, get_text },
 	[FIELD_BYTES] = { check_text, put_bytes, get_bytes },
 	[FIELD_BOOL] = { check_bool, put_bool, get_bool },
+	[FIELD_FLAG] = { check_bool, put_flag, get_flag },
 	[FIELD_TIME] = { check_time, put_time, get_time },
 	[FIELD_METHOD] = { check_method, put_method, get_method },
 	[FIELD_PROBLEM] = { check_problem, put_problem, get_problem },

@@ -18,6 +18,7 @@ enum field_kind {
 	FIELD_TOKEN,   /* struct str: 32 bytes in base64url */
 	FIELD_BYTES,   /* struct str of any bytes; base64url in the message */
 	FIELD_BOOL,    /* bool */
+	FIELD_FLAG,    /* bool that came later: not written when false, false when absent */
 	FIELD_TIME,    /* int64_t >= 0 */
 	FIELD_METHOD,  /* enum challenge_type */
 	FIELD_PROBLEM, /* enum err_kind; ERR_NONE when min is 0 */
@@ -38,6 +39,9 @@ struct field {
 };
 
 #define MESSAGE_FIELDS_MAX 32
+
+/* RFC 9444: what holds below a name is a name of DNS and proved by dns-01. */
+fallible subdomains_check(bool subdomains, enum challenge_type method, const struct ident *ident, struct err *err);
 
 struct message {
 	const char *name; /* "validate job" */

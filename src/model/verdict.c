@@ -16,6 +16,7 @@ static const struct field verdict_fields[] = {
 	{ "method", FIELD_METHOD, AT(method) },
 	{ "identifier", FIELD_IDENT, AT(ident) },
 	{ "wildcard", FIELD_BOOL, AT(wildcard) },
+	{ "subdomains", FIELD_FLAG, AT(subdomains) },
 	{ "token", FIELD_TOKEN, AT(token), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "thumbprint", FIELD_TOKEN, AT(thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "valid", FIELD_BOOL, AT(valid) },
@@ -31,6 +32,7 @@ static const struct field verdict_fields[] = {
 static fallible verdict_check(const void *m, struct err *err)
 {
 	const struct verdict *v = (const struct verdict *)m;
+	TRY(subdomains_check(v->subdomains, v->method, &v->ident, err));
 	if (v->valid != (v->problem == ERR_NONE))
 		FAIL(err, ERR_MALFORMED, "\"valid\" is %s but \"problem\" is %s", v->valid ? "true" : "false",
 		     err_kind_name(v->problem));

@@ -4,20 +4,31 @@
  */
 #include "store/internal.h"
 
-#define COLUMNS \
-	"id, account, realm, thumbprint, ident_type, ident_value, wildcard, status, created_at, expires_at, attempt"
+#define COLUMNS                                                                                                        \
+	"id, account, realm, thumbprint, ident_type, ident_value, wildcard, status, created_at, expires_at, attempt, " \
+	"subdomains"
 
-enum { Q_INSERT, Q_BY_ID, Q_REUSE, Q_MOVE, Q_PROVE, Q_STATUS, Q_COUNT };
+enum { Q_INSERT, Q_BY_ID, Q_REUSE, Q_HELD, Q_THUMBPRINT, Q_UNTOUCHED, Q_MOVE, Q_PROVE, Q_STATUS, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
-		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) ON CONFLICT DO NOTHING",
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
-	/* "valid" sorts after "pending"; the offset finds the last order that there is room for. */
+	/* "valid" sorts after "pending"; the offset finds the last order that there is room for. What holds below the
+	 * name holds for the name: such a one is taken when it is valid, whether that was wanted or not. */
 	[Q_REUSE] =
 		"SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
 		" AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
+		" AND (subdomains = $8 OR (subdomains = 1 AND status = 'valid'))"
 		" AND NOT EXISTS (SELECT 1 FROM order_authz oa WHERE oa.authz = authorizations.id LIMIT 1 OFFSET $7)"
 		" ORDER BY status DESC, id DESC LIMIT 1",
+	/* The partial index wants its own condition said. */
+	[Q_HELD] = "SELECT 1 FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
+		   " AND ident_type = $4 AND subdomains >= $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
+		   " AND status = 'valid' LIMIT 1",
+	[Q_THUMBPRINT] = "UPDATE authorizations SET thumbprint = $2 WHERE id = $1 AND status = 'pending' AND NOT EXISTS"
+			 " (SELECT 1 FROM challenges c WHERE c.authz = $1 AND c.status <> 'pending')",
+	[Q_UNTOUCHED] = "SELECT CASE status WHEN 'pending' THEN 'being proved' ELSE status END"
+			" FROM authorizations WHERE id = $1",
 	[Q_MOVE] = "UPDATE authorizations SET status = $3, ended_at = $4 WHERE id = $1 AND status = $2",
 	[Q_PROVE] = ("UPDATE authorizations SET status = 'valid', attempt = $2, expires_at = $3"
 		     " WHERE id = $1 AND status = 'pending'"),
@@ -46,6 +57,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct authz_row *ret
 	a.created_at = rows_i64(r, 8);
 	a.expires_at = rows_i64(r, 9);
 	ROWS_ID(r, 10, &a.attempt, err);
+	a.subdomains = rows_i64(r, 11) != 0;
 	*ret = a;
 	return OK;
 }
@@ -56,7 +68,7 @@ fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err
 			 ARGS(A_ID(a->id), A_ID(a->account), A_TEXT(a->realm), A_TEXT(a->thumbprint),
 			      A_Z(ident_type_name(a->ident.type)), A_TEXT(a->ident.value), A_I64(a->wildcard),
 			      A_Z(authz_status_name(a->status)), A_I64(a->created_at), A_I64(a->expires_at),
-			      A_ID_MAY(a->attempt)),
+			      A_ID_MAY(a->attempt), A_I64(a->subdomains)),
 			 err);
 }
 
@@ -68,15 +80,32 @@ fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struc
 }
 
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
-			     const struct ident *ident, bool wildcard, int64_t until, struct authz_row *ret,
-			     struct err *err)
+			     const struct authz_want *want, int64_t until, struct authz_row *ret, struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
 	TRY(rows_one(&r, tx, "authorization", sql[Q_REUSE],
-		     ARGS(A_ID(account), A_TEXT(ident->value), A_I64(wildcard), A_Z(ident_type_name(ident->type)),
-			  A_TEXT(thumbprint), A_I64(until), A_I64(AUTHZ_ORDERS_MAX - 1)),
+		     ARGS(A_ID(account), A_TEXT(want->ident.value), A_I64(want->wildcard),
+			  A_Z(ident_type_name(want->ident.type)), A_TEXT(thumbprint), A_I64(until),
+			  A_I64(AUTHZ_ORDERS_MAX - 1), A_I64(want->subdomains)),
 		     err));
 	return row_get(&r, mem, ret, err);
+}
+
+fallible authz_is_held(struct store_tx *tx, struct id account, const struct authz_want *want, int64_t now, bool *ret,
+		       struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_open(&r, tx, sql[Q_HELD],
+		      ARGS(A_ID(account), A_TEXT(want->ident.value), A_I64(want->wildcard),
+			   A_Z(ident_type_name(want->ident.type)), A_I64(want->subdomains), A_I64(now)),
+		      err));
+	return rows_next(&r, ret, err);
+}
+
+fallible authz_set_thumbprint(struct store_tx *tx, struct id id, struct str thumbprint, struct err *err)
+{
+	return tx_move(tx, "authorization", sql[Q_UNTOUCHED], id, "pending and untouched", sql[Q_THUMBPRINT],
+		       ARGS(A_ID(id), A_TEXT(thumbprint)), err);
 }
 
 fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * certificate.c: rows of certificates and the names in them, and the counts by status.
+ * certificate.c: rows of certificates and the names in them, and their revocation.
  */
 #include "store/internal.h"
 
@@ -10,7 +10,7 @@
 	"created_at, revoked_at, revocation_reason"
 #define NAMES_MAX (2 * IDENTS_MAX)
 
-enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_COUNT };
+enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_REVOKE, Q_REVOKE_KEY, Q_COMPROMISED, Q_REVOCATION, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO certificates (" COLUMNS ", revoked_by)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')"
@@ -18,6 +18,14 @@ static const char *const sql[Q_COUNT] = {
 	[Q_NAME] = "INSERT INTO certificate_names (name, certificate) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM certificates WHERE id = $1",
 	[Q_BY_SERIAL] = "SELECT " COLUMNS " FROM certificates WHERE serial = $1",
+	[Q_REVOKE] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
+		     " WHERE id = $1 AND revoked_at = 0",
+	[Q_REVOKE_KEY] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
+			 " WHERE spki_hash = $1 AND revoked_at = 0 AND not_after_s >= $5",
+	[Q_COMPROMISED] = "UPDATE certificates SET revocation_reason = 1, revoked_by = $2"
+			  " WHERE id = $1 AND revoked_at > 0 AND revocation_reason <> 1",
+	[Q_REVOCATION] = "SELECT CASE WHEN revoked_at = 0 THEN 'not revoked' WHEN revocation_reason = 1"
+			 " THEN 'revoked for keyCompromise' ELSE 'revoked' END FROM certificates WHERE id = $1",
 };
 const struct sql_set certificate_sql = { "certificate.c", sql, Q_COUNT };
 
@@ -95,4 +103,38 @@ fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct st
 	AUTO(rows_done) struct rows r = { 0 };
 	TRY(rows_one(&r, tx, "certificate", sql[Q_BY_SERIAL], ARGS(A_TEXT(serial)), err));
 	return row_get(&r, mem, ret, err);
+}
+
+static fallible revocation_check(int64_t at, int reason, struct err *err)
+{
+	if (at <= 0)
+		FAIL(err, ERR_INTERNAL, "a revocation at %lld, later than 1970 was wanted", (long long)at);
+	/* RFC 5280 5.3.1: 7 is not used. */
+	if (reason < 0 || reason > 10 || reason == 7)
+		FAIL(err, ERR_INTERNAL, "%d is not a reason for revocation", reason);
+	return OK;
+}
+
+fallible certificate_revoke(struct store_tx *tx, struct id id, int64_t at, int reason, struct str by, struct err *err)
+{
+	TRY(revocation_check(at, reason, err));
+	return tx_move(tx, "certificate", sql[Q_REVOCATION], id, "not revoked", sql[Q_REVOKE],
+		       ARGS(A_ID(id), A_I64(at), A_I64(reason), A_TEXT(by)), err);
+}
+
+fallible certificate_set_compromised(struct store_tx *tx, struct id id, struct str by, struct err *err)
+{
+	return tx_move(tx, "certificate", sql[Q_REVOCATION], id, "revoked for another reason", sql[Q_COMPROMISED],
+		       ARGS(A_ID(id), A_TEXT(by)), err);
+}
+
+fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, int64_t now, int reason,
+				 struct str by, size_t *ret_count, struct err *err)
+{
+	uint64_t changed;
+	TRY(revocation_check(now, reason, err));
+	TRY(tx_run(tx, sql[Q_REVOKE_KEY],
+		   ARGS(A_ID(*spki_hash), A_I64(now), A_I64(reason), A_TEXT(by), A_I64(now / 1000)), &changed, err));
+	*ret_count = (size_t)changed;
+	return OK;
 }

@@ -6,12 +6,12 @@
 
 #define COLUMNS                                                                                                  \
 	"id, order_id, account, realm, profile, issuer, serial, not_before_s, not_after_s, finalize_protected, " \
-	"finalize_payload, finalize_signature, finalize_url, status, created_at, send_at, sends"
+	"finalize_payload, finalize_signature, finalize_url, status, created_at, send_at, sends, account_jwk"
 
 enum { Q_INSERT, Q_BY_ID, Q_BY_ORDER, Q_BY_SERIAL, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO issuances (" COLUMNS
-		     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 		     " ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM issuances WHERE id = $1",
 	[Q_BY_ORDER] = "SELECT " COLUMNS " FROM issuances WHERE order_id = $1",
@@ -53,6 +53,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct issuance_row *
 	i.created_at = rows_i64(r, 14);
 	i.send_at = rows_i64(r, 15);
 	TRY(rows_u32(r, 16, &i.sends, err));
+	i.account_jwk = rows_text(r, mem, 17);
 	*ret = i;
 	return OK;
 }
@@ -64,7 +65,7 @@ fallible issuance_insert(struct store_tx *tx, const struct issuance_row *i, stru
 			      A_TEXT(i->issuer), A_TEXT(i->serial), A_I64(i->not_before_s), A_I64(i->not_after_s),
 			      A_TEXT(i->finalize_protected), A_TEXT(i->finalize_payload), A_TEXT(i->finalize_signature),
 			      A_TEXT(i->finalize_url), A_Z(status_names[i->status]), A_I64(i->created_at),
-			      A_I64(i->send_at), A_I64(i->sends)),
+			      A_I64(i->send_at), A_I64(i->sends), A_TEXT(i->account_jwk)),
 			 err);
 }
 

@@ -6,7 +6,7 @@
 
 #define COLUMNS                                                                                                        \
 	"id, account, realm, profile, status, identifiers, not_before_s, not_after_s, created_at, expires_at, error, " \
-	"certificate, csr_hash"
+	"certificate, csr_hash, replaces"
 
 enum {
 	Q_INSERT,
@@ -21,11 +21,13 @@ enum {
 	Q_LIST,
 	Q_OF_AUTHZ,
 	Q_OPEN_AUTHZS,
+	Q_REPLACING,
+	Q_IS_REPLACED,
 	Q_COUNT
 };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO orders (" COLUMNS ", ended_at)"
-		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0) ON CONFLICT DO NOTHING",
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0) ON CONFLICT DO NOTHING",
 	[Q_LINK] = "INSERT INTO order_authz (order_id, position, authz) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM orders WHERE id = $1",
 	[Q_AUTHZS] = "SELECT authz FROM order_authz WHERE order_id = $1 ORDER BY position LIMIT $2",
@@ -38,8 +40,14 @@ static const char *const sql[Q_COUNT] = {
 	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
 	[Q_OF_AUTHZ] = "SELECT o.id FROM order_authz oa JOIN orders o ON o.id = oa.order_id"
 		       " WHERE oa.authz = $1 AND o.status = $2 ORDER BY oa.order_id",
-	[Q_OPEN_AUTHZS] = "SELECT COUNT(*) FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
-			  " WHERE oa.order_id = $1 AND NOT (a.status = 'valid' AND a.expires_at > $2)",
+	[Q_OPEN_AUTHZS] =
+		"SELECT COUNT(*) FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
+		" WHERE oa.order_id = $1 AND NOT (a.status = 'valid' AND a.expires_at > $2 AND a.thumbprint = $3)",
+	[Q_REPLACING] = "SELECT COUNT(CASE WHEN status IN ('processing', 'valid') THEN 1 END),"
+			" COUNT(CASE WHEN status IN ('pending', 'ready') AND expires_at > $2 THEN 1 END)"
+			" FROM orders WHERE replaces = $1 AND replaces <> ''",
+	[Q_IS_REPLACED] = "SELECT 1 FROM orders o JOIN orders r ON r.replaces = o.replaces AND r.replaces <> ''"
+			  " AND r.status IN ('processing', 'valid') WHERE o.id = $1 AND o.status = 'ready' LIMIT 1",
 };
 const struct sql_set order_sql = { "order.c", sql, Q_COUNT };
 
@@ -53,7 +61,7 @@ fallible order_insert(struct store_tx *tx, const struct order_row *o, const stru
 		      ARGS(A_ID(o->id), A_ID(o->account), A_TEXT(o->realm), A_TEXT(o->profile),
 			   A_Z(order_status_name(o->status)), A_TEXT(o->identifiers), A_I64(o->not_before_s),
 			   A_I64(o->not_after_s), A_I64(o->created_at), A_I64(o->expires_at), A_TEXT(o->error),
-			   A_ID_MAY(o->certificate), A_ID_MAY(o->csr_hash)),
+			   A_ID_MAY(o->certificate), A_ID_MAY(o->csr_hash), A_TEXT(o->replaces)),
 		      err));
 	for (size_t i = 0; i < authz_count; i++)
 		TRY(tx_insert(tx, "authorization of the order", sql[Q_LINK],
@@ -83,6 +91,7 @@ fallible order_by_id(struct store_tx *tx, struct arena *mem, struct id id, struc
 	o.error = rows_text(&r, mem, 10);
 	ROWS_ID(&r, 11, &o.certificate, err);
 	ROWS_ID(&r, 12, &o.csr_hash, err);
+	o.replaces = rows_text(&r, mem, 13);
 	*ret = o;
 	return OK;
 }
@@ -117,8 +126,20 @@ fallible order_fail(struct store_tx *tx, struct id id, enum order_status from, s
 		       ARGS(A_ID(id), A_Z(was), A_TEXT(problem), A_I64(end_of(tx, ORDER_INVALID))), err);
 }
 
+static fallible order_is_replaced(struct store_tx *tx, struct id id, bool *ret, struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_open(&r, tx, sql[Q_IS_REPLACED], ARGS(A_ID(id)), err));
+	return rows_next(&r, ret, err);
+}
+
 fallible order_begin(struct store_tx *tx, struct id id, const struct sha256 *csr_hash, struct err *err)
 {
+	bool replaced;
+	TRY(order_is_replaced(tx, id, &replaced, err));
+	if (replaced)
+		FAIL(err, ERR_ALREADY_REPLACED,
+		     "another order has replaced the certificate that this one replaces; make a new order");
 	return tx_move(tx, "order", sql[Q_STATUS], id, "ready", sql[Q_BEGIN], ARGS(A_ID(id), A_ID(*csr_hash)), err);
 }
 
@@ -143,10 +164,21 @@ fallible orders_of_authz(struct store_tx *tx, struct arena *mem, struct id authz
 	return tx_ids(tx, mem, sql[Q_OF_AUTHZ], ARGS(A_ID(authz), A_Z(order_status_name(status))), ret, ret_count, err);
 }
 
-fallible order_open_authzs(struct store_tx *tx, struct id order, int64_t now, size_t *ret, struct err *err)
+fallible order_open_authzs(struct store_tx *tx, struct id order, struct str thumbprint, int64_t now, size_t *ret,
+			   struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
-	TRY(rows_one(&r, tx, "order", sql[Q_OPEN_AUTHZS], ARGS(A_ID(order), A_I64(now)), err));
+	TRY(rows_one(&r, tx, "order", sql[Q_OPEN_AUTHZS], ARGS(A_ID(order), A_I64(now), A_TEXT(thumbprint)), err));
 	*ret = (size_t)rows_i64(&r, 0);
+	return OK;
+}
+
+fallible order_replacing(struct store_tx *tx, struct str serial, int64_t now, bool *ret_taken, bool *ret_open,
+			 struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "order", sql[Q_REPLACING], ARGS(A_TEXT(serial), A_I64(now)), err));
+	*ret_taken = rows_i64(&r, 0) > 0;
+	*ret_open = rows_i64(&r, 1) > 0;
 	return OK;
 }

@@ -129,9 +129,9 @@ static void accounts(void **state)
 	GOOD(account_insert(&b->tx, &want, &err));
 
 	GOOD(account_set_contact(&b->tx, ID(ACCOUNT), STR_NONE, &err));
-	GOOD(account_set_tos(&b->tx, ID(ACCOUNT), 77, &err));
+	GOOD(account_set_tos(&b->tx, ID(ACCOUNT), STR("https://a.example/terms"), 77, &err));
 	BAD(account_set_contact(&b->tx, ID(NOBODY), STR("[]"), &err), ERR_NOT_FOUND, "account");
-	BAD(account_set_tos(&b->tx, ID(NOBODY), 1, &err), ERR_NOT_FOUND, "account");
+	BAD(account_set_tos(&b->tx, ID(NOBODY), STR_NONE, 1, &err), ERR_NOT_FOUND, "account");
 	GOOD(account_move(&b->tx, ID(ACCOUNT), ACCOUNT_VALID, ACCOUNT_DEACTIVATED, &err));
 	BAD(account_move(&b->tx, ID(ACCOUNT), ACCOUNT_VALID, ACCOUNT_DEACTIVATED, &err), ERR_CONFLICT,
 	    "is deactivated");
@@ -218,12 +218,12 @@ static void order_lists(void **state)
 	GOOD(orders_of_authz(&b->tx, &b->mem, ID(AUTHZ2), ORDER_PENDING, &list, &n, &err));
 	assert_int_equal(n, 0);
 
-	GOOD(order_open_authzs(&b->tx, ID(100), T_START, &open, &err));
+	GOOD(order_open_authzs(&b->tx, ID(100), STR("thumb"), T_START, &open, &err));
 	assert_int_equal(open, 1);
 	GOOD(authz_prove(&b->tx, ID(AUTHZ), ID(ATTEMPT), T_START + 500, &err));
-	GOOD(order_open_authzs(&b->tx, ID(100), T_START, &open, &err));
+	GOOD(order_open_authzs(&b->tx, ID(100), STR("thumb"), T_START, &open, &err));
 	assert_int_equal(open, 0);
-	GOOD(order_open_authzs(&b->tx, ID(100), T_START + 500, &open, &err));
+	GOOD(order_open_authzs(&b->tx, ID(100), STR("thumb"), T_START + 500, &open, &err));
 	assert_int_equal(open, 1); /* a proof that has expired is none */
 }
 
@@ -253,56 +253,55 @@ static void authorizations(void **state)
 static void reuse_wants_the_same_account_key_name_and_wildcard(void **state)
 {
 	struct bench *b = (struct bench *)*state;
-	const struct ident name = { IDENT_DNS, STR("a.example") }, other = { IDENT_DNS, STR("b.example") };
+	const struct authz_want want = { .ident = { IDENT_DNS, STR("a.example") } };
+	const struct authz_want other = { .ident = { IDENT_DNS, STR("b.example") } };
+	const struct authz_want address = { .ident = { IDENT_IP, STR("a.example") } };
+	const struct authz_want wild = { .ident = { IDENT_DNS, STR("a.example") }, .wildcard = true };
 	struct authz_row got;
 	add_account(b);
 	add_authz(b, 50);
 	add_authz(b, 51);
-	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err));
 	assert_true(id_eq(got.id, ID(51))); /* the newest */
 	GOOD(authz_prove(&b->tx, ID(50), ID(ATTEMPT), T_START + 1000, &err));
-	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err));
 	assert_true(id_eq(got.id, ID(50))); /* a proof is worth more than a newer wait */
 	const struct {
 		struct id account;
 		struct str thumbprint;
-		const struct ident *ident;
-		bool wildcard;
+		const struct authz_want *want;
 		int64_t until;
 	} rows[] = {
-		{ ID(NOBODY), STR("thumb"), &name, false, T_START },
-		{ ID(ACCOUNT), STR("rolled"), &name, false, T_START },
-		{ ID(ACCOUNT), STR("thumb"), &other, false, T_START },
-		{ ID(ACCOUNT), STR("thumb"), &name, true, T_START },
-		{ ID(ACCOUNT), STR("thumb"), &name, false, T_START + 1000 },
+		{ ID(NOBODY), STR("thumb"), &want, T_START },     { ID(ACCOUNT), STR("rolled"), &want, T_START },
+		{ ID(ACCOUNT), STR("thumb"), &other, T_START },   { ID(ACCOUNT), STR("thumb"), &wild, T_START },
+		{ ID(ACCOUNT), STR("thumb"), &address, T_START }, { ID(ACCOUNT), STR("thumb"), &want, T_START + 1000 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		BAD(authz_find_reusable(&b->tx, &b->mem, rows[i].account, rows[i].thumbprint, rows[i].ident,
-					rows[i].wildcard, rows[i].until, &got, &err),
+		BAD(authz_find_reusable(&b->tx, &b->mem, rows[i].account, rows[i].thumbprint, rows[i].want,
+					rows[i].until, &got, &err),
 		    ERR_NOT_FOUND, "authorization");
 	GOOD(authz_move(&b->tx, ID(50), AUTHZ_VALID, AUTHZ_DEACTIVATED, &err));
 	GOOD(authz_move(&b->tx, ID(51), AUTHZ_PENDING, AUTHZ_INVALID, &err));
-	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err),
-	    ERR_NOT_FOUND, "authorization");
+	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err), ERR_NOT_FOUND,
+	    "authorization");
 }
 
 /* What ends with an authorization ends in one transaction, so its size has a limit. */
 static void an_authorization_serves_a_limited_number_of_orders(void **state)
 {
 	struct bench *b = (struct bench *)*state;
-	const struct ident name = { IDENT_DNS, STR("a.example") };
+	const struct authz_want want = { .ident = { IDENT_DNS, STR("a.example") } };
 	struct authz_row got;
 	add_account(b);
 	add_authz(b, AUTHZ);
 	for (uint32_t i = 0; i < AUTHZ_ORDERS_MAX; i++) {
-		GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got,
-					 &err));
+		GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err));
 		add_order(b, 10000 + i, AUTHZ);
 	}
-	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err),
-	    ERR_NOT_FOUND, "authorization");
+	BAD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err), ERR_NOT_FOUND,
+	    "authorization");
 	add_authz(b, AUTHZ2);
-	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &name, false, T_START, &got, &err));
+	GOOD(authz_find_reusable(&b->tx, &b->mem, ID(ACCOUNT), STR("thumb"), &want, T_START, &got, &err));
 	assert_true(id_eq(got.id, ID(AUTHZ2)));
 }
 
@@ -721,7 +720,7 @@ static void no_statement_reads_a_whole_table(void **state)
 	struct test_store *t = (struct test_store *)*state;
 	static const struct sql_set *const sets[] = { &account_sql, &order_sql,    &authz_sql,       &challenge_sql,
 						      &attempt_sql, &issuance_sql, &certificate_sql, &sweep_sql,
-						      &limit_sql,   &audit_sql };
+						      &limit_sql,   &audit_sql,    &eab_sql,         &blocked_key_sql };
 	sqlite3 *h;
 	assert_int_equal(sqlite3_open(t->path, &h), SQLITE_OK);
 	size_t seen = 0;

@@ -89,7 +89,8 @@ fallible order_authzs(struct store_tx *tx, struct arena *mem, struct id order, s
 		      struct err *err);
 fallible order_move(struct store_tx *tx, struct id id, enum order_status from, enum order_status to, struct err *err);
 fallible order_fail(struct store_tx *tx, struct id id, enum order_status from, struct str problem, struct err *err);
-/* ready -> processing, with the CSR's hash, in one conditional update: the claim (RULES I4). */
+/* ready -> processing, with the CSR's hash, in one conditional update: the claim (RULES I4). ERR_ALREADY_REPLACED:
+ * another order that replaces the same certificate is processing or valid (RFC 9773 5). */
 fallible order_begin(struct store_tx *tx, struct id id, const struct sha256 *csr_hash, struct err *err);
 /* processing -> valid with its certificate. */
 fallible order_finish(struct store_tx *tx, struct id id, struct id certificate, struct err *err);
@@ -126,15 +127,17 @@ struct authz_want {
 	bool subdomains; /* only what holds below the name too; otherwise a pending one that does is not taken either, as
 			  * it offers less ways to prove */
 };
-/* A valid one, or else a pending one, the newest each, for this account, key and want that lives past `until` and has served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and
- * nobody may make that as long as he likes. */
+/* A valid one, or else a pending one, the newest each, for this account, key and want that lives past `until` and has
+ * served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and nobody may make that
+ * as long as he likes. */
 #define AUTHZ_ORDERS_MAX 500
 fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id account, struct str thumbprint,
 			     const struct authz_want *want, int64_t until, struct authz_row *ret, struct err *err);
 /* Whether the account holds a valid one (at `now`), under whichever key it was proved: for revocation (RFC 8555 7.6). */
 fallible authz_is_held(struct store_tx *tx, struct id account, const struct authz_want *want, int64_t now, bool *ret,
 		       struct err *err);
-/* A pending one that nobody has begun to prove goes over to the account's new key. ERR_CONFLICT: not pending. */
+/* A pending one that nobody has begun to prove goes over to the account's new key: to be called before challenge_begin.
+ * ERR_CONFLICT: it is not pending, or one of its challenges is being validated. */
 fallible authz_set_thumbprint(struct store_tx *tx, struct id id, struct str thumbprint, struct err *err);
 fallible authz_move(struct store_tx *tx, struct id id, enum authz_status from, enum authz_status to, struct err *err);
 /* pending -> valid with a new expiry and the attempt that proved it. */

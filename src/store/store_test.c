@@ -249,20 +249,20 @@ static void a_migration_that_fails_leaves_nothing_behind(void **state)
 	store_close(t->store);
 	t->store = NULL;
 	const struct migration bad[] = { { 1, STR_NONE },
-					 { 2, STR("CREATE TABLE half (a TEXT); CREATE TABLE accounts (a TEXT);") } };
+					 { 101, STR("CREATE TABLE half (a TEXT); CREATE TABLE accounts (a TEXT);") } };
 	const struct migration good[] = { { 1, STR_NONE },
-					  { 2, STR("CREATE TABLE half (a TEXT) /*sqlite: WITHOUT ROWID */;") },
-					  { 3, STR("CREATE TABLE half (a TEXT /*pgsql: nonsense */);") } };
+					  { 101, STR("CREATE TABLE half (a TEXT) /*sqlite: WITHOUT ROWID */;") },
+					  { 102, STR("CREATE TABLE half (a TEXT /*pgsql: nonsense */);") } };
 	_Atomic bool lost = false;
 	struct db *db;
 	struct err err = { 0 };
 	must(sqlite_open(t->path, SQLITE_WRITER, &lost, &db, &err), &err);
 	assert_true(FAILED(store_migrate(db, &t->clock, bad, ARRAY_LEN(bad), &err)));
-	assert_non_null(strstr(err.detail, "migration 2"));
+	assert_non_null(strstr(err.detail, "migration 101"));
 	assert_false(db->ops->in_tx(db));
 	/* WITHOUT ROWID wants a primary key: that it is missed shows that the comment was opened. */
 	assert_true(FAILED(store_migrate(db, &t->clock, good, 2, &err)));
-	/* "half" is free still, and 3 follows 1. */
+	/* "half" is free still, and 102 follows what the program has. */
 	const struct migration skip[] = { good[0], good[2] };
 	err = (struct err){ 0 };
 	must(store_migrate(db, &t->clock, skip, ARRAY_LEN(skip), &err), &err);
