@@ -63,32 +63,47 @@ static fallible refuse_general_name(unsigned tag, struct err *err)
 		{ DER_CONTEXT_MADE(0), "otherName" },    { DER_CONTEXT(1), "rfc822Name" },
 		{ DER_CONTEXT_MADE(3), "x400Address" },  { DER_CONTEXT_MADE(4), "directoryName" },
 		{ DER_CONTEXT_MADE(5), "ediPartyName" }, { DER_CONTEXT(6), "uniformResourceIdentifier" },
-		{ DER_CONTEXT(7), "iPAddress" },         { DER_CONTEXT(8), "registeredID" },
+		{ DER_CONTEXT(8), "registeredID" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kinds[i].tag == tag)
-			FAIL(err, ERR_MALFORMED, "subjectAltName has a name of kind %s, dNSName only is served",
-			     kinds[i].name);
+			FAIL(err, ERR_MALFORMED,
+			     "subjectAltName has a name of kind %s, dNSName and iPAddress are served", kinds[i].name);
 	FAIL(err, ERR_MALFORMED, "subjectAltName has a name of unknown kind 0x%02x", tag);
 }
 
-fallible san_read(struct arena *mem, struct str value, struct str **ret, size_t *ret_count, struct err *err)
+/* RFC 5280 4.2.1.6: network byte order, nothing but the address. */
+static fallible read_addr(struct str bytes, struct addr *ret, struct err *err)
+{
+	struct addr a = { .family = bytes.n == 4 ? AF_INET : AF_INET6 };
+	if (bytes.n != 4 && bytes.n != 16)
+		FAIL(err, ERR_MALFORMED, "subjectAltName has an iPAddress of %zu bytes, wanted 4 or 16", bytes.n);
+	memcpy(a.b, bytes.p, bytes.n);
+	if (addr_is_mapped(&a))
+		FAIL(err, ERR_MALFORMED, "subjectAltName has an IPv4-mapped iPAddress, wanted the IPv4 address itself");
+	*ret = a;
+	return OK;
+}
+
+fallible san_read(struct arena *mem, struct str value, struct san *ret, struct err *err)
 {
 	struct der seq, name;
-	size_t count = 0;
+	struct san san = { .names = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX),
+			   .addrs = ARENA_ARRAY(mem, struct addr, CERT_NAMES_MAX) };
 	TRY(der_check(value, err));
 	TRY(der_only(value, DER_SEQUENCE, &seq, err));
-	struct str *names = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX);
 	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
 		TRY(der_next(&c, &name, err));
-		if (name.tag != TAG_DNS_NAME)
+		if (name.tag != TAG_DNS_NAME && name.tag != TAG_IP_ADDRESS)
 			return refuse_general_name(name.tag, err);
-		if (count == CERT_NAMES_MAX)
+		if (san.name_count + san.addr_count == CERT_NAMES_MAX)
 			FAIL(err, ERR_MALFORMED, "more than %d names", CERT_NAMES_MAX);
-		names[count++] = str_dup(mem, name.body);
+		if (name.tag == TAG_DNS_NAME)
+			san.names[san.name_count++] = str_dup(mem, name.body);
+		else
+			TRY(read_addr(name.body, &san.addrs[san.addr_count++], err));
 	}
-	*ret = names;
-	*ret_count = count;
+	*ret = san;
 	return OK;
 }
 
@@ -350,16 +365,52 @@ fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struc
 	return digest_sha256(c, cert_get_der(cert), ret, err);
 }
 
+static fallible get_san(struct arena *mem, const struct cert *c, struct san *ret, struct err *err)
+{
+	struct ext e;
+	if (cert_find_ext(c, OID_SAN, &e))
+		return san_read(mem, e.value, ret, err);
+	*ret = (struct san){ 0 };
+	return OK;
+}
+
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err)
 {
+	struct san san;
+	TRY(get_san(mem, c, &san, err));
+	*ret = san.names;
+	*ret_count = san.name_count;
+	return OK;
+}
+
+fallible cert_get_addrs(struct arena *mem, const struct cert *c, struct addr **ret, size_t *ret_count, struct err *err)
+{
+	struct san san;
+	TRY(get_san(mem, c, &san, err));
+	*ret = san.addrs;
+	*ret_count = san.addr_count;
+	return OK;
+}
+
+fallible cert_get_aki(struct arena *mem, const struct cert *c, struct str *ret, struct err *err)
+{
 	struct ext e;
-	if (!cert_find_ext(c, OID_SAN, &e)) {
-		*ret = NULL;
-		*ret_count = 0;
-		return OK;
-	}
-	return san_read(mem, e.value, ret, ret_count, err);
+	struct der seq, id;
+	if (!cert_find_ext(c, OID_AKI, &e))
+		FAIL(err, ERR_NOT_FOUND, "certificate has no authorityKeyIdentifier");
+	TRY(der_only(e.value, DER_SEQUENCE, &seq, err));
+	struct cur in = cur_of(seq.body);
+	if (!der_peek(&in, DER_CONTEXT(0)))
+		FAIL(err, ERR_NOT_FOUND, "certificate's authorityKeyIdentifier has no keyIdentifier");
+	TRY(der_want(&in, DER_CONTEXT(0), &id, err));
+	*ret = str_dup(mem, id.body);
+	return OK;
+}
+
+fallible cert_get_spki_hash(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err)
+{
+	return digest_sha256(c, cert->spki, ret, err);
 }
 
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err)

@@ -84,7 +84,7 @@ static fallible add_name(struct arena *mem, struct csr *r, struct str name, stru
 	struct err sub = { 0 };
 	if (FAILED(name_check(lower, true, &sub)))
 		FAIL(err, ERR_MALFORMED, "name \"%.*s\": %s", STR_FMT(str_sub(name, 0, NAME_MAX_LEN)), sub.detail);
-	if (r->name_count == CERT_NAMES_MAX)
+	if (r->name_count + r->addr_count == CERT_NAMES_MAX)
 		FAIL(err, ERR_MALFORMED, "more than %d names", CERT_NAMES_MAX);
 	r->names[r->name_count++] = lower;
 	return OK;
@@ -98,6 +98,18 @@ static bool has_name(const struct csr *r, struct str name)
 	return false;
 }
 
+/* RFC 5952 to the letter: an address has one text only. */
+static bool has_addr_text(const struct csr *r, struct str text)
+{
+	char own[ADDR_TEXT_MAX];
+	for (size_t i = 0; i < r->addr_count; i++) {
+		addr_show(&r->addrs[i], own);
+		if (str_eq(text, str_z(own)))
+			return true;
+	}
+	return false;
+}
+
 static fallible take_common_name(struct arena *mem, struct csr *r, const struct der *value, bool has_san,
 				 struct err *err)
 {
@@ -107,7 +119,7 @@ static fallible take_common_name(struct arena *mem, struct csr *r, const struct 
 		FAIL(err, ERR_MALFORMED, "common name is of string type 0x%02x, wanted UTF8String or PrintableString",
 		     value->tag);
 	struct str name = name_lower(mem, value->body);
-	if (has_name(r, name))
+	if (has_name(r, name) || has_addr_text(r, value->body))
 		return OK;
 	if (has_san)
 		FAIL(err, ERR_MALFORMED, "common name \"%.*s\" is not one of the subjectAltName's names",
@@ -121,7 +133,7 @@ static fallible take_common_name(struct arena *mem, struct csr *r, const struct 
 static fallible read_subject(struct arena *mem, struct csr *r, struct str subject, struct err *err)
 {
 	struct der set, pair, oid, value;
-	bool has_san = r->name_count > 0;
+	bool has_san = r->name_count + r->addr_count > 0;
 	for (struct cur c = cur_of(subject); !cur_end(&c);) {
 		TRY(der_want(&c, DER_SET, &set, err));
 		for (struct cur in = cur_of(set.body); !cur_end(&in);) {
@@ -157,8 +169,7 @@ static fallible read_extensions(struct arena *mem, struct csr *r, struct str ext
 	struct der seq;
 	struct ext e;
 	bool san_seen = false;
-	struct str *names;
-	size_t count;
+	struct san san;
 	TRY(der_only(extensions, DER_SEQUENCE, &seq, err));
 	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
 		TRY(ext_next(&c, &e, err));
@@ -169,9 +180,11 @@ static fallible read_extensions(struct arena *mem, struct csr *r, struct str ext
 		if (san_seen)
 			FAIL(err, ERR_MALFORMED, "request has two subjectAltNames");
 		san_seen = true;
-		TRY(san_read(mem, e.value, &names, &count, err));
-		for (size_t i = 0; i < count; i++)
-			TRY(add_name(mem, r, names[i], err));
+		TRY(san_read(mem, e.value, &san, err));
+		for (size_t i = 0; i < san.name_count; i++)
+			TRY(add_name(mem, r, san.names[i], err));
+		r->addrs = san.addrs;
+		r->addr_count = san.addr_count;
 	}
 	return OK;
 }
@@ -214,6 +227,23 @@ static void sort_names(struct csr *r)
 	r->name_count = kept;
 }
 
+static int compare_addrs(const void *a, const void *b)
+{
+	return addr_compare(a, b);
+}
+
+static void sort_addrs(struct csr *r)
+{
+	size_t kept = 0;
+	if (r->addr_count == 0)
+		return;
+	qsort(r->addrs, r->addr_count, sizeof r->addrs[0], compare_addrs);
+	for (size_t i = 0; i < r->addr_count; i++)
+		if (kept == 0 || !addr_eq(&r->addrs[kept - 1], &r->addrs[i]))
+			r->addrs[kept++] = r->addrs[i];
+	r->addr_count = kept;
+}
+
 static fallible verify_csr(const struct crypto *c, const struct csr_parts *parts, const struct key *k, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(csr_algorithms); i++) {
@@ -235,9 +265,10 @@ static fallible read_csr(const struct crypto *c, struct arena *mem, struct str d
 	r->names = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX);
 	TRY(read_attributes(mem, r, parts.attributes, err));
 	TRY(read_subject(mem, r, parts.subject, err));
-	if (r->name_count == 0)
+	if (r->name_count + r->addr_count == 0)
 		FAIL(err, ERR_MALFORMED, "request names no identifier");
 	sort_names(r);
+	sort_addrs(r);
 	TRY(key_check(r->key, KEY_USE_CERTIFICATE, err));
 	TRY(verify_csr(c, &parts, r->key, err));
 	return digest_sha256(c, parts.spki, &r->spki_hash, err);
@@ -260,7 +291,8 @@ fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, str
 	return OK;
 }
 
-static void put_csr_info(struct derw *w, struct str spki, const struct str *names, size_t count)
+static void put_csr_info(struct derw *w, struct str spki, const struct str *names, size_t name_count,
+			 const struct addr *addrs, size_t addr_count)
 {
 	derw_open(w, DER_SEQUENCE);
 	derw_uint(w, STR_NONE); /* version 1 is the number 0 */
@@ -271,7 +303,7 @@ static void put_csr_info(struct derw *w, struct str spki, const struct str *name
 	derw_put(w, DER_OID, OID_EXTENSION_REQUEST);
 	derw_open(w, DER_SET);
 	derw_open(w, DER_SEQUENCE);
-	ext_san(w, true, names, count);
+	ext_san(w, true, names, name_count, addrs, addr_count);
 	derw_close(w);
 	derw_close(w);
 	derw_close(w);
@@ -282,14 +314,21 @@ static void put_csr_info(struct derw *w, struct str spki, const struct str *name
 fallible csr_make(const struct crypto *c, const struct key *k, const struct str *names, size_t count,
 		  struct buf *ret_der, struct err *err)
 {
+	return csr_make_for(c, k, names, count, NULL, 0, ret_der, err);
+}
+
+fallible csr_make_for(const struct crypto *c, const struct key *k, const struct str *names, size_t name_count,
+		      const struct addr *addrs, size_t addr_count, struct buf *ret_der, struct err *err)
+{
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf info = BUF_MAX(2 * CSR_DER_MAX);
 	struct str spki;
-	if (count == 0 || count > CERT_NAMES_MAX)
+	size_t count = name_count + addr_count;
+	if (count == 0 || count > CERT_NAMES_MAX || name_count > CERT_NAMES_MAX)
 		FAIL(err, ERR_MALFORMED, "request for %zu names, wanted 1 to %d", count, CERT_NAMES_MAX);
 	TRY(key_spki(&mem, k, &spki, err));
 	struct derw w = derw_begin(&info, err);
-	put_csr_info(&w, spki, names, count);
+	put_csr_info(&w, spki, names, name_count, addrs, addr_count);
 	TRY(derw_end(&w));
 	return cert_wrap(c, k, buf_str(&info), ret_der, err);
 }

@@ -178,7 +178,9 @@ static void weak_digests_and_other_names_of_openssl_requests_are_refused(void **
 		{ "SHA1", "DNS:www.example.com", "signature algorithm is not served" },
 		{ "SHA224", "DNS:www.example.com", "signature algorithm is not served" },
 		{ "SHA256", "DNS:b.example.com", "not one of the subjectAltName's names" },
-		{ "SHA256", "DNS:www.example.com,IP:192.0.2.1", "iPAddress" },
+		{ "SHA256", "DNS:b.example.com,IP:192.0.2.1", "not one of the subjectAltName's names" },
+		{ "SHA256", "IP:192.0.2.1", "\"www.example.com\" is not one of the subjectAltName's names" },
+		{ "SHA256", "DNS:www.example.com,IP:::ffff:192.0.2.1", "IPv4-mapped" },
 		{ "SHA256", "email:a@example.com,DNS:www.example.com", "rfc822Name" },
 		{ "SHA256", "URI:http://example.com", "uniformResourceIdentifier" },
 		{ "SHA256", "RID:1.2.3", "registeredID" },
@@ -277,6 +279,92 @@ static void requests_of_wrong_content_are_refused(void **state)
 	}
 }
 
+#define SAN_V4 "\x87\x04\xc0\x00\x02\x0a"                                                 /* 192.0.2.10 */
+#define SAN_V6 "\x87\x10\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" /* 2001:db8::1 */
+
+/* RFC 8738 3: an address stands in an iPAddress of the SAN, and nowhere else alone. */
+static void addresses_are_read_in_their_one_form(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		struct made m;
+		const char *want; /* names, then addresses, as read; or NULL */
+		const char *text; /* of the refusal */
+	} rows[] = {
+		{ { .san = BYTES(SAN_V4) }, "192.0.2.10 ", NULL },
+		{ { .san = BYTES(SAN_V6) }, "2001:db8::1 ", NULL },
+		{ { .san = BYTES(SAN_V6 SAN_V4 SAN_A) }, "a.example.com 192.0.2.10 2001:db8::1 ", NULL },
+		{ { .san = BYTES(SAN_V4 SAN_V6 SAN_V4 SAN_V6) }, "192.0.2.10 2001:db8::1 ", NULL },
+		{ { .cn = BYTES("192.0.2.10"), .san = BYTES(SAN_A SAN_V4) }, "a.example.com 192.0.2.10 ", NULL },
+		{ { .cn = BYTES("2001:db8::1"), .san = BYTES(SAN_V6) }, "2001:db8::1 ", NULL },
+		{ { .cn = BYTES("a.example.com"), .san = BYTES(SAN_A SAN_V6) }, "a.example.com 2001:db8::1 ", NULL },
+		/* the CN: another spelling, another address, a name that is not there, no SAN at all */
+		{ { .cn = BYTES("2001:DB8::1"), .san = BYTES(SAN_V6) }, NULL, "not one of" },
+		{ { .cn = BYTES("2001:db8:0:0:0:0:0:1"), .san = BYTES(SAN_V6) }, NULL, "not one of" },
+		{ { .cn = BYTES("192.0.2.010"), .san = BYTES(SAN_V4) }, NULL, "not one of" },
+		{ { .cn = BYTES("192.0.2.11"), .san = BYTES(SAN_V4) }, NULL, "not one of" },
+		{ { .cn = BYTES("a.example.com"), .san = BYTES(SAN_V4) }, NULL, "not one of" },
+		{ { .cn = BYTES("192.0.2.10") }, NULL, "name \"192.0.2.10\"" },
+		{ { .cn = BYTES("2001:db8::1") }, NULL, "name \"2001:db8::1\"" },
+		/* wrong lengths, a range (as nameConstraints have it), mapped, constructed */
+		{ { .san = BYTES("\x87\x00") }, NULL, "iPAddress of 0 bytes" },
+		{ { .san = BYTES("\x87\x03\xc0\x00\x02") }, NULL, "iPAddress of 3 bytes" },
+		{ { .san = BYTES("\x87\x05\xc0\x00\x02\x0a\x00") }, NULL, "iPAddress of 5 bytes" },
+		{ { .san = BYTES("\x87\x08\xc0\x00\x02\x0a\xff\xff\xff\xff") }, NULL, "iPAddress of 8 bytes" },
+		{ { .san = BYTES("\x87\x0a"
+				 "192.0.2.10") },
+		  NULL,
+		  "iPAddress of 10 bytes" },
+		{ { .san = BYTES("\x87\x11\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00") },
+		  NULL,
+		  "iPAddress of 17 bytes" },
+		{ { .san = BYTES("\x87\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x0a") },
+		  NULL,
+		  "IPv4-mapped" },
+		{ { .san = BYTES("\xa7\x04\xc0\x00\x02\x0a") }, NULL, "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err err = { 0 };
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf der = BUF_MAX(64 * 1024), found = BUF_MAX(1024);
+		AUTO(csr_done) struct csr r = { 0 };
+		MUST(make_with(f, f->key[KEY_P256], &rows[i].m, &der, &err));
+		if (rows[i].want == NULL) {
+			MUST_FAIL(csr_read(f->c, &mem, buf_str(&der), &r, &err), ERR_BAD_CSR, rows[i].text);
+			continue;
+		}
+		MUST(csr_read(f->c, &mem, buf_str(&der), &r, &err));
+		for (size_t n = 0; n < r.name_count; n++)
+			MUST(buf_addf(&found, &err, "%.*s ", STR_FMT(r.names[n])));
+		for (size_t a = 0; a < r.addr_count; a++) {
+			char text[ADDR_TEXT_MAX];
+			addr_show(&r.addrs[a], text);
+			MUST(buf_addf(&found, &err, "%s ", text));
+		}
+		if (!str_eq(buf_str(&found), str_z(rows[i].want)))
+			fail_msg("row %zu: found %.*s", i, STR_FMT(buf_str(&found)));
+	}
+}
+
+static void requests_for_addresses_are_made_and_read(void **state)
+{
+	struct fixture *f = *state;
+	const struct str names[] = { STR("www.example.com"), STR("a.example.com") };
+	const struct addr addrs[] = { test_addr("2001:db8::2"), test_addr("192.0.2.200"), test_addr("192.0.2.3") };
+	for (size_t name_count = 0; name_count <= ARRAY_LEN(names); name_count += 2) {
+		struct err err = { 0 };
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
+		AUTO(csr_done) struct csr r = { 0 };
+		MUST(csr_make_for(f->c, f->key[KEY_P256], names, name_count, addrs, ARRAY_LEN(addrs), &der, &err));
+		MUST(csr_read(f->c, &mem, buf_str(&der), &r, &err));
+		assert_int_equal(r.name_count, name_count);
+		assert_int_equal(r.addr_count, 3);
+		assert_true(addr_eq(&r.addrs[0], &addrs[2]) && addr_eq(&r.addrs[1], &addrs[1]) &&
+			    addr_eq(&r.addrs[2], &addrs[0]));
+	}
+}
+
 static void keys_that_may_not_have_certificates_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -323,6 +411,17 @@ static void sizes_have_limits(void **state)
 		names[i] = str_fmt(&mem, "n%zu.example.com", i);
 	MUST_FAIL(csr_make(f->c, f->key[KEY_P256], names, CERT_NAMES_MAX + 1, &der, &err), ERR_MALFORMED, "101 names");
 	MUST_FAIL(csr_make(f->c, f->key[KEY_P256], names, 0, &der, &err), ERR_MALFORMED, "0 names");
+	struct addr addrs[CERT_NAMES_MAX + 1];
+	for (size_t i = 0; i < ARRAY_LEN(addrs); i++)
+		addrs[i] = (struct addr){ .family = AF_INET, .b = { 192, 0, 2, (uint8_t)i } };
+	MUST_FAIL(csr_make_for(f->c, f->key[KEY_P256], names, 50, addrs, 51, &der, &err), ERR_MALFORMED, "101 names");
+	MUST_FAIL(csr_make_for(f->c, f->key[KEY_P256], names, SIZE_MAX, addrs, 2, &der, &err), ERR_MALFORMED,
+		  "1 names");
+	MUST(csr_make_for(f->c, f->key[KEY_P256], names, 50, addrs, 50, &full, &err));
+	MUST(csr_read(f->c, &mem, buf_str(&full), &r, &err));
+	assert_true(r.name_count == 50 && r.addr_count == 50);
+	csr_done(&r);
+	buf_reset(&full);
 	MUST(csr_make(f->c, f->key[KEY_P256], names, CERT_NAMES_MAX, &full, &err));
 	MUST(csr_read(f->c, &mem, buf_str(&full), &r, &err));
 	assert_int_equal(r.name_count, CERT_NAMES_MAX);
@@ -330,6 +429,16 @@ static void sizes_have_limits(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct derw w = derw_begin(&san, &err);
 		derw_put(&w, TAG_DNS_NAME, names[i]);
+		MUST(derw_end(&w));
+	}
+	MUST(make_with(f, f->key[KEY_P256], &(struct made){ .san = buf_str(&san) }, &der, &err));
+	MUST_FAIL(csr_read(f->c, &mem, buf_str(&der), &r, &err), ERR_BAD_CSR, "more than 100 names");
+	/* names and addresses count together */
+	buf_reset(&san);
+	buf_reset(&der);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct derw w = derw_begin(&san, &err);
+		derw_put(&w, i % 2 == 0 ? TAG_IP_ADDRESS : TAG_DNS_NAME, i % 2 == 0 ? addr_bytes(&addrs[i]) : names[i]);
 		MUST(derw_end(&w));
 	}
 	MUST(make_with(f, f->key[KEY_P256], &(struct made){ .san = buf_str(&san) }, &der, &err));
@@ -363,6 +472,8 @@ int main(void)
 		cmocka_unit_test(requests_of_openssl_are_read),
 		cmocka_unit_test(weak_digests_and_other_names_of_openssl_requests_are_refused),
 		cmocka_unit_test(requests_of_wrong_content_are_refused),
+		cmocka_unit_test(addresses_are_read_in_their_one_form),
+		cmocka_unit_test(requests_for_addresses_are_made_and_read),
 		cmocka_unit_test(keys_that_may_not_have_certificates_are_refused),
 		cmocka_unit_test(sizes_have_limits),
 		cmocka_unit_test(no_flipped_bit_and_no_cut_is_accepted),

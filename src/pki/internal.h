@@ -47,8 +47,15 @@ struct ext {
 };
 /* Extensions is a SEQUENCE OF: *c stands in its body. Refuses an explicit FALSE, which DER leaves out. */
 fallible ext_next(struct cur *c, struct ext *ret, struct err *err);
-/* The dNSNames of a SubjectAltName's value; any other kind of name is refused, and so are more than CERT_NAMES_MAX. */
-fallible san_read(struct arena *mem, struct str value, struct str **ret, size_t *ret_count, struct err *err);
+/* The dNSNames and iPAddresses of a SubjectAltName's value, each in the order of the text. Any other kind of name is
+ * refused, and so are IPv4-mapped addresses and more than CERT_NAMES_MAX in all. */
+struct san {
+	struct str *names;
+	size_t name_count;
+	struct addr *addrs;
+	size_t addr_count;
+};
+fallible san_read(struct arena *mem, struct str value, struct san *ret, struct err *err);
 
 struct cert {
 	atomic_uint refs;
@@ -86,7 +93,12 @@ static inline struct str addr_bytes(const struct addr *a)
 	return str_n(a->b, a->family == AF_INET ? 4 : 16);
 }
 
-void ext_san(struct derw *w, bool critical, const struct str *names, size_t count);
+/* ::ffff:0:0/96: an IPv4 address in another spelling, of which a certificate has no second one. */
+bool addr_is_mapped(const struct addr *a);
+
+/* dNSNames, then iPAddresses. */
+void ext_san(struct derw *w, bool critical, const struct str *names, size_t name_count, const struct addr *addrs,
+	     size_t addr_count);
 void ext_eku(struct derw *w, bool server, bool client);
 void ext_aki(struct derw *w, struct str key_id);
 void rdn_put(struct derw *w, struct str oid, struct str value); /* RelativeDistinguishedName of one UTF8String */

@@ -79,6 +79,36 @@ static fallible check_key(const struct issuer *i, const struct key *key, struct 
 	return OK;
 }
 
+/* Leaves name the issuer by its subject and by its key's identifier: both must be found again, or a client that took
+ * this way would not get past the first step. */
+static fallible check_alternate_issuer(const struct cert *issuer, const struct cert *other, struct err *err)
+{
+	TRY(check_ca(other, err));
+	if (!str_eq(other->subject, issuer->subject))
+		FAIL(err, ERR_CONFIG, "alternate chain: its first certificate has another subject than the issuer's");
+	if (!str_eq(other->spki, issuer->spki))
+		FAIL(err, ERR_CONFIG, "alternate chain: its first certificate has another key than the issuer's");
+	if (!str_eq(other->ski, issuer->ski))
+		FAIL(err, ERR_CONFIG,
+		     "alternate chain: its first certificate has another subjectKeyIdentifier than the issuer's");
+	return OK;
+}
+
+fallible chain_check_alternate(const struct cert *issuer, struct cert *const *chain, size_t count, struct err *err)
+{
+	if (count == 0)
+		FAIL(err, ERR_CONFIG, "alternate chain has no certificate");
+	TRY(check_alternate_issuer(issuer, chain[0], err));
+	for (size_t n = 0; n + 1 < count; n++) {
+		struct rc rc = check_link(chain[n], chain[n + 1], err);
+		if (FAILED(rc)) {
+			err_prefix(err, "alternate chain, certificate %zu: ", n + 1);
+			return rc;
+		}
+	}
+	return OK;
+}
+
 fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
 		    struct issuer **ret, struct err *err)
 {

@@ -168,6 +168,110 @@ static void certificates_tell_what_they_hold(void **state)
 	test_ca_done(&ca);
 }
 
+/* A certificate of the issuer's key and name by another root, as a CA that changes its root hands out. */
+static struct cert *cross_sign(const struct test_ca *ca, const char *name, const struct key *k,
+			       const struct cert *parent, const struct key *parent_key)
+{
+	struct err err = { 0 };
+	uint8_t next = 9;
+	const struct rng rng = { .fill = test_rng_fill, .ctx = &next };
+	struct cert *made = NULL;
+	const struct ca_request r = {
+		.common_name = str_z(name),
+		.organization = STR("Test"),
+		.key = k,
+		.not_before = TEST_NOW - TEST_DAY,
+		.not_after = TEST_NOW + 900 * TEST_DAY,
+		.path_len = parent == NULL ? -1 : 1,
+	};
+	if (parent == NULL)
+		MUST(ca_make_root(ca->c, &r, &rng, &made, &err));
+	else
+		MUST(ca_make_intermediate(ca->c, &r, parent, parent_key, &rng, &made, &err));
+	return made;
+}
+
+static void alternate_chains_must_lead_up_from_the_issuer(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca, other;
+	AUTO(key_auto) struct key *old_key = NULL;
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+	AUTO(cert_auto) struct cert *leaf = NULL;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	test_ca_make(&other, KEY_P256, NULL, 0);
+	MUST(key_generate(KEY_P256, 0, &old_key, &err));
+	AUTO(cert_auto) struct cert *old_root = cross_sign(&ca, "Old Root", old_key, NULL, NULL);
+	AUTO(cert_auto) struct cert *crossed = cross_sign(&ca, "Test Intermediate", ca.key, old_root, old_key);
+	AUTO(cert_auto) struct cert *crossed_root = cross_sign(&ca, "Test Root", ca.root_key, old_root, old_key);
+	AUTO(cert_auto) struct cert *renamed = cross_sign(&ca, "Test intermediate", ca.key, old_root, old_key);
+	const struct str name = STR("www.example.com");
+	const struct cert_request r = { .names = &name,
+					.name_count = 1,
+					.key = ca.key,
+					.serial = serial_new(1, &ca.rng),
+					.not_before = TEST_NOW,
+					.not_after = TEST_NOW + TEST_DAY };
+	MUST(cert_build_tbs(ca.issuer, &test_template, &r, &tbs, &err));
+	MUST(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &der, &err));
+	MUST(cert_read_der(buf_str(&der), &leaf, &err));
+	const struct {
+		struct cert *chain[3];
+		size_t count;
+		const char *text; /* NULL: fine */
+	} rows[] = {
+		{ { crossed }, 1, NULL },
+		{ { crossed, old_root }, 2, NULL },
+		{ { ca.cert, crossed_root, old_root }, 3, NULL },
+		{ { ca.cert, ca.root }, 2, NULL },
+		{ { NULL }, 0, "has no certificate" },
+		{ { leaf, ca.cert }, 2, "no CA certificate" },
+		{ { old_root }, 1, "another subject" },
+		{ { renamed, old_root }, 2, "another subject" },
+		{ { other.cert, other.root }, 2, "another key" },
+		{ { crossed, ca.root }, 2, "certificate 1: chain is broken" },
+		{ { ca.cert, old_root }, 2, "certificate 1: chain is broken" },
+		{ { ca.cert, crossed_root, ca.root }, 3, "certificate 2: chain is broken" },
+		{ { crossed, leaf }, 2, "certificate 1: issuer's certificate is no CA certificate" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		err = (struct err){ 0 };
+		if (rows[i].text == NULL)
+			MUST(chain_check_alternate(ca.cert, rows[i].chain, rows[i].count, &err));
+		else
+			MUST_FAIL(chain_check_alternate(ca.cert, rows[i].chain, rows[i].count, &err), ERR_CONFIG,
+				  rows[i].text);
+	}
+	test_ca_done(&ca);
+	test_ca_done(&other);
+}
+
+static void certificates_name_their_issuer_and_their_key(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
+	struct str aki;
+	struct sha256 hash, want;
+	struct addr *addrs;
+	size_t count;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	MUST(cert_get_aki(&mem, ca.cert, &aki, &err));
+	assert_true(aki.n == 20 && str_eq(aki, ca.root->ski));
+	MUST_FAIL(cert_get_aki(&mem, ca.root, &aki, &err), ERR_NOT_FOUND, "no authorityKeyIdentifier");
+	MUST(cert_get_spki_hash(ca.c, ca.cert, &hash, &err));
+	MUST(key_spki_hash(ca.c, ca.key, &want, &err));
+	assert_memory_equal(hash.b, want.b, sizeof want.b);
+	MUST(cert_get_addrs(&mem, ca.cert, &addrs, &count, &err));
+	assert_int_equal(count, 0);
+	assert_true(cert_names_issuer(ca.cert, ca.root));
+	assert_false(cert_names_issuer(ca.cert, ca.cert));
+	test_ca_done(&ca);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -175,6 +279,8 @@ int main(void)
 		cmocka_unit_test(an_issuer_without_key_describes_but_does_not_sign),
 		cmocka_unit_test(the_chain_goes_out_without_its_root_and_comes_back),
 		cmocka_unit_test(certificates_tell_what_they_hold),
+		cmocka_unit_test(alternate_chains_must_lead_up_from_the_issuer),
+		cmocka_unit_test(certificates_name_their_issuer_and_their_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -377,6 +377,130 @@ static void what_was_not_asked_for_is_found(void **state)
 	test_ca_done(&other);
 }
 
+#define DNS "\x82\x0fwww.example.com"
+#define V4 "\x87\x04\xc0\x00\x02\x07"
+#define V6_HEAD "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" /* 15 bytes of 2001:db8::7 */
+#define V6 "\x87\x10" V6_HEAD "\x07"
+
+/* Of a certificate for a name, an IPv4 and an IPv6 address. */
+static void other_addresses_than_those_asked_for_are_found(void **state)
+{
+	(void)state;
+	static const struct str sans[] = {
+		BYTES(DNS V4),                                            /* one too few */
+		BYTES(DNS V4 V6 V4),                                      /* one too many */
+		BYTES(DNS V6 V4),                                         /* another order */
+		BYTES(V4 V6 DNS),                                         /* addresses first */
+		BYTES(DNS "\x87\x04\xc0\x00\x02\x08" V6),                 /* another address */
+		BYTES(DNS V4 "\x87\x10" V6_HEAD "\x08"),                  /* another address */
+		BYTES(DNS "\x87\x05\xc0\x00\x02\x07\x00" V6),             /* 5 bytes */
+		BYTES(DNS V4 "\x87\x0f" V6_HEAD),                         /* 15 bytes */
+		BYTES(DNS "\x87\x08\xc0\x00\x02\x07\xff\xff\xff\xff" V6), /* with a mask */
+		BYTES(DNS "\x87\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x07" V6), /* mapped */
+		BYTES(DNS "\x82\x09"
+			  "192.0.2.7" V6), /* as a dNSName */
+	};
+	const struct addr addrs[] = { test_addr("192.0.2.7"), test_addr("2001:db8::7") };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	struct cert_request r = request(&ca);
+	r.addrs = addrs;
+	r.addr_count = ARRAY_LEN(addrs);
+	struct err err = { 0 };
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), good = BUF_MAX(CERT_DER_MAX);
+	MUST(cert_build_tbs(ca.issuer, &test_template, &r, &tbs, &err));
+	MUST(cert_wrap(ca.c, ca.issuer->throwaway, buf_str(&tbs), &good, &err));
+	MUST(cert_lint(ca.issuer, &test_template, &r, buf_str(&good), &err));
+	for (size_t i = 0; i < ARRAY_LEN(sans); i++) {
+		AUTO(buf_done)
+		struct buf ext = BUF_MAX(1024),
+			   edited = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+		struct derw w = derw_begin(&ext, &err);
+		ext_open(&w, OID_SAN, true);
+		derw_put(&w, DER_SEQUENCE, sans[i]);
+		ext_close(&w);
+		MUST(derw_end(&w));
+		const struct edit e = {
+			.rule = "san", .field = NO_FIELD, .ext_oid = OID_SAN, .ext_bytes = buf_str(&ext)
+		};
+		w = derw_begin(&edited, &err);
+		write_edited(&w, buf_str(&tbs), &e);
+		MUST(derw_end(&w));
+		MUST(cert_wrap(ca.c, ca.issuer->throwaway, buf_str(&edited), &der, &err));
+		must_find(&ca, &test_template, &r, buf_str(&der), e.rule, i);
+	}
+	test_ca_done(&ca);
+}
+
+/* Asked for and built, but never to be issued. */
+static void addresses_that_no_certificate_has_are_found(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rule; /* NULL: fine */
+		const char *addrs[2];
+		bool own;
+	} rows[] = {
+		{ NULL, { "192.0.2.7", "2001:db8::7" }, false },
+		{ "addrs", { "192.0.2.7", "192.0.2.7" }, false },
+		{ "addrs", { "2001:db8::7", "2001:db8::7" }, false },
+		{ "addrs", { "192.0.2.7", "::ffff:192.0.2.7" }, false },
+		{ "addrs", { "::ffff:192.0.2.8", "2001:db8::7" }, false },
+		{ NULL, { "127.0.0.1", "::1" }, true },
+		{ "addrs", { "127.0.0.1", "127.0.0.1" }, true },
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+		const struct addr addrs[] = { test_addr(rows[i].addrs[0]), test_addr(rows[i].addrs[1]) };
+		struct cert_request r = request(&ca);
+		r.own = rows[i].own;
+		r.addrs = addrs;
+		r.addr_count = ARRAY_LEN(addrs);
+		MUST(cert_build_tbs(ca.issuer, &test_template, &r, &tbs, &err));
+		MUST(cert_sign_throwaway(ca.c, ca.issuer, buf_str(&tbs), &der, &err));
+		if (rows[i].rule == NULL)
+			MUST(cert_lint(ca.issuer, &test_template, &r, buf_str(&der), &err));
+		else
+			must_find(&ca, &test_template, &r, buf_str(&der), rows[i].rule, i);
+	}
+	test_ca_done(&ca);
+}
+
+/* CN=192.0.2.7, RFC 5280's way of old: the names come first, and with no name there is no CN. */
+static void an_address_as_common_name_is_found(void **state)
+{
+	(void)state;
+	const struct addr addr = test_addr("192.0.2.7");
+	const struct edit e = {
+		.field = SUBJECT,
+		.bytes = BYTES("\x30\x14\x31\x12\x30\x10\x06\x03\x55\x04\x03\x0c\x09"
+			       "192.0.2.7"),
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	struct cert_template t = test_template;
+	t.common_name = true;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t name_count = 0; name_count <= 1; name_count++) {
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), edited = BUF_MAX(CERT_DER_MAX);
+		AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
+		struct cert_request r = request(&ca);
+		r.name_count = name_count;
+		r.addrs = &addr;
+		r.addr_count = 1;
+		MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
+		struct derw w = derw_begin(&edited, &err);
+		write_edited(&w, buf_str(&tbs), &e);
+		MUST(derw_end(&w));
+		MUST(cert_wrap(ca.c, ca.issuer->throwaway, buf_str(&edited), &der, &err));
+		must_find(&ca, &t, &r, buf_str(&der), "subject", name_count);
+	}
+	test_ca_done(&ca);
+}
+
 static void urls_must_be_http(void **state)
 {
 	(void)state;
@@ -423,6 +547,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule_finds_what_breaks_it),
 		cmocka_unit_test(what_was_not_asked_for_is_found),
+		cmocka_unit_test(other_addresses_than_those_asked_for_are_found),
+		cmocka_unit_test(addresses_that_no_certificate_has_are_found),
+		cmocka_unit_test(an_address_as_common_name_is_found),
 		cmocka_unit_test(urls_must_be_http),
 		cmocka_unit_test(no_flipped_bit_passes),
 	};

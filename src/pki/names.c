@@ -13,6 +13,12 @@ bool cert_has_dns_name(const struct cert *c, struct str name)
 	return X509_check_host(cert_get_x509(c), name.p, name.n, exact, NULL) == 1;
 }
 
+bool addr_is_mapped(const struct addr *a)
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, 0xff };
+	return a->family == AF_INET6 && memcmp(a->b, prefix, sizeof prefix) == 0;
+}
+
 bool cert_has_addr(const struct cert *c, const struct addr *addr)
 {
 	struct str bytes = addr_bytes(addr);

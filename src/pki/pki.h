@@ -32,8 +32,8 @@ struct csr {
 };
 /* Strict DER, no trailing bytes, version 1, self-signature verified with SHA-2 (A23), key policy checked, SAN of
  * dNSName and iPAddress only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the
- * names (an address in its canonical form) or the only name; CA:TRUE refused; other requested extensions ignored. All errors ERR_BAD_CSR. Checks sizes before
- * signatures. */
+ * names (an address in its RFC 5952 form) or the only name; CA:TRUE refused; other requested extensions ignored. All
+ * errors ERR_BAD_CSR. Checks sizes before signatures. */
 fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, struct csr *ret, struct err *err);
 void csr_done(struct csr *r);
 /* Makes one (for the client): subject empty, SAN of the names. */

@@ -31,12 +31,15 @@ void ext_put(struct derw *w, struct str oid, bool critical, struct str value)
 	ext_close(w);
 }
 
-void ext_san(struct derw *w, bool critical, const struct str *names, size_t count)
+void ext_san(struct derw *w, bool critical, const struct str *names, size_t name_count, const struct addr *addrs,
+	     size_t addr_count)
 {
 	ext_open(w, OID_SAN, critical);
 	derw_open(w, DER_SEQUENCE);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < name_count; i++)
 		derw_put(w, TAG_DNS_NAME, names[i]);
+	for (size_t i = 0; i < addr_count; i++)
+		derw_put(w, TAG_IP_ADDRESS, addr_bytes(&addrs[i]));
 	derw_close(w);
 	ext_close(w);
 }
@@ -125,19 +128,6 @@ static void put_crldp(struct derw *w, struct str url)
 	ext_close(w);
 }
 
-/* dNSNames, then iPAddresses (RFC 5280 4.2.1.6: 4 or 16 bytes). */
-static void put_san(struct derw *w, bool critical, const struct cert_request *r)
-{
-	ext_open(w, OID_SAN, critical);
-	derw_open(w, DER_SEQUENCE);
-	for (size_t i = 0; i < r->name_count; i++)
-		derw_put(w, TAG_DNS_NAME, r->names[i]);
-	for (size_t i = 0; i < r->addr_count; i++)
-		derw_put(w, TAG_IP_ADDRESS, addr_bytes(&r->addrs[i]));
-	derw_close(w);
-	ext_close(w);
-}
-
 static void put_extensions(struct derw *w, const struct issuer *i, const struct cert_template *t,
 			   const struct cert_request *r, bool subject_empty)
 {
@@ -150,7 +140,7 @@ static void put_extensions(struct derw *w, const struct issuer *i, const struct 
 	ext_aki(w, issuer_cert(i)->ski);
 	if (t->aia_url.n > 0)
 		put_aia(w, t->aia_url);
-	put_san(w, subject_empty, r);
+	ext_san(w, subject_empty, r->names, r->name_count, r->addrs, r->addr_count);
 	if (t->policy_dv)
 		put_policy(w, OID_POLICY_DV);
 	if (t->crl_url.n > 0)
@@ -165,8 +155,9 @@ static fallible check_request(const struct issuer *i, const struct cert_template
 	size_t count = r->name_count + r->addr_count;
 	if (count == 0 || count > CERT_NAMES_MAX || r->name_count > CERT_NAMES_MAX)
 		FAIL(err, ERR_INTERNAL, "certificate for %zu names, wanted 1 to %d", count, CERT_NAMES_MAX);
-	if (r->addr_count > 0 && !r->own)
-		FAIL(err, ERR_INTERNAL, "certificate for %zu addresses, wanted none", r->addr_count);
+	for (size_t a = 0; a < r->addr_count; a++)
+		if (r->addrs[a].family != AF_INET && r->addrs[a].family != AF_INET6)
+			FAIL(err, ERR_INTERNAL, "certificate for an address that is neither IPv4 nor IPv6");
 	if (!t->eku_server && !t->eku_client)
 		FAIL(err, ERR_INTERNAL, "certificate template has no extended key usage");
 	if (r->serial.b[0] == 0 || r->serial.b[0] > 0x7f)

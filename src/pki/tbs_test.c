@@ -63,6 +63,59 @@ static void every_combination_passes_its_lint(void **state)
 		key_free(subscriber[i]);
 }
 
+/* RFC 8738: a certificate for addresses, with names or without. Without, there is no common name either. */
+static void addresses_follow_the_names(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca;
+	const struct addr addrs[] = { test_addr("192.0.2.7"), test_addr("2001:db8::7") };
+	static const struct {
+		size_t names, addrs;
+		bool common_name, wants_subject;
+	} rows[] = {
+		{ 2, 2, true, true },  { 2, 2, false, false }, { 1, 1, true, true },
+		{ 0, 2, true, false }, { 0, 2, false, false }, { 0, 1, true, false },
+	};
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), again = BUF_MAX(CERT_DER_MAX);
+		AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
+		AUTO(cert_auto) struct cert *c = NULL;
+		struct cert_template t = test_template;
+		struct cert_request r = request(&ca, ca.root_key);
+		struct str *names;
+		struct addr *got;
+		size_t name_count, addr_count;
+		t.common_name = rows[i].common_name;
+		r.name_count = rows[i].names;
+		r.addrs = addrs;
+		r.addr_count = rows[i].addrs;
+		MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
+		MUST(cert_build_tbs(ca.issuer, &t, &r, &again, &err));
+		assert_true(str_eq(buf_str(&tbs), buf_str(&again)));
+		MUST(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &der, &err));
+		MUST(cert_lint(ca.issuer, &t, &r, buf_str(&der), &err));
+		MUST(cert_read_der(buf_str(&der), &c, &err));
+		MUST(cert_get_dns_names(&mem, c, &names, &name_count, &err));
+		MUST(cert_get_addrs(&mem, c, &got, &addr_count, &err));
+		assert_true(name_count == rows[i].names && addr_count == rows[i].addrs);
+		for (size_t n = 0; n < name_count; n++)
+			assert_true(str_eq(names[n], two_names[n]));
+		for (size_t n = 0; n < addr_count; n++)
+			assert_true(addr_eq(&got[n], &addrs[n]) && cert_has_addr(c, &addrs[n]));
+		X509 *x = cert_get_x509(c);
+		assert_int_equal(X509_check_ip_asc(x, "192.0.2.7", 0), 1);
+		assert_int_equal(X509_check_ip_asc(x, "2001:db8:0::7", 0), rows[i].addrs == 2);
+		assert_int_equal(X509_check_ip_asc(x, "192.0.2.8", 0), 0);
+		assert_int_equal(X509_NAME_entry_count(X509_get_subject_name(x)), rows[i].wants_subject);
+		int at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
+		assert_int_equal(X509_EXTENSION_get_critical(X509_get_ext(x, at)), !rows[i].wants_subject);
+	}
+	test_ca_done(&ca);
+}
+
 static void a_name_too_long_for_the_common_name_leaves_the_subject_empty(void **state)
 {
 	(void)state;
@@ -116,6 +169,13 @@ static void requests_beyond_the_issuer_are_refused(void **state)
 	r = request(&ca, ca.root_key);
 	r.name_count = 0;
 	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "0 names");
+	struct addr many[CERT_NAMES_MAX] = { { .family = AF_INET } };
+	r = request(&ca, ca.root_key);
+	r.addrs = many;
+	r.addr_count = 99;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "101 names");
+	r.addr_count = 2;
+	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "neither IPv4 nor IPv6");
 	r = request(&ca, ca.root_key);
 	r.serial.b[0] = 0x80;
 	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "0x80");
@@ -148,6 +208,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_combination_passes_its_lint),
+		cmocka_unit_test(addresses_follow_the_names),
 		cmocka_unit_test(a_name_too_long_for_the_common_name_leaves_the_subject_empty),
 		cmocka_unit_test(requests_beyond_the_issuer_are_refused),
 		cmocka_unit_test(only_our_own_tbs_is_signed),

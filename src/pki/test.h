@@ -11,6 +11,14 @@
 #define TEST_NOW INT64_C(1795305600) /* 2026-11-22 */
 #define TEST_DAY INT64_C(86400)
 
+static inline struct addr test_addr(const char *text)
+{
+	struct err err = { 0 };
+	struct addr a = { 0 };
+	MUST(addr_read(str_z(text), &a, &err));
+	return a;
+}
+
 /* Counts up: serials differ, and every run makes the same ones. */
 static inline void test_rng_fill(void *ctx, void *p, size_t n)
 {
