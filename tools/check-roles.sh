@@ -16,7 +16,7 @@ check() {
 
 sign='cert_sign_tbs|cert_sign_throwaway|signer_.*|journal_.*'
 serve='http_server_.*|acme_handle|tls_server_.*'
-reach='fetch|fetcher_.*|resolver_.*|resolve_addrs|probe_run'
+reach='fetch|fetcher_.*|resolver_.*|resolve_addrs|resolve_txt|tls_probe|probe_run'
 store='store_open|store_tx|account_insert'
 check cairn-api "$sign|$reach" 'curl|unbound'
 check cairn-validator "$sign|$serve|$store" sqlite3

@@ -6,6 +6,7 @@
  * other.
  */
 #include "net/fetch.h"
+#include "net/dial.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -241,26 +242,6 @@ static fallible set_exchange(CURL *c, struct exchange *x, struct arena *mem, str
 }
 
 /* --- what went wrong, in plain words ----------------------------------------------------------------------------*/
-
-static const char *dial_words(long os_error)
-{
-	switch (os_error) {
-	case ECONNREFUSED:
-		return "connection refused";
-	case ENETUNREACH:
-	case EADDRNOTAVAIL:
-		return "network is unreachable";
-	case EHOSTUNREACH:
-		return "host is unreachable (no route)";
-	case ECONNRESET:
-		return "connection reset during connect";
-	case EACCES:
-	case EPERM:
-		return "a local rule forbids this connection";
-	default:
-		return "could not connect";
-	}
-}
 
 static fallible fail_timeout(CURL *c, const struct exchange *x, struct err *err)
 {

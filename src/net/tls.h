@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tls.h: the server's TLS settings: certificate and key from files, replaced while serving.
+ * tls.h: the server's TLS settings: certificate and key from files, replaced while serving. And one outgoing handshake
+ * for the sake of the certificate that it shows (tls_probe.c).
  */
 #ifndef CAIRN_NET_TLS_H
 #define CAIRN_NET_TLS_H
@@ -18,5 +19,28 @@ fallible tls_server_reload(struct tls_server *t, struct err *err);
 /* A new SSL for one accepted connection (caller frees with SSL_free); NULL only out of memory. */
 SSL *tls_server_accept(struct tls_server *t, int fd);
 void tls_server_free(struct tls_server *t);
+
+struct tls_client; /* settings of outgoing handshakes that trust nobody; thread-safe */
+fallible tls_client_new(struct tls_client **ret, struct err *err);
+void tls_client_free(struct tls_client *c); /* accepts NULL; no probe may be running */
+struct tls_probe_request {
+	struct addr addr; /* what is dialled, whatever the name */
+	uint16_t port;
+	struct str server_name; /* SNI */
+	struct str alpn;        /* the one protocol that is offered */
+	int64_t connect_timeout_ms, timeout_ms;
+};
+struct tls_probe_reply {        /* in the caller's arena */
+	bool connected;         /* on failure: had a connection been made? (decides v6 to v4 fall-back) */
+	const char *version;    /* "TLSv1.3" */
+	struct str alpn;        /* what the server chose; empty: nothing */
+	struct str certificate; /* DER: the one whose key signed the handshake; nobody has judged it */
+};
+#define TLS_PROBE_CHAIN_MAX (32 * 1024) /* of all certificates that a server sends */
+#define TLS_PROBE_BYTES_MAX (128 * 1024)
+/* Connects, shakes hands under TLS 1.2 or 1.3, sends nothing and hangs up. ERR_CONNECTION, ERR_TIMEOUT or ERR_TLS in the
+ * words of fetch; ret->connected is set even then. */
+fallible tls_probe(const struct tls_client *c, const struct tls_probe_request *rq, struct arena *mem,
+		   struct tls_probe_reply *ret, struct err *err);
 
 #endif
