@@ -122,19 +122,18 @@ struct str realm_base(const struct conf *conf, const struct conf_realm *realm, s
 fallible reply_link(struct call *c, struct str url, const char *rel, struct err *err);
 fallible reply_location(struct call *c, struct str url, struct err *err);
 fallible reply_retry_after(struct call *c, int64_t seconds, struct err *err);
+/* Begins a JSON body. */
+struct jw reply_json(struct call *c, int status, struct err *err);
 /* binding: JSON of the externalAccountBinding to say back (RFC 8555 7.3.4), or empty. */
 fallible reply_account(struct call *c, int status, const struct account_row *a, struct str binding, struct err *err);
 fallible reply_order(struct call *c, int status, const struct order_row *o, const struct id *authzs, size_t authz_count,
 		     struct err *err);
-fallible reply_authz(struct call *c, const struct authz_row *z, const struct challenge_row *ch, size_t ch_count,
-		     struct err *err);
+/* declined: the names below it were asked for, too, and are not given (RFC 9444 4.2). */
+fallible reply_authz(struct call *c, int status, const struct authz_row *z, bool declined,
+		     const struct challenge_row *ch, size_t ch_count, struct err *err);
 fallible reply_challenge(struct call *c, const struct challenge_row *ch, struct err *err);
 fallible problem_text(struct arena *mem, const struct err *e, struct str extra, struct str *ret, struct err *err);
 void reply_problem(struct call *c, const struct err *e);
-
-/* idents.c: an order's identifiers as JSON text and back. */
-fallible idents_write(struct arena *mem, const struct ident *idents, size_t count, struct str *ret, struct err *err);
-fallible idents_read(struct arena *mem, struct str text, struct ident **ret, size_t *ret_count, struct err *err);
 
 /* jobs.c: what goes out on the bus, built from the store. */
 fallible jobs_send_validation(struct acme *a, const struct view *v, struct id attempt, struct err *err);
@@ -152,6 +151,9 @@ fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struc
 /* limit.c: charges one to the bucket inside tx; per_hour 0 is "no limit". ERR_RATE_LIMITED says when to come back. */
 fallible limit_check(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, const char *what,
 		     struct err *err);
+/* The same, for a favour and not for a right: *ret says whether there was room. */
+fallible limit_has_room(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, bool *ret,
+			struct err *err);
 
 /* handlers */
 fallible get_directory(struct call *c, struct err *err);
@@ -205,14 +207,6 @@ struct str call_actor(const struct call *c);
 
 /* account.c: terms that changed since the account agreed (RFC 8555 7.3.3): before anything new is made for it. */
 fallible terms_still_agreed(struct call *c, struct err *err);
-
-/* idents.c: an identifier of a payload against syntax and the realm's policy. name_in_payload: for messages. */
-struct ident_wanted {
-	struct ident ident;  /* lower case, canonical; a wildcard with its "*." */
-	struct str ancestor; /* RFC 9444 4.2: empty, or the ancestor domain that is to be proven instead */
-	bool subdomains;     /* newAuthz: subdomainAuthAllowed */
-};
-fallible ident_wanted_read(struct call *c, const struct json *v, struct ident_wanted *ret, struct err *err);
 
 /* Inside every transaction that changes something: a deactivation or a key change that was acknowledged before it must
  * hold (A12, A13): the account is valid and has the key that signed this request. */

@@ -4,7 +4,7 @@
  * against the pinned key, its words against the attempt's rows, and every change is a conditional move, so that only
  * the first one counts.
  */
-#include "acme/app.h"
+#include "acme/order.h"
 
 struct verdict_apply {
 	struct acme *a;
@@ -28,8 +28,9 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 	if (!id_eq(got->attempt, v->attempt.id) || !id_eq(got->authz, v->authz.id) ||
 	    got->method != v->challenge.type || got->ident.type != v->authz.ident.type ||
 	    !str_eq(got->ident.value, v->authz.ident.value) || got->wildcard != v->authz.wildcard ||
-	    !str_eq(got->token, v->challenge.token) || !str_eq(got->thumbprint, v->authz.thumbprint) ||
-	    !str_eq(got->realm, v->attempt.realm) || !str_eq(got->zone, v->attempt.zone))
+	    got->subdomains != v->authz.subdomains || !str_eq(got->token, v->challenge.token) ||
+	    !str_eq(got->thumbprint, v->authz.thumbprint) || !str_eq(got->realm, v->attempt.realm) ||
+	    !str_eq(got->zone, v->attempt.zone))
 		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
 	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
 	for (size_t i = 0; zone != NULL && i < zone->perspectives.n; i++)
@@ -191,18 +192,43 @@ struct signed_apply {
 	bool fresh;
 };
 
+/* What it names, as text: that is how the store finds it. */
+static fallible certificate_names(struct signed_apply *s, const struct cert *cert, struct err *err)
+{
+	struct str *names;
+	struct addr *addrs;
+	size_t name_count, addr_count;
+	TRY(cert_get_dns_names(s->mem, cert, &names, &name_count, err));
+	TRY(cert_get_addrs(s->mem, cert, &addrs, &addr_count, err));
+	s->names = ARENA_ARRAY(s->mem, struct str, name_count + addr_count);
+	s->name_count = 0;
+	for (size_t i = 0; i < name_count; i++)
+		s->names[s->name_count++] = names[i];
+	for (size_t i = 0; i < addr_count; i++) {
+		char text[ADDR_TEXT_MAX];
+		addr_show(&addrs[i], text);
+		s->names[s->name_count++] = str_dup(s->mem, str_z(text));
+	}
+	return OK;
+}
+
 static fallible certificate_names_fit(struct signed_apply *s, const struct cert *cert, struct err *err)
 {
 	struct ident *idents;
 	size_t count, found = 0;
-	TRY(cert_get_dns_names(s->mem, cert, &s->names, &s->name_count, err));
+	TRY(certificate_names(s, cert, err));
 	TRY(idents_read(s->mem, s->order.identifiers, &idents, &count, err));
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < s->name_count; k++)
-			found += str_eq(idents[i].value, s->names[k]);
+	for (size_t i = 0; i < count; i++) {
+		struct addr a;
+		bool has = idents[i].type == IDENT_DNS
+				   ? cert_has_dns_name(cert, idents[i].value)
+				   : !FAILED(addr_read(idents[i].value, &a, NULL)) && cert_has_addr(cert, &a);
+		found += has;
+	}
 	if (found != count || s->name_count != count)
-		FAIL(err, ERR_INTERNAL, "the certificate has %zu names, the order %zu, and they share %zu",
-		     s->name_count, count, found);
+		FAIL(err, ERR_INTERNAL,
+		     "the certificate has %zu names and addresses, the order %zu, and they share %zu", s->name_count,
+		     count, found);
 	return OK;
 }
 

@@ -3,7 +3,7 @@
  * authz.c: the authorization and challenge resources (RFC 8555 7.1.4, 7.5). Answering a challenge starts an attempt:
  * the row first, then the job, so that a crash between the two is a delay that the sweeper ends.
  */
-#include "acme/app.h"
+#include "acme/order.h"
 
 struct authz_view {
 	struct call *c;
@@ -79,7 +79,7 @@ fallible post_authz(struct call *c, struct err *err)
 	} else {
 		TRY(store_read(c->a->d.store, authz_view_read, &v, err));
 	}
-	return reply_authz(c, &v.row, v.challenges, v.count, err);
+	return reply_authz(c, 200, &v.row, false, v.challenges, v.count, err);
 }
 
 struct answer {
@@ -116,6 +116,35 @@ static fallible attempt_order(struct answer *a, struct store_tx *tx, struct id *
 	return OK;
 }
 
+static fallible challenge_may_begin(const struct answer *a, struct err *err)
+{
+	const struct call *c = a->c;
+	const char *method = challenge_type_name(a->challenge.type);
+	if (a->authz.status != AUTHZ_PENDING || a->authz.expires_at <= c->now_ms)
+		FAIL(err, ERR_MALFORMED, "the authorization is %s; make a new order for a new one",
+		     a->authz.status == AUTHZ_PENDING ? "expired" : authz_status_name(a->authz.status));
+	if (!list_has(&c->realm->challenges, str_z(method))) /* A40: a reload took it away */
+		FAIL(err, ERR_MALFORMED,
+		     "%s is not offered any more; use another challenge of the authorization, or make a new order",
+		     method);
+	return OK;
+}
+
+/* The key was changed since the authorization was made: what nobody has begun to prove is proved under the new one. */
+static fallible authz_take_over(struct answer *a, struct store_tx *tx, struct err *err)
+{
+	struct str now = str_z(a->c->thumbprint.z);
+	if (str_eq(a->authz.thumbprint, now))
+		return OK;
+	struct rc rc = authz_set_thumbprint(tx, a->authz.id, now, err);
+	if (rc.kind == ERR_CONFLICT)
+		FAIL(err, ERR_MALFORMED,
+		     "another challenge of this authorization is being validated under the account's earlier key; wait "
+		     "for it, then make a new order");
+	a->authz.thumbprint = now;
+	return rc;
+}
+
 static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct answer *a = ctx;
@@ -125,9 +154,8 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(challenge_of_call(a, tx, err));
 	if (a->challenge.status != CHALLENGE_PENDING) /* a repeat: it gets the challenge as it is */
 		return OK;
-	if (a->authz.status != AUTHZ_PENDING || a->authz.expires_at <= c->now_ms)
-		FAIL(err, ERR_MALFORMED, "the authorization is %s; make a new order for a new one",
-		     a->authz.status == AUTHZ_PENDING ? "expired" : authz_status_name(a->authz.status));
+	TRY(challenge_may_begin(a, err));
+	TRY(authz_take_over(a, tx, err));
 	const struct conf_zone *zone = conf_zone(c->conf, c->realm->zone);
 	a->attempt = (struct attempt_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),

@@ -4,9 +4,9 @@
  * ready to processing; the same transaction writes down the serial, the validity and the client's own signed request.
  * Only then a job goes out. The request waits a moment for its certificate and otherwise answers "processing".
  */
-#include "acme/app.h"
+#include "acme/order.h"
 
-#define DAY_S (24 * 3600)
+#include <stdlib.h>
 
 struct finalize {
 	struct call *c;
@@ -38,50 +38,96 @@ static fallible csr_of_payload(struct finalize *f, struct err *err)
 	return OK;
 }
 
-static struct str names_list(struct arena *mem, const struct str *names, size_t count)
+/* What a certificate is to hold: names, then addresses, each sorted without duplicates. */
+struct identities {
+	struct str *names;
+	size_t name_count;
+	struct addr *addrs;
+	size_t addr_count;
+};
+
+static struct str identities_show(struct arena *mem, const struct identities *i)
 {
 	struct str all = STR_NONE;
-	for (size_t i = 0; i < count && all.n < 300; i++)
-		all = str_fmt(mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(names[i]));
+	char text[ADDR_TEXT_MAX];
+	for (size_t k = 0; k < i->name_count && all.n < 300; k++)
+		all = str_fmt(mem, "%.*s%s%.*s", STR_FMT(all), all.n == 0 ? "" : ", ", STR_FMT(i->names[k]));
+	for (size_t k = 0; k < i->addr_count && all.n < 300; k++) {
+		addr_show(&i->addrs[k], text);
+		all = str_fmt(mem, "%.*s%s%s", STR_FMT(all), all.n == 0 ? "" : ", ", text);
+	}
 	return all;
 }
 
-/* The CSR's names and the order's are the same set; both are sorted without duplicates. */
-static fallible names_match(struct finalize *f, struct err *err)
+static bool identities_same(const struct identities *a, const struct identities *b)
 {
-	struct arena *mem = f->c->mem;
-	struct ident *idents;
-	size_t count;
-	TRY(idents_read(mem, f->order.identifiers, &idents, &count, err));
-	struct str *want = ARENA_ARRAY(mem, struct str, count);
-	bool same = count == f->csr.name_count;
+	bool same = a->name_count == b->name_count && a->addr_count == b->addr_count;
+	for (size_t i = 0; same && i < a->name_count; i++)
+		same = str_eq(a->names[i], b->names[i]);
+	for (size_t i = 0; same && i < a->addr_count; i++)
+		same = addr_eq(&a->addrs[i], &b->addrs[i]);
+	return same;
+}
+
+static int addr_order(const void *a, const void *b)
+{
+	return addr_compare(a, b);
+}
+
+static fallible identities_of_order(struct arena *mem, const struct ident *idents, size_t count, struct identities *ret,
+				    struct err *err)
+{
+	*ret = (struct identities){ .names = ARENA_ARRAY(mem, struct str, count),
+				    .addrs = ARENA_ARRAY(mem, struct addr, count) };
 	for (size_t i = 0; i < count; i++) {
-		want[i] = idents[i].value;
-		same = same && str_eq(want[i], f->csr.names[i]);
+		if (idents[i].type == IDENT_IP)
+			TRY(addr_read(idents[i].value, &ret->addrs[ret->addr_count++], err));
+		else
+			ret->names[ret->name_count++] = idents[i].value;
 	}
-	if (!same)
-		FAIL(err, ERR_BAD_CSR, "the CSR names %.*s; the order is for %.*s; they must be the same",
-		     STR_FMT(names_list(mem, f->csr.names, f->csr.name_count)), STR_FMT(names_list(mem, want, count)));
+	qsort(ret->addrs, ret->addr_count, sizeof *ret->addrs, addr_order);
 	return OK;
 }
 
-/* A reload may have taken it out of the configuration since the order was made. */
-static fallible profile_of_order(const struct finalize *f, const struct conf_profile **ret, struct err *err)
+/* RFC 8555 7.4: the CSR asks for exactly what was ordered. */
+static fallible names_match(struct finalize *f, const struct ident *idents, size_t count, struct err *err)
 {
-	const struct conf_list *served = &f->c->realm->profiles;
-	*ret = conf_profile(f->c->conf, f->order.profile);
-	for (size_t i = 0; *ret != NULL && i < served->n; i++)
-		if (str_eq(served->v[i], f->order.profile))
-			return OK;
-	FAIL(err, ERR_INVALID_PROFILE, "profile %.*s, which the order has, is not served any more; make a new order",
-	     STR_FMT(f->order.profile));
+	struct arena *mem = f->c->mem;
+	struct identities want;
+	const struct identities got = { f->csr.names, f->csr.name_count, f->csr.addrs, f->csr.addr_count };
+	TRY(identities_of_order(mem, idents, count, &want, err));
+	if (!identities_same(&got, &want))
+		FAIL(err, ERR_BAD_CSR, "the CSR names %.*s; the order is for %.*s; they must be the same",
+		     STR_FMT(identities_show(mem, &got)), STR_FMT(identities_show(mem, &want)));
+	return OK;
 }
 
-static void intent_make(struct finalize *f, const struct conf_profile *p)
+/* What the account's external key allows may have been narrowed since the order was made. */
+static fallible grant_check(struct finalize *f, struct store_tx *tx, const struct ident *idents, size_t count,
+			    struct err *err)
 {
 	struct call *c = f->c;
+	struct eab_grant grant;
+	struct refusals refused = { 0 };
+	TRY(eab_grant_read(c, tx, &grant, err));
+	for (size_t i = 0; i < count; i++) {
+		struct err why = { 0 };
+		struct rc rc = eab_allows(&grant, &idents[i], &why);
+		TRY(refusals_keep(c, &refused, rc, &why, str_z(ident_type_name(idents[i].type)), idents[i].value, err));
+	}
+	TRY(refusals_end(c, &refused, count, err));
+	if (!eab_allows_profile(&grant, f->order.profile))
+		FAIL(err, ERR_INVALID_PROFILE,
+		     "profile %.*s, which the order has, is not allowed to this account any more; make a new order",
+		     STR_FMT(f->order.profile));
+	return OK;
+}
+
+static fallible intent_make(struct finalize *f, struct err *err)
+{
+	struct call *c = f->c;
+	const struct conf_profile *profile;
 	struct serial serial = serial_new((uint8_t)c->conf->signer.serial_prefix, c->a->d.rng);
-	int64_t not_before = c->now_ms / 1000 - p->backdate_s;
 	f->intent = (struct issuance_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),
 		.order = f->order.id,
@@ -90,26 +136,49 @@ static void intent_make(struct finalize *f, const struct conf_profile *p)
 		.profile = f->order.profile,
 		.issuer = c->realm->issuer,
 		.serial = serial_hex(c->mem, &serial),
-		/* Both ends count: N seconds from notBefore end at notBefore + N - 1 (RULES 1.1). */
-		.not_before_s = not_before,
-		.not_after_s = not_before + p->lifetime_s - 1,
 		.finalize_protected = c->jws.protected_b64,
 		.finalize_payload = c->jws.payload_b64,
 		.finalize_signature = c->jws.signature_b64,
 		.finalize_url = c->jws.url,
-		.account_jwk = c->account.jwk,
+		.account_jwk = c->account.jwk, /* it signed this; the account may have another one tomorrow */
 		.status = ISSUANCE_INTENDED,
 		.created_at = c->now_ms,
 		.send_at = c->now_ms + c->conf->sweeper.resend_ms,
 		.sends = 1,
 	};
+	TRY(profile_of_order(c, &f->order, &profile, err));
+	return validity_of_order(c, profile, &f->order, &f->intent.not_before_s, &f->intent.not_after_s, err);
+}
+
+/* Why an order that has all it waited for cannot be finalized after all. */
+static fallible proofs_missing(struct finalize *f, struct store_tx *tx, struct err *err)
+{
+	struct call *c = f->c;
+	size_t open, earlier = 0;
+	TRY(order_open_authzs(tx, f->order.id, str_z(c->thumbprint.z), c->now_ms, &open, err));
+	if (open == 0)
+		return OK;
+	for (size_t i = 0; i < f->authz_count; i++) {
+		struct authz_row z;
+		TRY(authz_by_id(tx, c->mem, f->authzs[i], &z, err));
+		bool valid = z.status == AUTHZ_VALID && z.expires_at > c->now_ms;
+		earlier += valid && !str_eq(z.thumbprint, str_z(c->thumbprint.z));
+	}
+	if (earlier == open)
+		FAIL(err, ERR_ORDER_NOT_READY,
+		     "%zu of the order's authorizations were proved under an earlier key of the account; make a new "
+		     "order",
+		     earlier);
+	if (f->order.status == ORDER_PENDING)
+		FAIL(err, ERR_ORDER_NOT_READY, "the order is pending: not all of its authorizations are valid yet");
+	FAIL(err, ERR_ORDER_NOT_READY,
+	     "%zu of the order's authorizations are not valid any more (expired or deactivated); make a new order",
+	     open);
 }
 
 static fallible not_ready(const struct finalize *f, struct err *err)
 {
 	switch (f->order.status) {
-	case ORDER_PENDING:
-		FAIL(err, ERR_ORDER_NOT_READY, "the order is pending: not all of its authorizations are valid yet");
 	case ORDER_PROCESSING:
 	case ORDER_VALID:
 		FAIL(err, ERR_ORDER_NOT_READY,
@@ -117,6 +186,7 @@ static fallible not_ready(const struct finalize *f, struct err *err)
 		     order_status_name(f->order.status));
 	case ORDER_INVALID:
 		FAIL(err, ERR_ORDER_NOT_READY, "the order is invalid; its error says why; make a new one");
+	case ORDER_PENDING:
 	case ORDER_READY:
 	case ORDER_STATUS_COUNT:
 		break;
@@ -135,31 +205,34 @@ static fallible order_reread(struct store_tx *tx, void *ctx, struct err *err)
 	return finalize_read(ctx, tx, err);
 }
 
+static fallible finalize_checks(struct finalize *f, struct store_tx *tx, struct err *err)
+{
+	struct ident *idents;
+	size_t count;
+	TRY(proofs_missing(f, tx, err));
+	TRY(idents_read(f->c->mem, f->order.identifiers, &idents, &count, err));
+	TRY(names_match(f, idents, count, err));
+	TRY(key_check_blocked(tx, &f->csr.spki_hash, ERR_BAD_CSR, err));
+	return grant_check(f, tx, idents, count, err);
+}
+
 /* The claim. An order whose authorization was deactivated, or whose account was, since it became ready is not
  * finalized. */
 static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct finalize *f = ctx;
 	struct call *c = f->c;
-	const struct conf_profile *profile;
-	size_t open;
 	f->claimed = false;
 	TRY(account_still_valid(c, tx, err));
 	TRY(finalize_read(f, tx, err));
 	bool begun = f->order.status == ORDER_PROCESSING || f->order.status == ORDER_VALID;
 	if (begun && memcmp(f->order.csr_hash.b, f->csr_hash.b, sizeof f->csr_hash.b) == 0)
 		return OK; /* the same CSR again: the same order (RULES I4) */
-	if (f->order.status != ORDER_READY || f->order.expires_at <= c->now_ms)
+	bool open = f->order.status == ORDER_READY || f->order.status == ORDER_PENDING;
+	if (!open || f->order.expires_at <= c->now_ms)
 		return not_ready(f, err);
-	TRY(order_open_authzs(tx, f->order.id, str_z(c->thumbprint.z), c->now_ms, &open, err));
-	if (open > 0)
-		FAIL(err, ERR_ORDER_NOT_READY,
-		     "%zu of the order's authorizations are not valid any more (expired or deactivated); make a new "
-		     "order",
-		     open);
-	TRY(names_match(f, err));
-	TRY(profile_of_order(f, &profile, err));
-	intent_make(f, profile);
+	TRY(finalize_checks(f, tx, err));
+	TRY(intent_make(f, err));
 	TRY(order_begin(tx, f->order.id, &f->csr_hash, err));
 	TRY(issuance_insert(tx, &f->intent, err));
 	f->order.status = ORDER_PROCESSING;

@@ -4,7 +4,7 @@
  * alike. A job that is sent twice does no harm (DESIGN 3), so nothing here remembers what was sent but the row's
  * send_at.
  */
-#include "acme/app.h"
+#include "acme/order.h"
 
 struct validation {
 	struct arena *mem;
@@ -41,6 +41,7 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 		.method = v.challenge.type,
 		.ident = v.authz.ident,
 		.wildcard = v.authz.wildcard,
+		.subdomains = v.authz.subdomains,
 		.token = v.challenge.token,
 		.thumbprint = v.authz.thumbprint,
 		.deadline_ms = v.attempt.deadline_at,

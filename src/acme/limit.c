@@ -23,3 +23,12 @@ fallible limit_check(struct call *c, struct store_tx *tx, struct str bucket, int
 		err->retry_after_s = wait_s;
 	return (struct rc){ ERR_RATE_LIMITED };
 }
+
+fallible limit_has_room(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, bool *ret,
+			struct err *err)
+{
+	int64_t wait_ms = 0;
+	TRY(limit_take(tx, bucket, c->now_ms, (unsigned)per_hour, HOUR_MS, (unsigned)per_hour, &wait_ms, err));
+	*ret = wait_ms <= 0;
+	return OK;
+}

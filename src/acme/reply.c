@@ -32,7 +32,7 @@ fallible reply_retry_after(struct call *c, int64_t seconds, struct err *err)
 	return http_reply_header(c->re, "Retry-After", str_fmt(c->mem, "%lld", (long long)seconds), err);
 }
 
-static struct jw reply_json(struct call *c, int status, struct err *err)
+struct jw reply_json(struct call *c, int status, struct err *err)
 {
 	c->re->status = status;
 	c->re->content_type = "application/json";
@@ -60,36 +60,6 @@ static void write_stored(struct jw *w, const char *key, struct str json)
 		return;
 	jw_key(w, key);
 	jw_raw(w, json);
-}
-
-fallible get_directory(struct call *c, struct err *err)
-{
-	struct str base = realm_base(c->conf, c->realm, c->mem);
-	size_t count;
-	const struct route *r = routes(&count);
-	struct jw w = reply_json(c, 200, err);
-	jw_object(&w);
-	for (size_t i = 0; i < count; i++)
-		if (r[i].directory != NULL)
-			jw_kstr(&w, r[i].directory,
-				str_fmt(c->mem, "%.*s%.*s", STR_FMT(base), STR_FMT(route_directory_path(&r[i]))));
-	jw_key(&w, "meta");
-	jw_object(&w);
-	if (c->realm->terms_of_service.n > 0)
-		jw_kstr(&w, "termsOfService", c->realm->terms_of_service);
-	if (c->realm->website.n > 0)
-		jw_kstr(&w, "website", c->realm->website);
-	if (c->realm->caa_identities.n > 0) {
-		jw_key(&w, "caaIdentities");
-		jw_array(&w);
-		for (size_t i = 0; i < c->realm->caa_identities.n; i++)
-			jw_str(&w, c->realm->caa_identities.v[i]);
-		jw_array_end(&w);
-	}
-	jw_kbool(&w, "externalAccountRequired", false);
-	jw_object_end(&w);
-	jw_object_end(&w);
-	return jw_end(&w);
 }
 
 fallible reply_account(struct call *c, int status, const struct account_row *a, struct str binding, struct err *err)
@@ -125,6 +95,13 @@ fallible reply_order(struct call *c, int status, const struct order_row *o, cons
 	jw_kz(&w, "status", order_status_name(now));
 	write_time(&w, "expires", o->expires_at);
 	write_stored(&w, "identifiers", o->identifiers);
+	jw_kstr(&w, "profile", o->profile);
+	if (o->not_before_s != 0)
+		write_time(&w, "notBefore", o->not_before_s * 1000);
+	if (o->not_after_s != 0)
+		write_time(&w, "notAfter", o->not_after_s * 1000);
+	if (o->replaces.n > 0) /* RFC 9773 5 */
+		jw_kstr(&w, "replaces", o->replaces);
 	jw_key(&w, "authorizations");
 	jw_array(&w);
 	for (size_t i = 0; i < authz_count; i++)
@@ -188,8 +165,19 @@ static bool challenge_is_shown(enum authz_status now, const struct challenge_row
 	return true;
 }
 
-fallible reply_authz(struct call *c, const struct authz_row *z, const struct challenge_row *ch, size_t ch_count,
-		     struct err *err)
+static void write_challenges(struct jw *w, const struct call *c, enum authz_status now, const struct challenge_row *ch,
+			     size_t count)
+{
+	jw_key(w, "challenges");
+	jw_array(w);
+	for (size_t i = 0; i < count; i++)
+		if (challenge_is_shown(now, &ch[i]))
+			write_challenge(w, c, &ch[i]);
+	jw_array_end(w);
+}
+
+fallible reply_authz(struct call *c, int status, const struct authz_row *z, bool declined,
+		     const struct challenge_row *ch, size_t ch_count, struct err *err)
 {
 	enum authz_status now = authz_status_now(c, z);
 	bool processing = false;
@@ -197,7 +185,7 @@ fallible reply_authz(struct call *c, const struct authz_row *z, const struct cha
 		processing |= ch[i].status == CHALLENGE_PROCESSING;
 	if (now == AUTHZ_PENDING && processing)
 		TRY(reply_retry_after(c, 1, err));
-	struct jw w = reply_json(c, 200, err);
+	struct jw w = reply_json(c, status, err);
 	jw_object(&w);
 	jw_key(&w, "identifier");
 	jw_object(&w);
@@ -208,12 +196,9 @@ fallible reply_authz(struct call *c, const struct authz_row *z, const struct cha
 	write_time(&w, "expires", z->expires_at);
 	if (z->wildcard) /* RFC 8555 7.1.4: absent otherwise */
 		jw_kbool(&w, "wildcard", true);
-	jw_key(&w, "challenges");
-	jw_array(&w);
-	for (size_t i = 0; i < ch_count; i++)
-		if (challenge_is_shown(now, &ch[i]))
-			write_challenge(&w, c, &ch[i]);
-	jw_array_end(&w);
+	if (z->subdomains || declined) /* RFC 9444 4.1 */
+		jw_kbool(&w, "subdomainAuthAllowed", z->subdomains);
+	write_challenges(&w, c, now, ch, ch_count);
 	jw_object_end(&w);
 	return jw_end(&w);
 }

@@ -27,6 +27,7 @@ static const struct route table[] = {
 	{ HTTP_POST, "/key-change", AUTH_KID, PAYLOAD_JSON, false, "keyChange", post_key_change },
 	{ HTTP_POST, "/revoke-cert", AUTH_EITHER, PAYLOAD_JSON, false, "revokeCert", post_revoke_cert },
 	{ HTTP_POST, "/new-order", AUTH_KID, PAYLOAD_JSON, false, "newOrder", post_new_order },
+	{ HTTP_POST, "/new-authz", AUTH_KID, PAYLOAD_JSON, false, "newAuthz", post_new_authz },
 	{ HTTP_POST, "/account/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_account },
 	{ HTTP_POST, "/account/*/orders", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_account_orders },
 	{ HTTP_POST, "/order/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_order },
@@ -35,6 +36,7 @@ static const struct route table[] = {
 	{ HTTP_POST, "/challenge/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_challenge },
 	{ HTTP_POST, "/certificate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate },
 	{ HTTP_POST, "/certificate/*/alternate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate_alternate },
+	{ HTTP_GET, "/renewal-info/*", AUTH_NONE, PAYLOAD_NONE, false, "renewalInfo", get_renewal_info },
 	{ HTTP_GET, "/health", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_health, true },
 };
 

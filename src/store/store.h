@@ -79,7 +79,7 @@ struct order_row {
 	struct str error;       /* problem document, or empty */
 	struct id certificate;  /* zero until valid */
 	struct sha256 csr_hash; /* zero until finalize */
-	struct str replaces;    /* serial of the certificate that this order's will replace (RFC 9773 5), or empty */
+	struct str replaces;    /* the certificate that this order's will replace, as RFC 9773 4.1 names it, or empty */
 };
 fallible order_insert(struct store_tx *tx, const struct order_row *o, const struct id *authzs, size_t authz_count,
 		      struct err *err);

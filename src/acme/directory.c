@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * directory.c: the directory of a realm (RFC 8555 7.1.1). Its URLs come from the route table and its meta from the
+ * configuration, so it cannot advertise what does not work (promise 6).
+ */
+#include "acme/order.h"
+
+#define DAY_S 86400
+#define HOUR_S 3600
+
+static struct str profile_text(const struct call *c, const struct conf_profile *p)
+{
+	if (p->description.n > 0)
+		return p->description;
+	const char *use = p->eku_client ? "TLS servers and clients" : "TLS servers";
+	long long days = p->lifetime_s / DAY_S, hours = p->lifetime_s / HOUR_S;
+	if (p->lifetime_s % DAY_S == 0)
+		return str_fmt(c->mem, "for %s, valid for %lld day%s", use, days, days == 1 ? "" : "s");
+	if (p->lifetime_s % HOUR_S == 0)
+		return str_fmt(c->mem, "for %s, valid for %lld hour%s", use, hours, hours == 1 ? "" : "s");
+	return str_fmt(c->mem, "for %s, valid for %lld seconds", use, (long long)p->lifetime_s);
+}
+
+static void write_profiles(struct jw *w, const struct call *c)
+{
+	jw_key(w, "profiles");
+	jw_object(w);
+	for (size_t i = 0; i < c->realm->profiles.n; i++) {
+		const struct conf_profile *p = conf_profile(c->conf, c->realm->profiles.v[i]);
+		if (p != NULL) /* a profile's name is a word (conf/check.c) */
+			jw_kstr(w, str_dupz_raw(c->mem, p->name), profile_text(c, p));
+	}
+	jw_object_end(w);
+}
+
+static void write_caa(struct jw *w, const struct call *c)
+{
+	if (c->realm->caa_identities.n == 0)
+		return;
+	jw_key(w, "caaIdentities");
+	jw_array(w);
+	for (size_t i = 0; i < c->realm->caa_identities.n; i++)
+		jw_str(w, c->realm->caa_identities.v[i]);
+	jw_array_end(w);
+}
+
+static void write_meta(struct jw *w, const struct call *c)
+{
+	jw_key(w, "meta");
+	jw_object(w);
+	if (c->realm->terms_of_service.n > 0)
+		jw_kstr(w, "termsOfService", c->realm->terms_of_service);
+	if (c->realm->website.n > 0)
+		jw_kstr(w, "website", c->realm->website);
+	write_caa(w, c);
+	jw_kbool(w, "externalAccountRequired", str_eq(c->realm->eab, STR("required")));
+	write_profiles(w, c);
+	if (realm_has_subdomains(c->realm)) /* RFC 9444 4.4 */
+		jw_kbool(w, "subdomainAuthAllowed", true);
+	jw_object_end(w);
+}
+
+fallible get_directory(struct call *c, struct err *err)
+{
+	struct str base = realm_base(c->conf, c->realm, c->mem);
+	size_t count;
+	const struct route *r = routes(&count);
+	struct jw w = reply_json(c, 200, err);
+	jw_object(&w);
+	for (size_t i = 0; i < count; i++)
+		if (r[i].directory != NULL)
+			jw_kstr(&w, r[i].directory,
+				str_fmt(c->mem, "%.*s%.*s", STR_FMT(base), STR_FMT(route_directory_path(&r[i]))));
+	write_meta(&w, c);
+	jw_object_end(&w);
+	return jw_end(&w);
+}
