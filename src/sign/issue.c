@@ -44,7 +44,7 @@ static void batch_done(struct batch *b)
 }
 
 /* What was asked for: all that decides what the certificate will be and for whom. Evidence is not part of it (a repeat
- * may carry more of it), nor the account's key: the finalize request, which is, was signed with it. */
+ * may carry more of it), nor the key that signed the finalize request: the request, which is, verifies with no other. */
 static fallible job_hash(const struct signer *s, const struct sign_job *job, struct sha256 *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(JOB_MAX);
@@ -159,6 +159,8 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 	struct cert_template template = template_of(s, t->job);
 	struct cert_request request = { .names = csr.names,
 					.name_count = csr.name_count,
+					.addrs = csr.addrs,
+					.addr_count = csr.addr_count,
 					.key = csr.key,
 					.not_before = t->job->not_before,
 					.not_after = t->job->not_after };

@@ -47,9 +47,10 @@ static struct sign_result sign_one(struct signer *s, struct town *t, const struc
 				 err_kind_name(want), (text));                                                         \
 	} while (0)
 
-/* As a TLS client would look at it. */
+/* As a TLS client that went to this name or address would look at it. */
 static void verify_chain(struct town *t, struct str der, const char *host)
 {
+	struct addr addr;
 	AUTO(cert_auto) struct cert *leaf = NULL;
 	struct err err = { 0 };
 	MUST(cert_read_der(der, &leaf, &err));
@@ -63,7 +64,10 @@ static void verify_chain(struct town *t, struct str der, const char *host)
 	X509_VERIFY_PARAM_set_time(param, (time_t)(t->now_ms / 1000));
 	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
 	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT);
-	assert_int_equal(X509_VERIFY_PARAM_set1_host(param, host, 0), 1);
+	if (FAILED(addr_read(str_z(host), &addr, NULL)))
+		assert_int_equal(X509_VERIFY_PARAM_set1_host(param, host, 0), 1);
+	else
+		assert_int_equal(X509_VERIFY_PARAM_set1_ip_asc(param, host), 1);
 	if (X509_verify_cert(ctx) != 1)
 		fail_msg("%s", X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
 	X509_STORE_CTX_free(ctx);
@@ -139,6 +143,53 @@ static void a_good_job_gives_a_certificate_that_clients_accept(void **state)
 	assert_true(str_eq(tally.der, r.der));
 	signer_free(s);
 	town_free(t);
+}
+
+static void names_and_addresses_share_a_certificate(void **state)
+{
+	static const struct {
+		struct str ordered[3];
+		size_t count;
+	} rows[] = {
+		{ { { "2001:db8::7", 11 }, { "www.corp.example", 16 }, { "192.0.2.7", 9 } }, 3 },
+		{ { { "192.0.2.9", 9 }, { "192.0.2.10", 10 } }, 2 },
+		{ { { "2001:db8::", 10 } }, 1 },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct town *t = town_new();
+		struct signer *s = NULL;
+		struct plan p = plan_good(t);
+		struct err err = { 0 };
+		AUTO(cert_auto) struct cert *c = NULL;
+		memcpy(p.names, rows[i].ordered, sizeof rows[i].ordered);
+		p.name_count = rows[i].count;
+		struct sign_job job = plan_job(&p);
+		signer_restart(t, &s);
+		struct sign_result r = sign_one(s, t, &job);
+		ISSUED(r);
+		MUST(cert_read_der(r.der, &c, &err));
+		GENERAL_NAMES *san = X509_get_ext_d2i(cert_get_x509(c), NID_subject_alt_name, NULL, NULL);
+		assert_int_equal(sk_GENERAL_NAME_num(san), rows[i].count);
+		GENERAL_NAMES_free(san);
+		for (size_t n = 0; n < rows[i].count; n++) {
+			struct addr a;
+			verify_chain(t, r.der, rows[i].ordered[n].p);
+			if (!FAILED(addr_read(rows[i].ordered[n], &a, NULL)))
+				assert_int_equal(X509_check_ip(cert_get_x509(c), a.b, a.family == AF_INET ? 4 : 16, 0),
+						 1);
+		}
+		assert_int_equal(X509_check_ip_asc(cert_get_x509(c), "192.0.2.8", 0), 0);
+		assert_int_equal(X509_check_ip_asc(cert_get_x509(c), "2001:db8::8", 0), 0);
+		/* No address is a host name, too: some clients look for it there. */
+		for (size_t n = 0; n < rows[i].count; n++)
+			assert_int_equal(
+				X509_check_host(cert_get_x509(c), rows[i].ordered[n].p, rows[i].ordered[n].n, 0, NULL),
+				plan_ident(rows[i].ordered[n]).type == IDENT_DNS);
+		assert_true(str_eq(sign_one(s, t, &job).der, r.der));
+		signer_free(s);
+		town_free(t);
+	}
 }
 
 static void a_repeat_gets_the_same_bytes_even_later_and_after_a_restart(void **state)
@@ -756,6 +807,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_job_gives_a_certificate_that_clients_accept),
+		cmocka_unit_test(names_and_addresses_share_a_certificate),
 		cmocka_unit_test(a_repeat_gets_the_same_bytes_even_later_and_after_a_restart),
 		cmocka_unit_test(one_job_twice_in_a_batch_is_signed_once),
 		cmocka_unit_test(a_certificate_does_not_outlive_its_issuer),

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define CLOCK_SKEW_S ((int64_t)300)
-#define NOT_BEFORE_AGE_MAX_S ((int64_t)48 * 3600) /* BR 7.1.2.7 */
+#define NOT_BEFORE_OFF_MAX_S ((int64_t)48 * 3600) /* of the signer's clock, either way: BR 7.1.2.7 */
 #define CSR_PAYLOAD_MAX (CSR_DER_MAX * 4 / 3 + 4)
 
 struct check {
@@ -70,16 +70,24 @@ static fallible check_issuer(struct check *x, struct err *err)
 	return OK;
 }
 
+static fallible check_allowed(const struct check *x, const struct ident *id, struct err *err)
+{
+	struct addr addr;
+	TRY(ident_check(id, true, err)); /* of an address: its one text, so that texts compare below */
+	if (id->type == IDENT_DNS) {
+		TRY(name_check(id->value, true, err));
+		return conf_realm_allows(x->realm, id->value, err);
+	}
+	TRY(addr_read(id->value, &addr, err));
+	return conf_realm_allows_addr(x->realm, &addr, err);
+}
+
 static fallible check_name(const struct check *x, size_t i, struct err *err)
 {
 	const struct ident *id = &x->job->idents[i];
-	if (id->type != IDENT_DNS)
-		FAIL(err, ERR_UNSUPPORTED_IDENTIFIER, "identifiers of type %s are not issued",
-		     ident_type_name(id->type));
-	TRY(name_check(id->value, true, err));
-	TRY(conf_realm_allows(x->realm, id->value, err));
+	TRY(check_allowed(x, id, err));
 	for (size_t k = 0; k < i; k++) {
-		if (str_eq(x->job->idents[k].value, id->value))
+		if (x->job->idents[k].type == id->type && str_eq(x->job->idents[k].value, id->value))
 			FAIL(err, ERR_MALFORMED, "the order names %.*s twice", STR_FMT(id->value));
 	}
 	return OK;
@@ -118,10 +126,10 @@ static fallible check_validity(struct check *x, struct err *err)
 {
 	int64_t now = x->rk->now_ms / 1000, seconds;
 	int64_t from = x->job->not_before, to = x->job->not_after;
-	if (from < now - NOT_BEFORE_AGE_MAX_S)
+	if (from < now - NOT_BEFORE_OFF_MAX_S)
 		FAIL(err, ERR_MALFORMED, "notBefore is more than 48 hours ago");
-	if (from > now + CLOCK_SKEW_S)
-		FAIL(err, ERR_MALFORMED, "notBefore is in the future");
+	if (from > now + NOT_BEFORE_OFF_MAX_S)
+		FAIL(err, ERR_MALFORMED, "notBefore is more than 48 hours ahead");
 	/* Both ends count (RULES 1.1). */
 	if (to < from || __builtin_sub_overflow(to, from, &seconds) || __builtin_add_overflow(seconds, 1, &seconds))
 		FAIL(err, ERR_MALFORMED, "notAfter is before notBefore");
@@ -147,6 +155,7 @@ static fallible check_order_age(struct check *x, struct err *err)
 }
 
 /* --- what the client signed --- */
+/* The key that signed finalize: the account may have another by now, but what was proven was proven under this one. */
 static fallible check_account(struct check *x, struct err *err)
 {
 	if (FAILED(jwk_read_text(x->job->account_jwk, &x->account, err))) {
@@ -216,29 +225,50 @@ static fallible check_csr(struct check *x, struct err *err)
 	return OK;
 }
 
-static int by_text(const void *a, const void *b)
+static int by_type_and_text(const void *a, const void *b)
 {
-	const struct str *x = a, *y = b;
-	size_t n = x->n < y->n ? x->n : y->n;
-	int c = n == 0 ? 0 : memcmp(x->p, y->p, n);
-	return c != 0 ? c : (x->n > y->n) - (x->n < y->n);
+	const struct ident *x = a, *y = b;
+	size_t n = x->value.n < y->value.n ? x->value.n : y->value.n;
+	int c = n == 0 ? 0 : memcmp(x->value.p, y->value.p, n);
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	return c != 0 ? c : (x->value.n > y->value.n) - (x->value.n < y->value.n);
 }
 
-/* RFC 8555 7.4: exactly the order's names. Both lists are sets by now: csr_read and check_names saw to it. */
+/* What the CSR asks for, in the words of an order: addresses as RFC 5952 writes them. */
+static struct ident *csr_idents(const struct check *x, size_t *ret_count)
+{
+	const struct csr *r = &x->csr;
+	struct ident *v = ARENA_ARRAY(x->mem, struct ident, r->name_count + r->addr_count + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < r->name_count; i++)
+		v[n++] = (struct ident){ IDENT_DNS, r->names[i] };
+	for (size_t i = 0; i < r->addr_count; i++) {
+		char text[ADDR_TEXT_MAX];
+		addr_show(&r->addrs[i], text);
+		v[n++] = (struct ident){ IDENT_IP, str_dup(x->mem, str_z(text)) };
+	}
+	qsort(v, n, sizeof *v, by_type_and_text);
+	*ret_count = n;
+	return v;
+}
+
+/* RFC 8555 7.4: exactly the order's identifiers. Both lists are sets by now: csr_read and check_names saw to it. */
 static fallible check_csr_names(struct check *x, struct err *err)
 {
-	struct str *ordered = ARENA_ARRAY(x->mem, struct str, x->job->ident_count);
-	for (size_t i = 0; i < x->job->ident_count; i++)
-		ordered[i] = x->job->idents[i].value;
-	qsort(ordered, x->job->ident_count, sizeof *ordered, by_text);
-	if (x->csr.name_count != x->job->ident_count)
-		FAIL(err, ERR_BAD_CSR, "the CSR has %zu names, the order %zu", x->csr.name_count, x->job->ident_count);
-	for (size_t i = 0; i < x->job->ident_count; i++) {
-		int order = by_text(&ordered[i], &x->csr.names[i]);
+	size_t count = x->job->ident_count, asked_count;
+	struct ident *ordered = ARENA_ARRAY(x->mem, struct ident, count);
+	const struct ident *asked = csr_idents(x, &asked_count);
+	memcpy(ordered, x->job->idents, count * sizeof *ordered);
+	qsort(ordered, count, sizeof *ordered, by_type_and_text);
+	if (asked_count != count)
+		FAIL(err, ERR_BAD_CSR, "the CSR has %zu names, the order %zu", asked_count, count);
+	for (size_t i = 0; i < count; i++) {
+		int order = by_type_and_text(&ordered[i], &asked[i]);
 		if (order < 0)
-			FAIL(err, ERR_BAD_CSR, "the CSR lacks %.*s, which was ordered", STR_FMT(ordered[i]));
+			FAIL(err, ERR_BAD_CSR, "the CSR lacks %.*s, which was ordered", STR_FMT(ordered[i].value));
 		if (order > 0)
-			FAIL(err, ERR_BAD_CSR, "the CSR names %.*s, which was not ordered", STR_FMT(x->csr.names[i]));
+			FAIL(err, ERR_BAD_CSR, "the CSR names %.*s, which was not ordered", STR_FMT(asked[i].value));
 	}
 	return OK;
 }
@@ -298,6 +328,9 @@ static fallible proof_method(const struct check *x, const struct verdict *v, str
 	/* RFC 8555 8.3, RFC 8737 3: a name that answers for itself says nothing of those below it. */
 	if (v->wildcard && v->method != CHALLENGE_DNS01)
 		FAIL(err, ERR_UNAUTHORIZED, "%s cannot prove a wildcard", method);
+	/* RFC 8738 7: the reverse tree is no proof of who has the address. */
+	if (v->ident.type == IDENT_IP && v->method == CHALLENGE_DNS01)
+		FAIL(err, ERR_UNAUTHORIZED, "%s cannot prove an address", method);
 	return OK;
 }
 
@@ -345,12 +378,32 @@ static fallible proof_verify(const struct check *x, struct proof *p, struct err 
 	return OK;
 }
 
-static bool proof_is_for(const struct proof *p, const struct ident *ident)
+/* By whole labels, never by text alone (RFC 9444 7). */
+static bool is_below(struct str name, struct str ancestor)
 {
-	bool wildcard;
-	struct str base = ident_base(ident, &wildcard);
+	return name.n > ancestor.n + 1 && str_ends(name, ancestor) && name.p[name.n - ancestor.n - 1] == '.';
+}
+
+/* RFC 9444: a proof by dns-01 that was asked for with all that lies below serves the names below, where the realm wants
+ * that. It names no wildcards, and a wildcard stands for more than any one name: that is proven for itself only. Nor is
+ * a whole top-level domain anybody's to prove. */
+static bool proof_covers_below(const struct check *x, const struct verdict *v, struct str name)
+{
+	return x->realm->subdomain_auth && v->subdomains && !v->wildcard && v->method == CHALLENGE_DNS01 &&
+	       is_below(name, v->ident.value) && !FAILED(name_check(v->ident.value, false, NULL));
+}
+
+/* Is this verdict about that identifier? Whether it is any good is proof_says' question. */
+static bool proof_covers(const struct check *x, const struct proof *p, const struct ident *ident)
+{
+	bool wildcard = false;
+	struct str base = ident->type == IDENT_DNS ? ident_base(ident, &wildcard) : ident->value;
 	const struct verdict *v = &p->verdict;
-	return p->readable && v->ident.type == ident->type && v->wildcard == wildcard && str_eq(v->ident.value, base);
+	if (!p->readable || v->ident.type != ident->type)
+		return false;
+	if (v->wildcard == wildcard && str_eq(v->ident.value, base))
+		return true;
+	return ident->type == IDENT_DNS && !wildcard && proof_covers_below(x, v, base);
 }
 
 /* Counts perspectives, not verdicts: a second one from the same perspective adds nothing. */
@@ -361,7 +414,7 @@ static void tally_ident(const struct check *x, const struct ident *ident, struct
 	for (size_t i = 0; i < x->job->verdict_count && (int64_t)t->counted < x->zone->quorum; i++) {
 		struct proof *p = &proofs[i];
 		struct err why = { 0 };
-		if (!proof_is_for(p, ident))
+		if (!proof_covers(x, p, ident))
 			continue;
 		t->seen++;
 		if (FAILED(proof_says(x, p, &why)) || (!counted[p->perspective] && FAILED(proof_verify(x, p, &why)))) {

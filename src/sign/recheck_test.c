@@ -17,7 +17,7 @@ static struct rc check(struct plan *p, struct sign_job *job, struct err *err)
 	struct rc rc = recheck_job(&rk, &mem, job, &csr, err);
 	if (rc.kind == ERR_NONE) {
 		assert_true(key_public_eq(csr.key, p->csr_key));
-		assert_int_equal(csr.name_count, p->name_count);
+		assert_int_equal(csr.name_count + csr.addr_count, p->name_count);
 	}
 	return rc;
 }
@@ -71,6 +71,13 @@ CHANGE(wildcard_dns, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE
 CHANGE(reused, BOTH(started_ms, NOW_MS - 30 * DAY_S * 1000); BOTH(finished_ms, NOW_MS - 30 * DAY_S * 1000))
 CHANGE(brief, p->profile = "brief"; p->not_after = p->not_before + 7 * DAY_S - 1)
 CHANGE(order_seven_days, p->order = p->url_order = id_at(NOW_MS - 7 * DAY_S * 1000, 2))
+static struct str alpn = { "tls-alpn-01", 11 };
+CHANGE(key_of_before, p->finalize_key = p->job_key = p->town->stranger; BOTH(thumbprint_of, p->town->stranger))
+CHANGE(postdated_48, p->not_before = NOW_S + 48 * 3600; p->not_after = p->not_before + 90 * DAY_S - 1)
+CHANGE(two_addrs, p->names[0] = STR("192.0.2.7"); p->names[1] = STR("2001:db8::7"))
+CHANGE(name_and_addrs, p->names[0] = STR("2001:db8::7"); p->names[2] = STR("192.0.2.7"); p->name_count = 3)
+CHANGE(addr_alpn, p->names[1] = STR("192.0.2.7"); BOTH(method, CHALLENGE_TLSALPN01);
+       p->town->conf->realms[0].challenges = (struct conf_list){ &alpn, 1 })
 static void team(struct plan *p)
 {
 	p->realm = "team";
@@ -95,6 +102,11 @@ static void good_jobs_hold(void **state)
 		{ "another profile of the realm", brief, ERR_NONE, NULL, NULL },
 		{ "an order as old as the realm allows", order_seven_days, ERR_NONE, NULL, NULL },
 		{ "another realm, zone and URL", team, ERR_NONE, NULL, NULL },
+		{ "all under a key that the account had before", key_of_before, ERR_NONE, NULL, NULL },
+		{ "a start 48 hours ahead", postdated_48, ERR_NONE, NULL, NULL },
+		{ "addresses", two_addrs, ERR_NONE, NULL, NULL },
+		{ "a name between addresses", name_and_addrs, ERR_NONE, NULL, NULL },
+		{ "an address by tls-alpn-01", addr_alpn, ERR_NONE, NULL, NULL },
 	};
 	(void)state;
 	check_rows(rows, ARRAY_LEN(rows));
@@ -113,7 +125,19 @@ AFTER(upper_name, j->idents[1].value = STR("API.corp.example"))
 CHANGE(same_name, p->names[1] = p->names[0]; p->csr_names[0] = p->names[0]; p->csr_name_count = 1)
 CHANGE(four_names, p->names[2] = STR("c.corp.example"); p->names[3] = STR("d.corp.example"); p->name_count = 4)
 AFTER(no_names, j->ident_count = 0)
-AFTER(ip_name, j->idents[1].type = IDENT_IP)
+AFTER(name_as_addr, j->idents[1].type = IDENT_IP)
+AFTER(addr_as_name, j->idents[1] = ((struct ident){ IDENT_DNS, STR("192.0.2.7") }))
+AFTER(no_type, j->idents[1].type = IDENT_TYPE_COUNT)
+AFTER(long_addr, j->idents[1] = ((struct ident){ IDENT_IP, STR("2001:db8:0::7") }))
+AFTER(upper_addr, j->idents[1] = ((struct ident){ IDENT_IP, STR("2001:DB8::7") }))
+AFTER(mapped_addr, j->idents[1] = ((struct ident){ IDENT_IP, STR("::ffff:192.0.2.7") }))
+AFTER(ranged_addr, j->idents[1] = ((struct ident){ IDENT_IP, STR("192.0.2.0/24") }))
+CHANGE(other_addr, p->names[1] = STR("198.51.100.7"))
+CHANGE(other_addr6, p->names[1] = STR("2001:db9::7"))
+CHANGE(loopback_addr, p->names[1] = STR("127.0.0.1"))
+AFTER(same_addr, j->idents[0] = j->idents[1] = ((struct ident){ IDENT_IP, STR("192.0.2.7") }))
+CHANGE(team_addr, team(p); p->names[0] = STR("192.0.2.7"))
+CHANGE(four_with_addrs, p->names[2] = STR("192.0.2.7"); p->names[3] = STR("192.0.2.8"); p->name_count = 4)
 CHANGE(short_serial, p->serial = "0102")
 CHANGE(negative_serial, p->serial = "ff0203040506070809101112131415161718")
 CHANGE(other_prefix, p->serial = "020203040506070809101112131415161718")
@@ -124,7 +148,9 @@ CHANGE(backwards, p->not_after = p->not_before - 1)
 CHANGE(endless, p->not_after = INT64_MAX)
 CHANGE(beginning, p->not_before = INT64_MIN)
 CHANGE(backdated, p->not_before = NOW_S - 48 * 3600 - 1; p->not_after = p->not_before + 7 * DAY_S)
-CHANGE(postdated, p->not_before = NOW_S + 301; p->not_after = p->not_before + 7 * DAY_S)
+CHANGE(postdated, p->not_before = NOW_S + 48 * 3600 + 1; p->not_after = p->not_before + 7 * DAY_S)
+CHANGE(postdated_for_ever, p->not_before = p->not_after = INT64_MAX)
+CHANGE(postdated_longer, postdated_48(p); p->not_after += 1)
 CHANGE(ended, p->not_before = NOW_S - 7200; p->not_after = NOW_S - 1)
 CHANGE(old_order, p->order = p->url_order = id_at(NOW_MS - 8 * DAY_S * 1000 - 1000, 2))
 CHANGE(future_order, p->order = p->url_order = id_at(NOW_MS + 301000, 2))
@@ -144,7 +170,19 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "a name twice", same_name, ERR_MALFORMED, "twice", NULL },
 		{ "too many names", four_names, ERR_REJECTED_IDENTIFIER, "allows 3", NULL },
 		{ "no name", NULL, ERR_MALFORMED, "names nothing", no_names },
-		{ "an address", NULL, ERR_UNSUPPORTED_IDENTIFIER, "type ip", ip_name },
+		{ "a name as an address", NULL, ERR_MALFORMED, "canonical form", name_as_addr },
+		{ "an address as a name", NULL, ERR_MALFORMED, NULL, addr_as_name },
+		{ "a type that is none", NULL, ERR_MALFORMED, "type", no_type },
+		{ "an address in a longer form", NULL, ERR_MALFORMED, "canonical form", long_addr },
+		{ "an address in upper case", NULL, ERR_MALFORMED, "canonical form", upper_addr },
+		{ "a mapped address", NULL, ERR_REJECTED_IDENTIFIER, "IPv4 address itself", mapped_addr },
+		{ "a range", NULL, ERR_MALFORMED, "canonical form", ranged_addr },
+		{ "an address of nobody's range", other_addr, ERR_REJECTED_IDENTIFIER, "198.51.100.7", NULL },
+		{ "an IPv6 address of nobody's range", other_addr6, ERR_REJECTED_IDENTIFIER, "2001:db9::7", NULL },
+		{ "the signer's own address", loopback_addr, ERR_REJECTED_IDENTIFIER, "127.0.0.1", NULL },
+		{ "an address twice", NULL, ERR_MALFORMED, "twice", same_addr },
+		{ "an address in a realm without", team_addr, ERR_REJECTED_IDENTIFIER, "allows no addresses", NULL },
+		{ "too many names and addresses", four_with_addrs, ERR_REJECTED_IDENTIFIER, "allows 3", NULL },
 		{ "short serial", short_serial, ERR_MALFORMED, "serial", NULL },
 		{ "negative serial", negative_serial, ERR_MALFORMED, "serial", NULL },
 		{ "zero serial", zero_serial, ERR_MALFORMED, "serial", NULL },
@@ -155,7 +193,9 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "end of time", endless, ERR_MALFORMED, "life", NULL },
 		{ "start of time", beginning, ERR_MALFORMED, "48 hours", NULL },
 		{ "backdated", backdated, ERR_MALFORMED, "48 hours", NULL },
-		{ "postdated", postdated, ERR_MALFORMED, "future", NULL },
+		{ "postdated", postdated, ERR_MALFORMED, "48 hours ahead", NULL },
+		{ "postdated for ever", postdated_for_ever, ERR_MALFORMED, "48 hours ahead", NULL },
+		{ "postdated and a second too long", postdated_longer, ERR_MALFORMED, "7776001 s", NULL },
 		{ "already over", ended, ERR_MALFORMED, "ended", NULL },
 		{ "order of long ago", old_order, ERR_UNAUTHORIZED, "older", NULL },
 		{ "order of tomorrow", future_order, ERR_MALFORMED, "future", NULL },
@@ -192,6 +232,18 @@ CHANGE(csr_more, p->csr_names[0] = p->names[0]; p->csr_names[1] = p->names[1]; p
 CHANGE(csr_less, p->csr_names[0] = p->names[0]; p->csr_name_count = 1)
 CHANGE(csr_other, p->csr_names[0] = p->names[0]; p->csr_names[1] = STR("x.corp.example"); p->csr_name_count = 2)
 CHANGE(csr_before, p->csr_names[0] = p->names[0]; p->csr_names[1] = STR("aaa.corp.example"); p->csr_name_count = 2)
+CHANGE(csr_addr_more, p->csr_names[0] = p->names[0]; p->csr_names[1] = p->names[1]; p->csr_names[2] = STR("192.0.2.7");
+       p->csr_name_count = 3)
+CHANGE(csr_addr_less, p->names[2] = STR("192.0.2.7"); p->name_count = 3; p->csr_names[0] = p->names[0];
+       p->csr_names[1] = p->names[1]; p->csr_name_count = 2)
+CHANGE(csr_addr_for_name, p->csr_names[0] = p->names[0]; p->csr_names[1] = STR("192.0.2.7"); p->csr_name_count = 2)
+CHANGE(csr_name_for_addr, p->names[1] = STR("192.0.2.7"); p->csr_names[0] = p->names[0];
+       p->csr_names[1] = STR("api.corp.example"); p->csr_name_count = 2)
+CHANGE(csr_other_addr, p->names[1] = STR("192.0.2.7"); p->csr_names[0] = p->names[0];
+       p->csr_names[1] = STR("192.0.2.70"); p->csr_name_count = 2)
+CHANGE(csr_addr6_for_addr, p->names[1] = STR("192.0.2.7"); p->csr_names[0] = p->names[0];
+       p->csr_names[1] = STR("2001:db8::7"); p->csr_name_count = 2)
+CHANGE(key_of_now, p->job_key = p->town->stranger; BOTH(thumbprint_of, p->town->stranger))
 AFTER(jwk_garbage, j->account_jwk = STR("{\"kty\":\"EC\"}"))
 static void csr_swapped(struct plan *p, struct sign_job *j)
 {
@@ -256,6 +308,17 @@ static void what_the_client_did_not_sign_is_refused(void **state)
 		{ "CSR with a name less", csr_less, ERR_BAD_CSR, "1 names", NULL },
 		{ "CSR with another name", csr_other, ERR_BAD_CSR, "lacks api.corp.example", NULL },
 		{ "CSR with a name before all", csr_before, ERR_BAD_CSR, "names aaa.corp.example", NULL },
+		{ "CSR with an address more", csr_addr_more, ERR_BAD_CSR, "3 names", NULL },
+		{ "CSR with an address less", csr_addr_less, ERR_BAD_CSR, "2 names", NULL },
+		{ "CSR with an address in the place of a name", csr_addr_for_name, ERR_BAD_CSR,
+		  "lacks api.corp.example", NULL },
+		{ "CSR with a name in the place of an address", csr_name_for_addr, ERR_BAD_CSR,
+		  "names api.corp.example", NULL },
+		{ "CSR with another address", csr_other_addr, ERR_BAD_CSR, "lacks 192.0.2.7,", NULL },
+		{ "CSR with an address of the other family", csr_addr6_for_addr, ERR_BAD_CSR, "lacks 192.0.2.7,",
+		  NULL },
+		{ "the key that the account has by now, which did not sign", key_of_now, ERR_UNAUTHORIZED,
+		  "did not sign", NULL },
 	};
 	(void)state;
 	check_rows(rows, ARRAY_LEN(rows));
@@ -343,6 +406,126 @@ static void what_the_perspectives_did_not_prove_is_refused(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+/* --- addresses (RFC 8738) and ancestors (RFC 9444) ---*/
+static void addr_ordered(struct plan *p)
+{
+	p->names[0] = STR("192.0.2.7");
+	p->name_count = 1;
+}
+CHANGE(addr_by_dns, addr_ordered(p); BOTH(method, CHALLENGE_DNS01))
+CHANGE(addr_as_name_vote, addr_ordered(p); BOTH(type, IDENT_DNS))
+CHANGE(addr_as_name_dns, addr_ordered(p); BOTH(type, IDENT_DNS); BOTH(method, CHALLENGE_DNS01))
+CHANGE(addr_other, addr_ordered(p); BOTH(name, STR("192.0.2.8")))
+CHANGE(addr_prefix, addr_ordered(p); BOTH(name, STR("192.0.2.70")))
+CHANGE(addr_by_name, addr_ordered(p); BOTH(name, STR("www.corp.example")))
+CHANGE(addr_wildcard, addr_ordered(p); BOTH(wildcard, 1))
+CHANGE(addr_one_vote, addr_ordered(p); p->votes[1].cast = false)
+CHANGE(addr_below_ancestor, addr_ordered(p); p->town->conf->realms[0].subdomain_auth = true; BOTH(name, STR("2.7"));
+       BOTH(method, CHALLENGE_DNS01); BOTH(subdomains, true))
+CHANGE(name_by_addr, p->names[1] = STR("api.corp.example"); BOTH(name, STR("192.0.2.7")))
+
+static void the_proof_of_an_address_is_its_own(void **state)
+{
+	static const struct row rows[] = {
+		{ "an address by http-01", addr_ordered, ERR_NONE, NULL, NULL },
+		{ "by dns-01", addr_by_dns, ERR_UNAUTHORIZED, "dns-01 cannot prove an address", NULL },
+		{ "by a verdict for a name that looks like it", addr_as_name_vote, ERR_UNAUTHORIZED, "proven by 0",
+		  NULL },
+		{ "by dns-01 of such a name", addr_as_name_dns, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by another address", addr_other, ERR_UNAUTHORIZED, "192.0.2.7 is proven by 0", NULL },
+		{ "by an address that begins like it", addr_prefix, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a name", addr_by_name, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a verdict for a wildcard", addr_wildcard, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by one perspective of two", addr_one_vote, ERR_UNAUTHORIZED, "proven by 1", NULL },
+		{ "by a domain of its last numbers", addr_below_ancestor, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name by an address", name_by_addr, ERR_UNAUTHORIZED, "proven by 0", NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+/* x.sub.corp.example, proven by dns-01 of sub.corp.example for all that lies below. */
+static void ancestor(struct plan *p)
+{
+	p->town->conf->realms[0].subdomain_auth = true;
+	p->names[0] = STR("x.sub.corp.example");
+	p->name_count = 1;
+	BOTH(name, STR("sub.corp.example"));
+	BOTH(method, CHALLENGE_DNS01);
+	BOTH(subdomains, true);
+}
+CHANGE(ancestor_deep, ancestor(p); p->names[1] = STR("a.b.c.sub.corp.example"); p->names[2] = STR("sub.corp.example");
+       p->name_count = 3)
+CHANGE(ancestor_top, ancestor(p); BOTH(name, STR("corp.example")))
+CHANGE(ancestor_and_own, ancestor(p); p->votes[1].name = STR_NONE; p->votes[1].subdomains = false;
+       p->votes[1].method = CHALLENGE_HTTP01)
+CHANGE(itself_with_flag, ancestor(p); p->names[0] = STR("sub.corp.example");
+       p->town->conf->realms[0].subdomain_auth = false)
+CHANGE(ancestor_realm_off, ancestor(p); p->town->conf->realms[0].subdomain_auth = false)
+CHANGE(ancestor_other_realm_on, ancestor_realm_off(p); p->town->conf->realms[1].subdomain_auth = true)
+CHANGE(ancestor_no_flag, ancestor(p); BOTH(subdomains, false))
+CHANGE(ancestor_one_flag, ancestor(p); p->votes[1].subdomains = false)
+CHANGE(ancestor_http, ancestor(p); BOTH(subdomains, false); BOTH(claim_subdomains, true);
+       BOTH(method, CHALLENGE_HTTP01))
+CHANGE(ancestor_http_plain, ancestor(p); BOTH(subdomains, false); BOTH(method, CHALLENGE_HTTP01))
+CHANGE(ancestor_of_realm, ancestor(p); BOTH(realm, "team"))
+CHANGE(ancestor_of_zone, ancestor(p); BOTH(zone, "far"))
+CHANGE(ancestor_of_stranger, ancestor(p); BOTH(thumbprint_of, p->town->stranger))
+CHANGE(ancestor_failed, ancestor(p); BOTH(valid, false))
+CHANGE(ancestor_forged, ancestor(p); p->votes[1].spoil = true)
+CHANGE(ancestor_old, ancestor(p); votes_old(p))
+CHANGE(suffix_trick, ancestor(p); p->names[0] = STR("evilsub.corp.example"))
+CHANGE(suffix_trick_below, ancestor(p); p->names[0] = STR("x.evilsub.corp.example"))
+CHANGE(prefix_trick, ancestor(p); p->names[0] = STR("sub.corp.example.x.corp.example"))
+CHANGE(sibling, ancestor(p); p->names[0] = STR("y.other.corp.example"))
+CHANGE(parent_of_ancestor, ancestor(p); BOTH(name, STR("x.x.sub.corp.example")))
+CHANGE(below_wildcard_proof, ancestor(p); BOTH(wildcard, 1))
+CHANGE(below_wildcard_proof_no_flag, ancestor(p); BOTH(wildcard, 1); BOTH(subdomains, false))
+CHANGE(wildcard_by_ancestor, ancestor(p); p->names[0] = STR("*.x.sub.corp.example"); BOTH(wildcard, 0))
+CHANGE(wildcard_of_ancestor, ancestor(p); p->names[0] = STR("*.sub.corp.example"); BOTH(wildcard, 0))
+CHANGE(wildcard_by_wildcard, ancestor(p); p->names[0] = STR("*.x.sub.corp.example"); BOTH(wildcard, 1))
+CHANGE(top_level, ancestor(p); BOTH(name, STR("example")))
+CHANGE(outside_realm, ancestor(p); p->names[0] = STR("x.sub.other.example"); BOTH(name, STR("sub.other.example")))
+
+static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
+{
+	static const struct row rows[] = {
+		{ "a name below", ancestor, ERR_NONE, NULL, NULL },
+		{ "names deep below, and the domain itself", ancestor_deep, ERR_NONE, NULL, NULL },
+		{ "a proof from further up", ancestor_top, ERR_NONE, NULL, NULL },
+		{ "one perspective of the ancestor, one of the name", ancestor_and_own, ERR_NONE, NULL, NULL },
+		{ "the domain itself, whatever the realm says of others", itself_with_flag, ERR_NONE, NULL, NULL },
+		{ "a realm that does not want it", ancestor_realm_off, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a realm that does not want it, beside one that does", ancestor_other_realm_on, ERR_UNAUTHORIZED,
+		  "proven by 0", NULL },
+		{ "a proof of the ancestor alone", ancestor_no_flag, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "one of two of the ancestor alone", ancestor_one_flag, ERR_UNAUTHORIZED, "proven by 1", NULL },
+		{ "by http-01, with the flag", ancestor_http, ERR_UNAUTHORIZED, "goes with dns-01", NULL },
+		{ "by http-01, without", ancestor_http_plain, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "of another realm", ancestor_of_realm, ERR_UNAUTHORIZED, "is for realm \"team\"", NULL },
+		{ "of another zone", ancestor_of_zone, ERR_UNAUTHORIZED, "in zone \"far\"", NULL },
+		{ "of another account", ancestor_of_stranger, ERR_UNAUTHORIZED, "another account's key", NULL },
+		{ "that failed", ancestor_failed, ERR_UNAUTHORIZED, "challenge failed", NULL },
+		{ "that is forged", ancestor_forged, ERR_UNAUTHORIZED, "did not sign it", NULL },
+		{ "that is too old", ancestor_old, ERR_UNAUTHORIZED, "s old", NULL },
+		{ "a name that ends alike", suffix_trick, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name below one that ends alike", suffix_trick_below, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name that begins alike", prefix_trick, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name beside it", sibling, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name above it", parent_of_ancestor, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a wildcard's proof", below_wildcard_proof, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a plain wildcard's proof", below_wildcard_proof_no_flag, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a wildcard below", wildcard_by_ancestor, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "the wildcard of the domain", wildcard_of_ancestor, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a wildcard by a wildcard above", wildcard_by_wildcard, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a top-level domain", top_level, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "a name that the realm does not allow", outside_realm, ERR_REJECTED_IDENTIFIER, "other.example",
+		  NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +533,8 @@ int main(void)
 		cmocka_unit_test(what_the_realm_does_not_allow_is_refused),
 		cmocka_unit_test(what_the_client_did_not_sign_is_refused),
 		cmocka_unit_test(what_the_perspectives_did_not_prove_is_refused),
+		cmocka_unit_test(the_proof_of_an_address_is_its_own),
+		cmocka_unit_test(an_ancestors_proof_serves_what_rfc_9444_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,8 +44,9 @@ static inline void town_conf(struct town *t)
 		"api:\n  base-url: " BASE "\n"
 		"validator:\n  perspective: a\n"
 		"realm:\n"
-		"  default:\n    names: ['*.corp.example']\n    profiles: [server, brief]\n    names-per-order: 3\n"
-		"  team:\n    names: ['*.team.example']\n    zone: far\n"
+		"  default:\n    names: ['*.corp.example']\n    addresses: [192.0.2.0/24, '2001:db8::/32']\n"
+		"    challenges: [http-01, dns-01]\n    profiles: [server, brief]\n    names-per-order: 3\n"
+		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n"
 		"zone:\n"
 		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
 		"  far:\n    perspectives: [d]\n"
@@ -57,12 +58,6 @@ static inline void town_conf(struct town *t)
 	struct err err = { 0 };
 	snprintf(buf, sizeof buf, text, t->dir);
 	MUST(conf_read_text(str_z(buf), "/test/cairn.conf", conf_env_none, NULL, &t->conf, &err));
-	/* A second way to prove a name, which the schema may not offer yet. */
-	static struct str challenges[2];
-	challenges[0] = STR("http-01");
-	challenges[1] = STR("dns-01");
-	for (size_t i = 0; i < t->conf->realm_count; i++)
-		t->conf->realms[i].challenges = (struct conf_list){ challenges, 2 };
 }
 
 static inline const char *town_path(struct town *t, const char *name)
@@ -159,6 +154,9 @@ struct vote { /* one perspective's verdict for every name of the plan */
 	enum challenge_type method;
 	struct str name; /* empty: each ordered name */
 	int wildcard;    /* -1: as ordered */
+	int type;        /* -1: as ordered; otherwise enum ident_type */
+	bool subdomains;
+	bool claim_subdomains; /* the member is put there by hand: what no writer of ours would write */
 	int64_t started_ms, finished_ms;
 	bool twice;
 	bool spoil; /* change a byte of the payload after it was signed */
@@ -171,7 +169,6 @@ struct plan {
 	const char *url_base, *kid_base, *job_url; /* job_url NULL: the signed one */
 	struct str names[4], csr_names[4];
 	size_t name_count, csr_name_count; /* csr_name_count 0: as ordered */
-	enum ident_type type;
 	const struct key *finalize_key, *job_key, *csr_key;
 	const char *payload; /* NULL: {"csr":...}; %s is the CSR */
 	int64_t not_before, not_after;
@@ -225,19 +222,36 @@ static inline struct plan plan_good(struct town *t)
 					    .typ = VERDICT_TYP,
 					    .method = CHALLENGE_HTTP01,
 					    .wildcard = -1,
+					    .type = -1,
 					    .started_ms = NOW_MS - 31000,
 					    .finished_ms = NOW_MS - 30000 };
 	return p;
 }
 
+/* What an ordered text is. */
+static inline struct ident plan_ident(struct str text)
+{
+	struct addr a;
+	return (struct ident){ FAILED(addr_read(text, &a, NULL)) ? IDENT_DNS : IDENT_IP, text };
+}
+
 static inline struct str plan_csr(struct plan *p)
 {
+	struct str dns[4];
+	struct addr addrs[4];
+	size_t dns_count = 0, addr_count = 0;
 	struct town *t = p->town;
 	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
 	struct err err = { 0 };
 	const struct str *names = p->csr_name_count > 0 ? p->csr_names : p->names;
 	size_t count = p->csr_name_count > 0 ? p->csr_name_count : p->name_count;
-	MUST(csr_make(t->crypto, p->csr_key, names, count, &der, &err));
+	for (size_t i = 0; i < count; i++) {
+		if (plan_ident(names[i]).type == IDENT_DNS)
+			dns[dns_count++] = names[i];
+		else
+			MUST(addr_read(names[i], &addrs[addr_count++], &err));
+	}
+	MUST(csr_make_for(t->crypto, p->csr_key, dns, dns_count, addrs, addr_count, &der, &err));
 	if (p->spoil_csr)
 		der.p[der.n - 1] ^= 1;
 	return b64url_encode(&t->mem, buf_str(&der));
@@ -290,8 +304,9 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .realm = str_z(v->realm),
 				   .zone = str_z(v->zone),
 				   .method = v->method,
-				   .ident = { p->type, v->name.n > 0 ? v->name : base },
+				   .ident = plan_ident(v->name.n > 0 ? v->name : base),
 				   .wildcard = v->wildcard < 0 ? wildcard : v->wildcard != 0,
+				   .subdomains = v->subdomains,
 				   .token = STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 				   .thumbprint = str_z(thumb.z),
 				   .valid = v->valid,
@@ -300,7 +315,15 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .started_ms = v->started_ms,
 				   .finished_ms = v->finished_ms,
 				   .caa = STR("not-checked") };
+	if (v->type >= 0)
+		verdict.ident.type = (enum ident_type)v->type;
 	MUST(verdict_write(&verdict, &payload, &err));
+	if (v->claim_subdomains) {
+		struct str said = str_dup(&t->mem, str_sub(buf_str(&payload), 1, payload.n));
+		buf_reset(&payload);
+		MUST(buf_add(&payload, STR("{\"subdomains\":true,"), &err));
+		MUST(buf_add(&payload, said, &err));
+	}
 	MUST(jws_compact_sign(t->crypto, v->signer, str_z(v->typ), str_z(v->kid), buf_str(&payload), &jws, &err));
 	if (v->spoil) { /* another payload under the same signature: what a forger can do */
 		struct str text = buf_str(&jws);
@@ -333,7 +356,7 @@ static inline struct sign_job plan_job(struct plan *p)
 				.ident_count = p->name_count,
 				.verdicts = ARENA_ARRAY(&t->mem, struct str, 64) };
 	for (size_t i = 0; i < p->name_count; i++)
-		job.idents[i] = (struct ident){ p->type, p->names[i] };
+		job.idents[i] = plan_ident(p->names[i]);
 	MUST(jwk_write(p->job_key, &jwk, &err));
 	job.account_jwk = str_dup(&t->mem, buf_str(&jwk));
 	plan_finalize(p, &job);
