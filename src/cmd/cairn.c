@@ -13,6 +13,7 @@ static const struct command commands[] = {
 	{ "init", cmd_init, "make a new CA in a folder: keys, certificates, configuration" },
 	{ "serve", cmd_serve, "run the CA: start cairn-api, cairn-validator and cairn-signer and watch them" },
 	{ "check-config", cmd_check_config, "say whether the configuration is good, and what it comes to" },
+	{ "eab", cmd_eab, "external account keys: add, list, show, disable" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text, or a subcommand's" },
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cairn-api: speaks ACME to clients, keeps the state, hands out work. It holds the store and its own TLS key, and
- * neither a CA key nor a way to any name that a client chooses. Read configuration, open, then serve until told to
- * stop.
+ * cairn-api: speaks ACME to clients, keeps the state, hands out work, and serves the operator's commands. It holds the
+ * store and its own TLS key, and neither a CA key nor a way to any name that a client chooses. Read configuration, open,
+ * then serve until told to stop.
  */
 #include "acme/acme.h"
+#include "admin/admin.h"
 #include "cmd/role.h"
 
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct api {
 	struct role role;
 	struct crypto *crypto;
 	struct store *store;
+	struct secret seal_key;
+	struct admin *admin;
 	struct bus *bus;
 	struct acme *acme;
 	struct tls_server *tls;
@@ -257,6 +260,42 @@ static fallible app_open(struct api *api, const struct acme_deps *deps, struct e
 	return rc;
 }
 
+static struct admin_deps admin_deps_of(struct api *api)
+{
+	return (struct admin_deps){ .store = api->store,
+				    .crypto = api->crypto,
+				    .log = &api->role.log,
+				    .clk = &clock_system,
+				    .rng = &rng_system,
+				    .seal_key = &api->seal_key };
+}
+
+static fallible seal_key_open_conf(struct api *api, struct arena *mem, struct err *err)
+{
+	const struct admin_deps deps = admin_deps_of(api);
+	const char *path = conf_path(api->role.conf, mem, api->role.conf->store.secret_key);
+	bool made;
+	TRY(seal_key_open(&deps, path, &api->seal_key, &made, err));
+	if (made)
+		LOG(&api->role.log, LOG_NOTICE, "key for secrets in the store made: back it up", KV_Z("file", path));
+	return OK;
+}
+
+/* Its own copy of the configuration, as the app has. */
+static fallible admin_open(struct api *api, struct arena *mem, struct err *err)
+{
+	const struct admin_deps deps = admin_deps_of(api);
+	struct conf *own;
+	TRY(conf_read(api->role.conf_path, conf_env_system, NULL, &own, err));
+	struct rc rc = admin_new(&deps, own, &api->admin, err);
+	if (FAILED(rc)) {
+		conf_free(own);
+		return rc;
+	}
+	return admin_serve(api->admin, conf_path(api->role.conf, mem, api->role.conf->api.admin_socket),
+			   &admin_limits_default, err);
+}
+
 static fallible api_open(void *ctx, struct err *err)
 {
 	struct api *api = ctx;
@@ -265,6 +304,7 @@ static fallible api_open(void *ctx, struct err *err)
 	TRY(listeners_open(api, err));
 	TRY(crypto_new(&api->crypto, err));
 	TRY(store_open_conf(api, &mem, err));
+	TRY(seal_key_open_conf(api, &mem, err));
 	TRY(workers_new("apply", APPLY_THREADS, 1024, STACK, &api->apply, err));
 	TRY(bus_open(api, &mem, err));
 
@@ -273,11 +313,13 @@ static fallible api_open(void *ctx, struct err *err)
 					.log = &api->role.log,
 					.clk = &clock_system,
 					.rng = &rng_system,
+					.seal_key = &api->seal_key,
 					.publish = publish,
 					.publish_ctx = api };
 	TRY(app_open(api, &deps, err));
 	TRY(bus_start(api->bus, err));
 	TRY(tls_open(api, err));
+	TRY(admin_open(api, &mem, err));
 	TRY(http_open(api, err));
 	TRY(sweeper_start(api, err));
 	LOG(&api->role.log, LOG_NOTICE, "serving", KV_STR("url", api->role.conf->api.base_url),
@@ -290,6 +332,7 @@ static void api_close(void *ctx)
 {
 	struct api *api = ctx;
 	int64_t drain_ms = api->role.conf == NULL ? 0 : api->role.conf->api.drain_ms;
+	admin_free(api->admin);
 	if (api->http != NULL)
 		http_server_drain(api->http, drain_ms);
 	sweeper_stop(api);
@@ -302,6 +345,7 @@ static void api_close(void *ctx)
 	acme_free(api->acme);
 	tls_server_free(api->tls);
 	store_close(api->store);
+	secret_done(&api->seal_key);
 	crypto_free(api->crypto);
 	for (size_t i = 0; i < api->listen_count; i++)
 		close(api->listen_fds[i]);
@@ -312,14 +356,23 @@ static void api_close(void *ctx)
 static fallible take(void *ctx, const struct conf *fresh, struct err *err)
 {
 	struct api *api = ctx;
-	struct conf *own;
+	struct conf *app, *admin;
 	(void)fresh;
 	TRY(tls_server_reload(api->tls, err));
-	TRY(conf_read(api->role.conf_path, conf_env_system, NULL, &own, err));
-	struct rc rc = acme_reload(api->acme, own, err);
-	if (FAILED(rc))
-		conf_free(own);
-	return rc;
+	TRY(conf_read(api->role.conf_path, conf_env_system, NULL, &app, err));
+	struct rc rc = conf_read(api->role.conf_path, conf_env_system, NULL, &admin, err);
+	if (FAILED(rc)) {
+		conf_free(app);
+		return rc;
+	}
+	rc = acme_reload(api->acme, app, err);
+	if (FAILED(rc)) {
+		conf_free(app);
+		conf_free(admin);
+		return rc;
+	}
+	admin_reload(api->admin, admin);
+	return OK;
 }
 
 /* A renewed certificate is two renames; one seen between them does not fit its key and is tried again at the next look.

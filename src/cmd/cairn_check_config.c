@@ -58,10 +58,18 @@ static void check_file(const struct conf *c, const char *what, struct str path, 
 			      what, file, (unsigned)(st.st_mode & 07777), file);
 }
 
+static bool is_there(const struct conf *c, struct str path)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	return access(conf_path(c, &mem, path), F_OK) == 0;
+}
+
 static void check_files(const struct conf *c)
 {
 	check_file(c, "api.tls-certificate", c->api.tls_certificate, false);
 	check_file(c, "api.tls-key", c->api.tls_key, true);
+	if (is_there(c, c->store.secret_key)) /* cairn-api makes it, when it may */
+		check_file(c, "store.secret-key", c->store.secret_key, true);
 	for (size_t i = 0; i < c->issuer_count; i++) {
 		check_file(c, "issuer certificate", c->issuers[i].certificate, false);
 		check_file(c, "issuer key", c->issuers[i].key, true);
@@ -74,12 +82,6 @@ static void check_files(const struct conf *c)
 		if (str_eq(c->perspectives[i].name, c->validator.perspective))
 			check_file(c, "perspective's key", c->perspectives[i].key, true);
 	}
-}
-
-static bool is_there(const struct conf *c, struct str path)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	return access(conf_path(c, &mem, path), F_OK) == 0;
 }
 
 /* What the API would refuse to start with is an error; a file that is missing has had its warning, and may only mean

@@ -4,6 +4,8 @@
  * and moved when all of it is there; cairn.conf comes last, so a folder with a cairn.conf is a whole CA.
  */
 #include "cmd/init.h"
+
+#include "admin/admin.h"
 #include "jose/jose.h"
 
 #include <dirent.h>
@@ -277,6 +279,7 @@ static fallible write_all(struct maker *m, struct str tls_pem, struct err *err)
 	TRY(file_write_new(staged(m, "tls/api.pem"), tls_pem, 0644, err));
 	TRY(key_write_file(m->tls_key, staged(m, "tls/api.key"), NULL, err));
 	TRY(write_perspective(m, err));
+	TRY(seal_key_make(staged(m, "store/secret.key"), &rng_system, err)); /* store.secret-key's default */
 	return file_write_new(staged(m, "cairn.conf"), buf_str(&m->plan->conf_text), 0600, err);
 }
 
