@@ -8,101 +8,6 @@
 
 #include <sqlite3.h>
 
-/* A test body inside a write transaction; its asserts end it by longjmp, so it runs on a connection of its own. */
-struct bench {
-	struct test_store *t;
-	_Atomic bool lost;
-	struct db *db;
-	struct store_tx tx;
-	struct arena mem;
-};
-
-static int setup_bench(void **state)
-{
-	void *t;
-	if (setup_store(&t) != 0)
-		return -1;
-	struct bench *b = (struct bench *)calloc(1, sizeof *b);
-	b->t = (struct test_store *)t;
-	store_close(b->t->store); /* it has migrated; the bench has the file for itself */
-	b->t->store = NULL;
-	if (FAILED(sqlite_open(b->t->path, SQLITE_WRITER, &b->lost, &b->db, NULL)) ||
-	    FAILED(b->db->ops->begin_write(b->db, NULL)))
-		return -1;
-	b->tx = (struct store_tx){ b->db, &b->t->clock };
-	*state = b;
-	return 0;
-}
-
-static int teardown_bench(void **state)
-{
-	struct bench *b = (struct bench *)*state;
-	b->db->ops->rollback(b->db);
-	b->db->ops->close(b->db);
-	arena_done(&b->mem);
-	void *t = b->t;
-	free(b);
-	return teardown_store(&t);
-}
-
-#define GOOD(call)                      \
-	do {                            \
-		struct err err = { 0 }; \
-		must((call), &err);     \
-	} while (0)
-/* The call fails with this kind, and its detail holds this text. */
-#define BAD(call, want, says)                                                    \
-	do {                                                                     \
-		struct err err = { 0 };                                          \
-		struct rc rc_ = (call);                                          \
-		if (rc_.kind != (want) || strstr(err.detail, (says)) == NULL)    \
-			fail_msg("%s: %s", err_kind_name(rc_.kind), err.detail); \
-	} while (0)
-
-enum { ACCOUNT = 1, AUTHZ, AUTHZ2, ORDER, ORDER2, CHALLENGE, ATTEMPT, ISSUANCE, CERTIFICATE, NOBODY = 999 };
-#define ID(n) test_id(n)
-
-static void add_account(struct bench *b)
-{
-	struct account_row a = test_account(ID(ACCOUNT), "thumb");
-	GOOD(account_insert(&b->tx, &a, &err));
-}
-
-static void add_authz(struct bench *b, uint32_t n)
-{
-	struct authz_row a = test_authz(ID(n), ID(ACCOUNT));
-	GOOD(authz_insert(&b->tx, &a, &err));
-}
-
-static void add_order(struct bench *b, uint32_t n, uint32_t authz)
-{
-	struct order_row o = test_order(ID(n), ID(ACCOUNT));
-	const struct id authzs[] = { ID(authz) };
-	GOOD(order_insert(&b->tx, &o, authzs, 1, &err));
-}
-
-static void add_challenge(struct bench *b)
-{
-	struct challenge_row c = test_challenge(ID(CHALLENGE), ID(AUTHZ));
-	GOOD(challenge_insert(&b->tx, &c, &err));
-}
-
-static void add_attempt(struct bench *b)
-{
-	struct attempt_row a = test_attempt(ID(ATTEMPT), ID(CHALLENGE), ID(AUTHZ), ID(ACCOUNT));
-	GOOD(attempt_insert(&b->tx, &a, &err));
-}
-
-/* Account, one authorization with challenge and attempt, one order on it. */
-static void add_all(struct bench *b)
-{
-	add_account(b);
-	add_authz(b, AUTHZ);
-	add_challenge(b);
-	add_attempt(b);
-	add_order(b, ORDER, AUTHZ);
-}
-
 static void accounts(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -434,13 +339,6 @@ static void an_order_has_one_issuance_and_a_serial_is_used_once(void **state)
 	assert_true(got.status == ISSUANCE_ISSUED && got.sends == 1);
 }
 
-static int64_t count_of(struct bench *b, const char *sql)
-{
-	AUTO(rows_done) struct rows r = { 0 };
-	GOOD(rows_one(&r, &b->tx, "count", sql, NULL, 0, &err));
-	return rows_i64(&r, 0);
-}
-
 static void certificates_are_found_by_serial_and_their_names_by_suffix(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -613,6 +511,45 @@ static void retention_keeps_the_evidence_of_what_may_still_be_used(void **state)
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM accounts"), 1);
 }
 
+/* What protects the CA for good is no history. */
+static void retention_never_takes_blocked_or_external_account_keys(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct sha256 key = { { 7 } };
+	const struct eab_row eab = { .kid = STR("eab-1"), .realm = STR("default"), .created_at = 1, .expires_at = 2 };
+	bool has;
+	add_account(b);
+	add_history(b, 1000, "01", 3000, true);
+	GOOD(certificate_revoke(&b->tx, ID(1005), 1, 1, STR("key"), &err));
+	GOOD(blocked_key_insert(&b->tx, &key, STR("keyCompromise"), 1, STR("key"), &err));
+	GOOD(eab_insert(&b->tx, &eab, &err));
+	GOOD(eab_disable(&b->tx, STR("eab-1"), 3, &err));
+	size_t n;
+	GOOD(sweep_expired(&b->tx, T_START + 1000, 100, &n, &err));
+	sweep_to_the_end(b, INT64_MAX, INT64_MAX);
+	assert_false(is_there(b, 1000));
+	GOOD(blocked_key_has(&b->tx, &key, &has, &err));
+	assert_true(has);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM eab_keys"), 1);
+}
+
+/* An order that replaced a certificate goes with its own, and the serial is as if nothing had been. */
+static void an_order_that_replaced_another_goes_like_any(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	bool taken, open;
+	add_account(b);
+	add_history(b, 1000, "01", 3000, true);
+	uint64_t changed;
+	GOOD(tx_run(&b->tx, "UPDATE orders SET replaces = '0f'", NULL, 0, &changed, &err));
+	GOOD(order_replacing(&b->tx, STR("0f"), T_START, &taken, &open, &err));
+	assert_true(taken);
+	sweep_to_the_end(b, T_START + 10000, 3001);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 0);
+	GOOD(order_replacing(&b->tx, STR("0f"), T_START, &taken, &open, &err));
+	assert_false(taken || open);
+}
+
 static void an_authorization_that_two_orders_share_goes_with_the_last(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -741,10 +678,8 @@ static void no_statement_reads_a_whole_table(void **state)
 		}
 	}
 	(void)sqlite3_close(h);
-	assert_true(seen > 60);
+	assert_true(seen > 80);
 }
-
-#define BENCH(f) cmocka_unit_test_setup_teardown(f, setup_bench, teardown_bench)
 
 int main(void)
 {
@@ -763,6 +698,8 @@ int main(void)
 		BENCH(counts_by_status),
 		BENCH(what_expires_ends),
 		BENCH(retention_keeps_the_evidence_of_what_may_still_be_used),
+		BENCH(retention_never_takes_blocked_or_external_account_keys),
+		BENCH(an_order_that_replaced_another_goes_like_any),
 		BENCH(an_authorization_that_two_orders_share_goes_with_the_last),
 		BENCH(an_authorization_that_outlives_its_order_goes_too),
 		BENCH(a_bucket_gives_its_burst_and_then_its_rate),

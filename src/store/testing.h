@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * testing.h: what the tests of store share: a database in a folder of its own, a clock that is set by hand, rows with
- * sensible values. Private to store's tests.
+ * sensible values, and a bench with one transaction. Private to store's tests.
  */
 #ifndef CAIRN_STORE_TESTING_H
 #define CAIRN_STORE_TESTING_H
@@ -179,5 +179,109 @@ static inline struct certificate_row test_certificate(struct id id, struct id or
 					 .not_after_s = 2000,
 					 .created_at = T_START };
 }
+
+/* A test body inside a write transaction; its asserts end it by longjmp, so it runs on a connection of its own. */
+struct bench {
+	struct test_store *t;
+	_Atomic bool lost;
+	struct db *db;
+	struct store_tx tx;
+	struct arena mem;
+};
+
+static inline int setup_bench(void **state)
+{
+	void *t;
+	if (setup_store(&t) != 0)
+		return -1;
+	struct bench *b = (struct bench *)calloc(1, sizeof *b);
+	b->t = (struct test_store *)t;
+	store_close(b->t->store); /* it has migrated; the bench has the file for itself */
+	b->t->store = NULL;
+	if (FAILED(sqlite_open(b->t->path, SQLITE_WRITER, &b->lost, &b->db, NULL)) ||
+	    FAILED(b->db->ops->begin_write(b->db, NULL)))
+		return -1;
+	b->tx = (struct store_tx){ b->db, &b->t->clock };
+	*state = b;
+	return 0;
+}
+
+static inline int teardown_bench(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	b->db->ops->rollback(b->db);
+	b->db->ops->close(b->db);
+	arena_done(&b->mem);
+	void *t = b->t;
+	free(b);
+	return teardown_store(&t);
+}
+
+#define GOOD(call)                      \
+	do {                            \
+		struct err err = { 0 }; \
+		must((call), &err);     \
+	} while (0)
+/* The call fails with this kind, and its detail holds this text. */
+#define BAD(call, want, says)                                                    \
+	do {                                                                     \
+		struct err err = { 0 };                                          \
+		struct rc rc_ = (call);                                          \
+		if (rc_.kind != (want) || strstr(err.detail, (says)) == NULL)    \
+			fail_msg("%s: %s", err_kind_name(rc_.kind), err.detail); \
+	} while (0)
+
+enum { ACCOUNT = 1, AUTHZ, AUTHZ2, ORDER, ORDER2, CHALLENGE, ATTEMPT, ISSUANCE, CERTIFICATE, NOBODY = 999 };
+#define ID(n) test_id(n)
+
+static inline void add_account(struct bench *b)
+{
+	struct account_row a = test_account(ID(ACCOUNT), "thumb");
+	GOOD(account_insert(&b->tx, &a, &err));
+}
+
+static inline void add_authz(struct bench *b, uint32_t n)
+{
+	struct authz_row a = test_authz(ID(n), ID(ACCOUNT));
+	GOOD(authz_insert(&b->tx, &a, &err));
+}
+
+static inline void add_order(struct bench *b, uint32_t n, uint32_t authz)
+{
+	struct order_row o = test_order(ID(n), ID(ACCOUNT));
+	const struct id authzs[] = { ID(authz) };
+	GOOD(order_insert(&b->tx, &o, authzs, 1, &err));
+}
+
+static inline void add_challenge(struct bench *b)
+{
+	struct challenge_row c = test_challenge(ID(CHALLENGE), ID(AUTHZ));
+	GOOD(challenge_insert(&b->tx, &c, &err));
+}
+
+static inline void add_attempt(struct bench *b)
+{
+	struct attempt_row a = test_attempt(ID(ATTEMPT), ID(CHALLENGE), ID(AUTHZ), ID(ACCOUNT));
+	GOOD(attempt_insert(&b->tx, &a, &err));
+}
+
+/* Account, one authorization with challenge and attempt, one order on it. */
+static inline void add_all(struct bench *b)
+{
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_challenge(b);
+	add_attempt(b);
+	add_order(b, ORDER, AUTHZ);
+}
+
+static inline int64_t count_of(struct bench *b, const char *sql)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	GOOD(rows_one(&r, &b->tx, "count", sql, NULL, 0, &err));
+	return rows_i64(&r, 0);
+}
+
+#define BENCH(f) cmocka_unit_test_setup_teardown(f, setup_bench, teardown_bench)
 
 #endif

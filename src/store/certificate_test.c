@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * certificate_test.c: a certificate is revoked once, its reason may be raised to keyCompromise, and a compromised key
+ * takes all of its certificates with it and stays on the block list.
+ */
+#include "store/testing.h"
+
+/* Each with an order of its own. */
+static void add_certificate(struct bench *b, uint32_t n, const char *serial, uint8_t key, int64_t not_after_s)
+{
+	add_order(b, n + 100, AUTHZ);
+	struct certificate_row c = test_certificate(ID(n), ID(n + 100), ID(ACCOUNT), serial);
+	c.spki_hash = (struct sha256){ { key } };
+	c.not_after_s = not_after_s;
+	GOOD(certificate_insert(&b->tx, &c, NULL, 0, &err));
+}
+
+static struct certificate_row get(struct bench *b, uint32_t n)
+{
+	struct certificate_row c;
+	GOOD(certificate_by_id(&b->tx, &b->mem, ID(n), &c, &err));
+	return c;
+}
+
+static void expect_revoked(struct bench *b, uint32_t n, int64_t at, int reason)
+{
+	struct certificate_row c = get(b, n);
+	if (c.revoked_at != at || c.revocation_reason != reason)
+		fail_msg("%u: revoked at %lld for %d", n, (long long)c.revoked_at, c.revocation_reason);
+}
+
+static void a_certificate_is_revoked_once(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_certificate(b, 1000, "01", 7, T_START);
+	expect_revoked(b, 1000, 0, 0);
+	GOOD(certificate_revoke(&b->tx, ID(1000), T_START, 4, STR("key"), &err));
+	expect_revoked(b, 1000, T_START, 4);
+	BAD(certificate_revoke(&b->tx, ID(1000), T_START + 1, 5, STR("operator"), &err), ERR_CONFLICT, "is revoked");
+	expect_revoked(b, 1000, T_START, 4);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates WHERE revoked_by = 'key'"), 1);
+	BAD(certificate_revoke(&b->tx, ID(NOBODY), T_START, 0, STR("key"), &err), ERR_NOT_FOUND, "certificate");
+}
+
+static void what_is_no_revocation_is_refused(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	static const int reasons[] = { -1, 7, 11 };
+	size_t n;
+	const struct sha256 key = { { 7 } };
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_certificate(b, 1000, "01", 7, T_START);
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		BAD(certificate_revoke(&b->tx, ID(1000), T_START, reasons[i], STR("key"), &err), ERR_INTERNAL,
+		    "not a reason");
+		BAD(certificates_revoke_key(&b->tx, &key, T_START, reasons[i], STR("key"), &n, &err), ERR_INTERNAL,
+		    "not a reason");
+	}
+	BAD(certificate_revoke(&b->tx, ID(1000), 0, 1, STR("key"), &err), ERR_INTERNAL, "1970");
+	expect_revoked(b, 1000, 0, 0);
+}
+
+static void a_reason_is_raised_to_key_compromise_and_no_further(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_certificate(b, 1000, "01", 7, T_START);
+	BAD(certificate_set_compromised(&b->tx, ID(1000), STR("key"), &err), ERR_CONFLICT, "not revoked");
+	GOOD(certificate_revoke(&b->tx, ID(1000), T_START, 0, STR("operator"), &err));
+	GOOD(certificate_set_compromised(&b->tx, ID(1000), STR("key"), &err));
+	expect_revoked(b, 1000, T_START, 1); /* the time stays: relying parties were told of it */
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates WHERE revoked_by = 'key'"), 1);
+	BAD(certificate_set_compromised(&b->tx, ID(1000), STR("key"), &err), ERR_CONFLICT, "revoked for keyCompromise");
+	BAD(certificate_set_compromised(&b->tx, ID(NOBODY), STR("key"), &err), ERR_NOT_FOUND, "certificate");
+}
+
+static void a_compromised_key_takes_its_living_certificates_with_it(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct sha256 key = { { 7 } };
+	const int64_t now_s = T_START / 1000;
+	size_t n;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	add_certificate(b, 1000, "01", 7, now_s + 50);
+	add_certificate(b, 1001, "02", 7, now_s);     /* its last second */
+	add_certificate(b, 1002, "03", 7, now_s - 1); /* ended */
+	add_certificate(b, 1003, "04", 8, now_s + 50);
+	add_certificate(b, 1004, "05", 7, now_s + 50);
+	GOOD(certificate_revoke(&b->tx, ID(1004), T_START - 5, 4, STR("operator"), &err));
+	GOOD(certificates_revoke_key(&b->tx, &key, T_START, 1, STR("key"), &n, &err));
+	assert_int_equal(n, 2);
+	expect_revoked(b, 1000, T_START, 1);
+	expect_revoked(b, 1001, T_START, 1);
+	expect_revoked(b, 1002, 0, 0);
+	expect_revoked(b, 1003, 0, 0);
+	expect_revoked(b, 1004, T_START - 5, 4);
+	GOOD(certificates_revoke_key(&b->tx, &key, T_START, 1, STR("key"), &n, &err));
+	assert_int_equal(n, 0);
+}
+
+static void a_blocked_key_is_known_and_who_blocked_it_first(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct sha256 key = { { 7 } }, other = { { 8 } };
+	bool has;
+	GOOD(blocked_key_has(&b->tx, &key, &has, &err));
+	assert_false(has);
+	GOOD(blocked_key_insert(&b->tx, &key, STR("keyCompromise"), T_START, STR("key"), &err));
+	GOOD(blocked_key_insert(&b->tx, &key, STR("other"), T_START + 1, STR("operator"), &err)); /* twice is OK */
+	GOOD(blocked_key_has(&b->tx, &key, &has, &err));
+	assert_true(has);
+	GOOD(blocked_key_has(&b->tx, &other, &has, &err));
+	assert_false(has);
+	assert_int_equal(count_of(b, "SELECT created_at FROM blocked_keys WHERE reason = 'keyCompromise' AND "
+				     "created_by = 'key'"),
+			 T_START);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH(a_certificate_is_revoked_once),
+		BENCH(what_is_no_revocation_is_refused),
+		BENCH(a_reason_is_raised_to_key_compromise_and_no_further),
+		BENCH(a_compromised_key_takes_its_living_certificates_with_it),
+		BENCH(a_blocked_key_is_known_and_who_blocked_it_first),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
