@@ -131,6 +131,14 @@ static void values_out_of_their_row_are_refused(void **state)
 		{ "profile:\n  server:\n    backdate: 25h\n",
 		  "c:3:15: profile.server.backdate: found \"25h\"; allowed: "
 		  "a duration from 0 to 1d, with a unit: s, m, h or d" },
+		{ "realm:\n  a:\n    eab: maybe\n",
+		  "c:3:10: realm.a.eab: found \"maybe\"; allowed: off, optional, required" },
+		{ "realm:\n  a:\n    subdomain-auth: 1\n",
+		  "c:3:21: realm.a.subdomain-auth: found \"1\"; allowed: true, false" },
+		{ "zone:\n  default:\n    attempts: 11\n",
+		  "c:3:15: zone.default.attempts: found \"11\"; allowed: a number from 1 to 10" },
+		{ "issuer:\n  default:\n    alternates: [a.pem, '']\n",
+		  "c:3:25: issuer.default.alternates: found nothing; allowed: one value an item, without commas" },
 		{ "realm:\n  Corp: {}\n",
 		  "c:2:3: realm: found \"Corp\"; allowed: names of 1 to 64 characters from a-z, 0-9 and -" },
 		{ "zone:\n  default:\n    names: x\n",
@@ -185,6 +193,9 @@ static void values_that_do_not_fit_together_are_refused(void **state)
 		  "readers fetch it without TLS)" },
 		{ "api:\n  tls-names: [Host]\n",
 		  "c:2:14: api.tls-names: found \"Host\"; allowed: lower-case host names and addresses" },
+		{ "issuer:\n  default:\n    certificate: a.pem\n    alternates: [b.pem, a.pem]\n",
+		  "c:4:17: issuer.default.alternates: found \"a.pem\"; allowed: files other than the issuer's "
+		  "certificate" },
 		{ "zone:\n  default:\n    resolvers: [dns.example]\n",
 		  "c:3:16: zone.default.resolvers: found \"dns.example\"; allowed: an address or ADDRESS:PORT of a DNS "
 		  "server" },
@@ -206,6 +217,10 @@ static void addresses_and_patterns_are_checked_where_they_stand(void **state)
 		{ "zone:\n  default:\n    allow-addresses: [10.0.0.0/33]\n",
 		  "c:3:22: zone.default.allow-addresses: found \"10.0.0.0/33\"; allowed: an address or ADDRESS/BITS "
 		  "(" },
+		{ "realm:\n  a:\n    addresses: [10.0.0.0/8, 10.0.0.1/8]\n",
+		  "c:3:16: realm.a.addresses: found \"10.0.0.1/8\"; allowed: an address or ADDRESS/BITS (" },
+		{ "realm:\n  a:\n    addresses: corp.example\n",
+		  "c:3:16: realm.a.addresses: found \"corp.example\"; allowed: an address or ADDRESS/BITS (" },
 		{ "api:\n  base-url: localhost\n", "c:2:13: api.base-url: found \"localhost\"; allowed: https://HOST" },
 		{ "realm:\n  a:\n    website: x\n",
 		  "c:3:14: realm.a.website: found \"x\"; allowed: an http or https URL (" },
@@ -340,6 +355,21 @@ static void warnings_name_what_is_hardly_meant(void **state)
 		      "to open it\n" },
 		{ "realm:\n  default:\n    names: ['*']\n",
 		  "/etc/cairn/c:3:12: realm.default.names: \"*\" allows every name there is\n" },
+		{ "realm: { default: { addresses: 10.0.0.0/8 } }\n", "" },
+		{ "realm:\n  default:\n    addresses: [10.0.0.0/8, '::/0']\n",
+		  "/etc/cairn/c:3:16: realm.default.addresses: a range of all addresses: what is private or loopback "
+		  "wants a range of its own\n" },
+		{ "realm:\n  default:\n    addresses: 10.0.0.0/8\n    challenges: dns-01\n",
+		  "/etc/cairn/c:3:16: realm.default.addresses: none can be proved: challenges has neither http-01 nor "
+		  "tls-alpn-01\n" },
+		{ "realm:\n  default:\n    names: a.example\n    subdomain-auth: true\n",
+		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without dns-01 in challenges no domain can be "
+		  "proved with what is below it\n" },
+		{ "realm: { default: { names: a.example, subdomain-auth: true, challenges: [http-01, dns-01] } }\n",
+		  "" },
+		{ "realm:\n  default:\n    names: a.example\n    terms-agree-again: true\n",
+		  "/etc/cairn/c:4:24: realm.default.terms-agree-again: there are no terms: terms-of-service is "
+		  "empty\n" },
 		{ "realm: { default: { names: a.example } }\napi:\n  listen: '[::]:1'\n",
 		  "/etc/cairn/c: api.base-url: other machines that reach the API would be sent to their own "
 		  "localhost\n" },
@@ -373,6 +403,13 @@ static void what_wants_a_restart_is_named(void **state)
 		{ "", "realm: { default: { names: a.example } }", NULL },
 		{ "", "realm: { default: , more: }", NULL },
 		{ "", "profile: { server: { lifetime: 10d } }", NULL },
+		{ "", "realm: { default: { addresses: 10.0.0.0/8, eab: required, subdomain-auth: true } }", NULL },
+		{ "", "realm: { default: { terms-of-service: 'https://a.example/', terms-agree-again: true } }", NULL },
+		{ "", "zone: { default: { attempts: 1, alpn-port: 5001 } }", NULL },
+		{ "", "profile: { server: { description: x } }", NULL },
+		{ "", "issuer: { default: { alternates: a.pem } }", NULL },
+		{ "", "api: { admin-socket: x.sock }", "api.admin-socket" },
+		{ "", "store: { secret-key: x.key }", "store.secret-key" },
 		{ "", "api: { listen: '127.0.0.1:1' }", "api.listen" },
 		{ "", "store: { url: 'sqlite:x' }", "store.url" },
 		{ "", "state-dir: x", "state-dir" },
@@ -409,6 +446,152 @@ static void a_realm_allows_what_its_patterns_match(void **state)
 	assert_int_equal(conf_realm_allows(conf_realm(c, STR("shut")), STR("b.example"), &err).kind,
 			 ERR_REJECTED_IDENTIFIER);
 	assert_string_equal(err.detail, "b.example is not allowed: realm shut allows no names yet");
+	conf_free(c);
+}
+
+struct asked {
+	const char *addr;
+	const char *says; /* NULL: allowed */
+};
+
+static void check_addresses(const char *realm, const struct asked *rows, size_t n)
+{
+	char text[256];
+	(void)snprintf(text, sizeof text, "realm:\n  default: { addresses: [%s] }\n", realm);
+	struct conf *c = NULL;
+	read_ok(text, &c);
+	for (size_t i = 0; i < n; i++) {
+		struct err err = { 0 };
+		struct addr addr;
+		assert_false(FAILED(addr_read(str_z(rows[i].addr), &addr, &err)));
+		struct rc rc = conf_realm_allows_addr(&c->realms[0], &addr, &err);
+		if (rows[i].says == NULL ? FAILED(rc)
+					 : rc.kind != ERR_REJECTED_IDENTIFIER || strcmp(err.detail, rows[i].says) != 0)
+			fail_msg("%s: %s: %s", realm, rows[i].addr, err.detail);
+	}
+	conf_free(c);
+}
+
+static void a_realm_allows_the_addresses_of_its_ranges(void **state)
+{
+	(void)state;
+	static const struct asked none[] = {
+		{ "1.1.1.1", "1.1.1.1 is not allowed: realm default allows no addresses" },
+		{ "::1", "::1 is not allowed: realm default allows no addresses" },
+	};
+	static const struct asked some[] = {
+		{ "1.1.1.1", NULL },
+		{ "1.1.2.1", "1.1.2.1 is not allowed: realm default allows 1.1.1.0/24, 2600::1" },
+		{ "2600::1", NULL },
+		{ "2600::2", "2600::2 is not allowed: realm default allows 1.1.1.0/24, 2600::1" },
+	};
+	check_addresses("", none, ARRAY_LEN(none));
+	check_addresses("1.1.1.0/24, '2600::1'", some, ARRAY_LEN(some));
+}
+
+/* A range of everything is written by who thinks of the internet. */
+static void a_special_address_wants_a_range_that_was_meant_for_it(void **state)
+{
+	(void)state;
+	static const struct asked all[] = {
+		{ "1.1.1.1", NULL },
+		{ "2600::1", NULL },
+		{ "127.0.0.1", "127.0.0.1 is not allowed: it is loopback (127.0.0.0/8), for which realm default has no "
+			       "range of its own" },
+		{ "10.1.2.3", "10.1.2.3 is not allowed: it is private (10.0.0.0/8), for which realm default has no "
+			      "range of its own" },
+		{ "169.254.169.254", "169.254.169.254 is not allowed: it is cloud metadata (169.254.169.254), for "
+				     "which realm default has no range of its own" },
+		{ "fc00::1", "fc00::1 is not allowed: it is private (fc00::/7), for which realm default has no range "
+			     "of its own" },
+		{ "::1", "::1 is not allowed: it is loopback (::1), for which realm default has no range of its own" },
+		{ "::ffff:1.1.1.1", "::ffff:1.1.1.1 is not allowed: ask for the IPv4 address itself" },
+	};
+	static const struct asked wide[] = {
+		{ "10.1.2.3", "10.1.2.3 is not allowed: it is private (10.0.0.0/8), for which realm default has no "
+			      "range of its own" },
+		{ "fc00::1", "fc00::1 is not allowed: it is private (fc00::/7), for which realm default has no range "
+			     "of its own" },
+	};
+	static const struct asked meant[] = {
+		{ "10.1.2.3", NULL },
+		{ "127.0.0.1", NULL },
+		{ "fc00::1", NULL },
+		{ "fd12::1", NULL },
+		{ "fe80::1", "fe80::1 is not allowed: it is link-local (fe80::/10), for which realm default has no "
+			     "range of its own" },
+		{ "::ffff:10.1.2.3", "::ffff:10.1.2.3 is not allowed: ask for the IPv4 address itself" },
+	};
+	check_addresses("0.0.0.0/0, '::/0'", all, ARRAY_LEN(all));
+	check_addresses("10.0.0.0/7, 'fc00::/6'", wide, ARRAY_LEN(wide));
+	check_addresses("'::/0', 10.0.0.0/8, 127.0.0.1, 'fc00::/7', '::ffff:0:0/96'", meant, ARRAY_LEN(meant));
+}
+
+static void each_identifier_has_its_ways_of_proof(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *challenges;
+		bool name, wildcard, address;
+	} rows[] = {
+		{ "http-01", true, false, true },
+		{ "tls-alpn-01", true, false, true },
+		{ "dns-01", true, true, false },
+		{ "http-01, dns-01", true, true, true },
+		{ "dns-01, tls-alpn-01", true, true, true },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[128];
+		(void)snprintf(text, sizeof text, "realm: { default: { challenges: [%s] } }\n", rows[i].challenges);
+		struct conf *c = NULL;
+		read_ok(text, &c);
+		const struct conf_realm *r = &c->realms[0];
+		assert_int_equal(conf_realm_proves(r, false, false), rows[i].name);
+		assert_int_equal(conf_realm_proves(r, false, true), rows[i].wildcard);
+		assert_int_equal(conf_realm_proves(r, true, false), rows[i].address);
+		assert_false(conf_realm_proves(r, true, true)); /* no way serves both */
+		conf_free(c);
+	}
+}
+
+static void a_description_is_one_short_line(void **state)
+{
+	(void)state;
+	char text[640], longest[514];
+	memset(longest, 'x', sizeof longest);
+	static const struct {
+		int n;
+		bool good;
+	} rows[] = { { 0, true }, { 1, true }, { 512, true }, { 513, false } };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)snprintf(text, sizeof text, "profile: { server: { description: \"%.*s\" } }\n", rows[i].n,
+			       longest);
+		struct conf *c = NULL;
+		struct err err = { 0 };
+		struct rc rc = conf_read_text(str_z(text), "c", conf_env_none, NULL, &c, &err);
+		assert_int_equal(FAILED(rc), !rows[i].good);
+		if (!rows[i].good)
+			assert_true(str_ends(str_z(err.detail), STR("allowed: one line of at most 512 bytes")));
+		conf_free(c);
+	}
+	struct err err = { 0 };
+	struct conf *c = NULL;
+	struct str lines = STR("profile: { server: { description: \"a\\nb\" } }\n");
+	assert_true(FAILED(conf_read_text(lines, "c", conf_env_none, NULL, &c, &err)));
+}
+
+static void what_came_with_rfc_8555_is_closed_until_it_is_opened(void **state)
+{
+	(void)state;
+	struct conf *c = NULL;
+	read_ok("", &c);
+	const struct conf_realm *r = &c->realms[0];
+	assert_true(r->addresses.n == 0 && !r->subdomain_auth && !r->terms_agree_again);
+	assert_true(str_eq(r->eab, STR("off")) && r->challenges.n == 1);
+	assert_true(c->zones[0].alpn_port == 443 && c->zones[0].attempts == 3);
+	assert_true(c->issuers[0].alternates.n == 0 && c->profiles[0].description.n == 0);
+	assert_true(str_eq(c->api.admin_socket, STR("run/admin.sock")));
+	assert_true(str_eq(c->store.secret_key, STR("store/secret.key")));
 	conf_free(c);
 }
 
@@ -450,6 +633,11 @@ int main(void)
 		cmocka_unit_test(warnings_name_what_is_hardly_meant),
 		cmocka_unit_test(what_wants_a_restart_is_named),
 		cmocka_unit_test(a_realm_allows_what_its_patterns_match),
+		cmocka_unit_test(a_realm_allows_the_addresses_of_its_ranges),
+		cmocka_unit_test(a_special_address_wants_a_range_that_was_meant_for_it),
+		cmocka_unit_test(each_identifier_has_its_ways_of_proof),
+		cmocka_unit_test(a_description_is_one_short_line),
+		cmocka_unit_test(what_came_with_rfc_8555_is_closed_until_it_is_opened),
 		cmocka_unit_test(a_file_that_others_may_change_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

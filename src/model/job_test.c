@@ -273,6 +273,10 @@ static void spoilt_messages_are_refused_and_the_member_is_named(void **state)
 		{ M_VALIDATE, "1700000000123", "-1", "\"deadline\"" },
 		{ M_VALIDATE, "1700000000123", "1.5", "\"deadline\"" },
 		{ M_VALIDATE, "1700000000123", "1700000000123}", "" },
+		{ M_VALIDATE, "\"token\"", "\"subdomains\":1,\"token\"", "\"subdomains\"" },
+		{ M_VALIDATE, "\"token\"", "\"subdomain\":true,\"token\"", "subdomain" },
+		{ M_VERDICT, "\"token\"", "\"subdomains\":\"true\",\"token\"", "\"subdomains\"" },
+		{ M_VERDICT, "\"token\"", "\"subdomains\":true,\"token\"", "http-01 and type ip" },
 		{ M_VERDICT, "\"fra-1\"", "\"fra/1\"", "\"perspective\"" },
 		{ M_VERDICT, "\"valid\":false", "\"valid\":true", "\"valid\"" },
 		{ M_VERDICT, "\"connection\"", "\"none\"", "\"valid\"" },
@@ -324,6 +328,88 @@ static void spoilt_messages_are_refused_and_the_member_is_named(void **state)
 		struct rc rc = messages[rows[i].message].again(&mem, buf_str(&bad), &again, &err);
 		if (rc.kind != ERR_MALFORMED || strstr(err.detail, rows[i].says) == NULL)
 			fail_msg("row %zu (%s): %s: %s", i, rows[i].to, err_kind_name(rc.kind), err.detail);
+	}
+}
+
+/* --- the member that came later -----------------------------------------------------------------------------------*/
+static void a_message_of_before_is_read_and_says_nothing_of_subdomains(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict v;
+	struct validate_job j;
+
+	must(write_verdict(&b, &err), &err);
+	assert_null(memmem(b.p, b.n, "subdomains", 10));
+	v.subdomains = true;
+	must(verdict_read(&mem, buf_str(&b), &v, &err), &err);
+	assert_false(v.subdomains);
+	buf_reset(&b);
+	must(write_validate(&b, &err), &err);
+	assert_null(memmem(b.p, b.n, "subdomains", 10));
+	j.subdomains = true;
+	must(validate_job_read(&mem, buf_str(&b), &j, &err), &err);
+	assert_false(j.subdomains);
+}
+
+static void subdomains_are_written_when_true_and_come_back(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	AUTO(buf_done) struct buf again = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict_step steps[2];
+	struct validate_job j = example_validate();
+	struct verdict v = example_verdict(steps);
+
+	j.subdomains = true;
+	must(validate_job_write(&j, &b, &err), &err);
+	assert_non_null(memmem(b.p, b.n, "\"subdomains\":true", 17));
+	must(again_validate(&mem, buf_str(&b), &again, &err), &err);
+	assert_true(str_eq(buf_str(&b), buf_str(&again)));
+	must(validate_job_read(&mem, buf_str(&b), &j, &err), &err);
+	assert_true(j.subdomains);
+
+	buf_reset(&b);
+	v.method = CHALLENGE_DNS01;
+	v.ident = (struct ident){ IDENT_DNS, STR("a.example") };
+	v.subdomains = true;
+	must(verdict_write(&v, &b, &err), &err);
+	must(verdict_read(&mem, buf_str(&b), &v, &err), &err);
+	assert_true(v.subdomains);
+}
+
+static void subdomains_go_with_dns01_and_names_only(void **state)
+{
+	(void)state;
+	const struct {
+		enum challenge_type method;
+		struct ident ident;
+		bool good;
+	} rows[] = {
+		{ CHALLENGE_DNS01, { IDENT_DNS, STR("a.example") }, true },
+		{ CHALLENGE_HTTP01, { IDENT_DNS, STR("a.example") }, false },
+		{ CHALLENGE_TLSALPN01, { IDENT_DNS, STR("a.example") }, false },
+		{ CHALLENGE_DNS01, { IDENT_IP, STR("192.0.2.1") }, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		struct verdict_step steps[2];
+		struct validate_job j = example_validate();
+		struct verdict v = example_verdict(steps);
+		j.wildcard = false;
+		j.subdomains = v.subdomains = true;
+		j.method = v.method = rows[i].method;
+		j.ident = v.ident = rows[i].ident;
+		struct rc job = validate_job_write(&j, &b, &err), verdict = verdict_write(&v, &b, &err);
+		assert_int_equal(job.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
+		assert_int_equal(verdict.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
+		if (!rows[i].good)
+			assert_non_null(strstr(err.detail, "\"subdomains\" goes with dns-01 and a name"));
 	}
 }
 
@@ -394,6 +480,9 @@ int main(void)
 		cmocka_unit_test(messages_round_trip),
 		cmocka_unit_test(fields_arrive_in_their_places),
 		cmocka_unit_test(spoilt_messages_are_refused_and_the_member_is_named),
+		cmocka_unit_test(a_message_of_before_is_read_and_says_nothing_of_subdomains),
+		cmocka_unit_test(subdomains_are_written_when_true_and_come_back),
+		cmocka_unit_test(subdomains_go_with_dns01_and_names_only),
 		cmocka_unit_test(every_prefix_of_a_message_is_refused),
 		cmocka_unit_test(a_writer_refuses_what_the_reader_would),
 		cmocka_unit_test(a_verdict_that_would_not_fit_its_jws_is_refused),
