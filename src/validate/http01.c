@@ -12,96 +12,17 @@
 #define URL_SHOWN_MAX 300
 #define BODY_MAX 128 /* a key authorization has 87 bytes */
 #define HEADERS_MAX (16 * 1024)
-#define LOOKUP_MAX_MS 10000
 #define CONNECT_MAX_MS 10000
 #define USER_AGENT "cairn-validator (+RFC 8555 http-01)"
 
 struct hop {
 	unsigned number; /* 0: the name itself */
 	struct url url;
-	struct str shown;       /* the URL for messages */
-	struct addr targets[2]; /* vetted; v6 first */
-	size_t target_count;
+	struct str shown; /* the URL for messages */
+	struct targets targets;
 	char peer[ADDR_TEXT_MAX]; /* who answered, or was tried last */
 	struct fetch_reply reply;
 };
-
-/* --- where to go --------------------------------------------------------------------------------------------------*/
-
-static bool address_is_allowed(const struct probe_env *env, const struct addr *a)
-{
-	for (size_t i = 0; i < env->allowed_count; i++)
-		if (addr_in(a, &env->allowed[i]))
-			return true;
-	return addr_special(a) == NULL;
-}
-
-/* Takes the first address of each family that may be contacted. What may not is told in the transcript, all of it. */
-static fallible targets_vet(struct probe *p, struct hop *h, const struct addr *addrs, size_t n, struct err *err)
-{
-	struct str refused = STR("");
-	bool have_v6 = false, have_v4 = false;
-	h->target_count = 0;
-	for (size_t i = 0; i < n; i++) {
-		bool *have = addrs[i].family == AF_INET6 ? &have_v6 : &have_v4;
-		if (address_is_allowed(p->env, &addrs[i])) {
-			if (!*have)
-				h->targets[h->target_count++] = addrs[i];
-			*have = true;
-			continue;
-		}
-		char text[ADDR_TEXT_MAX];
-		addr_show(&addrs[i], text);
-		refused = str_fmt(p->mem, "%.*s%s%s is %s", STR_FMT(refused), refused.n == 0 ? "" : ", ", text,
-				  addr_special(&addrs[i]));
-	}
-	if (refused.n > 0)
-		probe_step(p, "resolve", "refused: %.*s", STR_FMT(refused));
-	if (h->target_count > 0)
-		return OK;
-	FAIL(err, ERR_CONNECTION,
-	     "%.*s has no address that may be contacted: %.*s; wanted a public address, or one in allow-addresses of "
-	     "zone "
-	     "\"%.*s\"",
-	     STR_FMT(h->url.host), STR_FMT(str_sub(refused, 0, 300)), STR_FMT(p->env->zone->name));
-}
-
-static struct str addrs_show(struct arena *mem, const struct addr *addrs, size_t n)
-{
-	struct str all = STR("");
-	for (size_t i = 0; i < n; i++) {
-		char text[ADDR_TEXT_MAX];
-		addr_show(&addrs[i], text);
-		all = str_fmt(mem, "%.*s%s%s", STR_FMT(all), i == 0 ? "" : ", ", text);
-	}
-	return all;
-}
-
-static fallible targets_find(struct probe *p, struct hop *h, struct err *err)
-{
-	if (h->url.host_is_addr)
-		return targets_vet(p, h, &h->url.addr, 1, err);
-	const struct probe_ops *ops = p->env->ops;
-	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
-	if (until > p->deadline_mono_ms)
-		until = p->deadline_mono_ms;
-	struct str from = ops->resolver_name(ops->ctx);
-	struct resolve_answer answer = { 0 };
-	struct err why = { 0 };
-	struct rc rc = ops->resolve(ops->ctx, h->url.host, until, p->mem, &answer, &why);
-	if (rc.kind != ERR_NONE) {
-		probe_step(p, "resolve", "%.*s AAAA,A from %.*s: %s", STR_FMT(h->url.host), STR_FMT(from), why.detail);
-		*err = why;
-		return rc;
-	}
-	struct str found = addrs_show(p->mem, answer.addrs, answer.addr_count);
-	probe_step(p, "resolve", "%.*s AAAA,A from %.*s: %.*s (%s)", STR_FMT(h->url.host),
-		   STR_FMT(answer.from_static ? STR("static table") : from), STR_FMT(found),
-		   answer.from_static               ? "set by the operator"
-		   : answer.dnssec == DNSSEC_SECURE ? "secure"
-						    : "insecure");
-	return targets_vet(p, h, answer.addrs, answer.addr_count, err);
-}
 
 /* --- one exchange -------------------------------------------------------------------------------------------------*/
 
@@ -113,7 +34,7 @@ static struct fetch_request request_make(const struct probe *p, const struct hop
 	return (struct fetch_request){
 		.method = STR("GET"),
 		.url = url_show(p->mem, &h->url),
-		.pin = &h->targets[target],
+		.pin = &h->targets.addrs[target],
 		.pin_port = h->url.port,
 		.verify_tls =
 			false, /* only redirects lead to https, and what they prove is the name's DNS, not its key */
@@ -146,13 +67,13 @@ static fallible exchange_fail(const struct hop *h, enum err_kind kind, const str
 static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 {
 	const struct probe_ops *ops = p->env->ops;
-	size_t tries = h->number == 0 ? h->target_count : 1;
+	size_t tries = h->number == 0 ? h->targets.count : 1;
 	const char *earlier = "";
 	for (size_t i = 0;; i++) {
 		bool another = i + 1 < tries;
 		struct fetch_request rq = request_make(p, h, i, another);
 		struct err why = { 0 };
-		addr_show(&h->targets[i], h->peer);
+		addr_show(&h->targets.addrs[i], h->peer);
 		if (rq.timeout_ms == 0)
 			FAIL(err, ERR_CONNECTION,
 			     "%s: GET %.*s was not tried: the %.1f s of this validation are used up; wanted the whole "
@@ -218,6 +139,7 @@ static fallible redirect_read(struct probe *p, const struct hop *h, const struct
 {
 	struct str location;
 	struct err why = { 0 };
+	p->final = true; /* a server does not mend its redirects within seconds */
 	TRY(location_find(h, &location, err));
 	struct str shown = peer_text(p->mem, location, PEER_TEXT_MAX);
 	struct rc rc = url_resolve(p->mem, &h->url, location, URL_MAX, ret, &why);
@@ -238,6 +160,7 @@ static fallible redirect_read(struct probe *p, const struct hop *h, const struct
 		     "%s: GET %.*s answered %d to \"%.*s\": more than %d redirects; wanted 200 with the key "
 		     "authorization",
 		     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown), REDIRECTS_MAX);
+	p->final = false;
 	probe_step(p, "redirect", "%d to %.*s", h->reply.status, STR_FMT(peer_text(p->mem, next, URL_SHOWN_MAX)));
 	return OK;
 }
@@ -255,7 +178,7 @@ static fallible body_judge(const struct probe *p, const struct hop *h, struct er
 {
 	const struct validate_job *job = p->job;
 	const struct fetch_reply *r = &h->reply;
-	struct str wanted = str_fmt(p->mem, "%.*s.%.*s", STR_FMT(job->token), STR_FMT(job->thumbprint));
+	struct str wanted = key_authorization(p);
 	struct str shortened = str_fmt(p->mem, "%.*s....%.*s...", STR_FMT(str_sub(job->token, 0, 8)),
 				       STR_FMT(str_sub(job->thumbprint, 0, 8)));
 	struct str shown = peer_text(p->mem, r->body, PEER_TEXT_MAX);
@@ -318,7 +241,8 @@ static fallible hops_run(struct probe *p, struct hop *h, struct str *visited, st
 		visited[h->number] = url_show(p->mem, &h->url);
 		h->shown = peer_text(p->mem, visited[h->number], URL_SHOWN_MAX);
 		h->reply = (struct fetch_reply){ 0 };
-		TRY(targets_find(p, h, err));
+		const struct addr *literal = h->url.host_is_addr ? &h->url.addr : NULL;
+		TRY(targets_find(p, h->url.host, literal, &h->targets, err));
 		TRY(exchange(p, h, err));
 		if (!status_is_followed(h->reply.status))
 			return answer_judge(p, h, err);

@@ -23,24 +23,48 @@ struct probe {
 	struct verdict_step *steps; /* VERDICT_STEPS_MAX of them */
 	size_t step_count;
 	size_t steps_left_out;
+	bool final; /* set before failing for a reason that another attempt would meet again */
 };
 
 /* Adds to the transcript. When it is full, the latest step stays and the one before it says how many are missing. */
 void probe_step(struct probe *p, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int64_t probe_left_ms(const struct probe *p); /* 0 when the time is used up */
-/* Bytes of a peer for a message: at most max of them, printable, without quotes or backslashes of their own. */
+/* Bytes of a peer for a message, printable, without quotes or backslashes of their own: at most max characters, and
+ * "..." when that is not all. */
 struct str peer_text(struct arena *mem, struct str bytes, size_t max);
-/* probe_run, and for the log: why, with the cause that no verdict carries. */
-void probe_run_why(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret,
+struct str key_authorization(const struct probe *p); /* RFC 8555 8.1 */
+/* probe_run, and for the log: why, with the cause that no verdict carries. False: the program is stopping, and somebody
+ * else should have the job. */
+bool probe_run_why(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret,
 		   struct err *why);
 
-/* RFC 8555 8.3. OK: the name is proven. */
-fallible http01(struct probe *p, struct err *err);
+/* --- where to connect to ------------------------------------------------------------------------------------------*/
+
+struct targets { /* vetted: the first address of each family that may be contacted; v6 first */
+	struct addr addrs[2];
+	size_t count;
+};
+/* Looks the host up once, unless it is an address itself, and refuses what the zone does not allow. */
+fallible targets_find(struct probe *p, struct str host, const struct addr *literal, struct targets *ret,
+		      struct err *err);
+
+/* --- methods: OK means that the identifier is proven --------------------------------------------------------------*/
+
+fallible http01(struct probe *p, struct err *err);    /* RFC 8555 8.3 */
+fallible dns01(struct probe *p, struct err *err);     /* RFC 8555 8.4 */
+fallible tlsalpn01(struct probe *p, struct err *err); /* RFC 8737, RFC 8738 */
+
+/* Is this the certificate of RFC 8737 3 for the identifier and digest? ERR_UNAUTHORIZED says what about "it" is wrong and
+ * what was wanted. Reads with our own reader, sizes and shapes first, the self-signature last. Its dates do not matter. */
+fallible alpn_cert_check(const struct crypto *c, struct str der, const struct ident *ident, const struct sha256 *digest,
+			 struct arena *mem, struct err *err);
+/* What a client asks for by name that goes to an address (RFC 8738 6): "7.2.0.192.in-addr.arpa". */
+struct str addr_reverse_name(struct arena *mem, const struct addr *a);
 
 /* --- zones --------------------------------------------------------------------------------------------------------*/
 
 struct zone_live {
-	struct conf_zone zone; /* copied: name, http_port, deadline_ms, quorum, allow_addresses */
+	struct conf_zone zone; /* copied: name, http_port, alpn_port, attempts, deadline_ms, quorum, allow_addresses */
 	struct addr_range *allowed;
 	size_t allowed_count;
 	struct resolver *resolver;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * probe.c: one job to its verdict: the deadline, the transcript, the dispatch by method, and the translation of what
- * went wrong into kinds that a client may see.
+ * probe.c: one job to its verdict: the deadline, the transcript, the dispatch by method, the attempts, and the
+ * translation of what went wrong into kinds that a client may see.
  */
 #include "validate/internal.h"
 
@@ -41,12 +41,16 @@ int64_t probe_left_ms(const struct probe *p)
 struct str peer_text(struct arena *mem, struct str bytes, size_t max)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t n = bytes.n < max ? bytes.n : max;
-	char *out = arena_alloc_n(mem, 4, n + 1);
+	char *out = arena_alloc_n(mem, 1, max + 4);
 	size_t at = 0;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < bytes.n; i++) {
 		unsigned char c = (unsigned char)bytes.p[i];
-		if (c >= 0x20 && c <= 0x7e && c != '"' && c != '\\') {
+		bool plain = c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+		if (at + (plain ? 1 : 4) > max) {
+			memcpy(out + at, "...", 3);
+			return str_n(out, at + 3);
+		}
+		if (plain) {
 			out[at++] = (char)c;
 			continue;
 		}
@@ -55,35 +59,43 @@ struct str peer_text(struct arena *mem, struct str bytes, size_t max)
 		out[at++] = digits[c >> 4];
 		out[at++] = digits[c & 15];
 	}
-	if (bytes.n > max) {
-		memcpy(out + at, "...", 3);
-		at += 3;
-	}
 	return str_n(out, at);
+}
+
+struct str key_authorization(const struct probe *p)
+{
+	return str_fmt(p->mem, "%.*s.%.*s", STR_FMT(p->job->token), STR_FMT(p->job->thumbprint));
 }
 
 static struct rc (*const methods[])(struct probe *p, struct err *err) = {
 	[CHALLENGE_HTTP01] = http01,
-	[CHALLENGE_DNS01] = NULL, /* not offered: the directory advertises only what works */
-	[CHALLENGE_TLSALPN01] = NULL,
+	[CHALLENGE_DNS01] = dns01,
+	[CHALLENGE_TLSALPN01] = tlsalpn01,
 };
 static_assert(ARRAY_LEN(methods) == CHALLENGE_TYPE_COUNT, "a row for each method");
 
 /* What the api must never have asked for. The job is believed no more than any other message. */
 static fallible job_check(const struct validate_job *j, struct err *err)
 {
-	if (j->method >= CHALLENGE_TYPE_COUNT || methods[j->method] == NULL)
-		FAIL(err, ERR_INTERNAL, "this validator has no method %s",
-		     j->method < CHALLENGE_TYPE_COUNT ? challenge_type_name(j->method) : "of that number");
-	if (j->wildcard && j->method == CHALLENGE_HTTP01)
-		FAIL(err, ERR_INTERNAL, "http-01 proves no wildcard name (BR 3.2.2.4.19)");
+	if (j->method >= CHALLENGE_TYPE_COUNT)
+		FAIL(err, ERR_INTERNAL, "this validator has no method of that number");
+	const char *method = challenge_type_name(j->method);
+	bool dns = j->method == CHALLENGE_DNS01;
+	if (j->wildcard && !dns)
+		FAIL(err, ERR_INTERNAL, "%s proves no wildcard name (BR 3.2.2.4.19, 3.2.2.4.20)", method);
+	if (j->subdomains && !dns)
+		FAIL(err, ERR_INTERNAL, "%s proves nothing about the names below (RFC 9444)", method);
+	if (j->ident.type != IDENT_DNS && dns)
+		FAIL(err, ERR_INTERNAL, "dns-01 proves no address (RFC 8738 7)");
+	if (j->ident.type != IDENT_DNS && (j->wildcard || j->subdomains))
+		FAIL(err, ERR_INTERNAL, "an address has neither wildcards nor names below it");
 	if (!token_is_wellformed(j->token) || !token_is_wellformed(j->thumbprint))
 		FAIL(err, ERR_INTERNAL, "token and thumbprint must be 43 base64url characters");
-	if (j->ident.type != IDENT_DNS)
-		return OK;
 	struct err why = { 0 };
-	if (FAILED(name_check(j->ident.value, false, &why)))
-		FAIL(err, ERR_INTERNAL, "the job's name is not one to validate: %s", why.detail);
+	struct rc rc = j->ident.type == IDENT_DNS ? name_check(j->ident.value, false, &why)
+						  : ident_check(&j->ident, false, &why);
+	if (FAILED(rc))
+		FAIL(err, ERR_INTERNAL, "the job's identifier is not one to validate: %s", why.detail);
 	return OK;
 }
 
@@ -105,6 +117,48 @@ static enum err_kind kind_for_verdict(enum err_kind kind)
 	}
 }
 
+/* --- attempts -----------------------------------------------------------------------------------------------------*/
+
+#define PAUSE_FIRST_MS 2000
+#define ATTEMPT_MIN_MS 1000 /* with less time left, there is no use in another one */
+
+/* They grow, and never take more than half of what is left to the attempts that follow. 0: no time for another one. */
+static int64_t pause_before_next(const struct probe *p, int64_t done, int64_t attempts)
+{
+	int64_t left = probe_left_ms(p);
+	int64_t pause = (int64_t)PAUSE_FIRST_MS << (done < 6 ? done - 1 : 5);
+	int64_t room = left / (2 * (attempts - done));
+	return left < ATTEMPT_MIN_MS ? 0 : pause < room ? pause : room;
+}
+
+/* Records spread, servers start, firewalls open: what may be better in a moment is tried again. */
+static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *err)
+{
+	int64_t attempts = p->env->zone->attempts;
+	for (int64_t done = 1;; done++) {
+		struct err why = { 0 };
+		p->final = false;
+		struct rc rc = methods[p->job->method](p, &why);
+		bool again = rc.kind != ERR_NONE && kind_for_verdict(rc.kind) != ERR_INTERNAL && !p->final &&
+			     done < attempts;
+		int64_t pause = again ? pause_before_next(p, done, attempts) : 0;
+		*ret_stopping = false;
+		if (pause > 0) {
+			probe_step(p, "attempt", "%lld of %lld failed (%s); the next one in %.1f s", (long long)done,
+				   (long long)attempts, err_kind_name(rc.kind), (double)pause / 1000.0);
+			*ret_stopping = !p->env->ops->pause(p->env->ops->ctx, pause);
+		}
+		if (pause > 0 && !*ret_stopping)
+			continue;
+		if (rc.kind != ERR_NONE && done > 1)
+			err_prefix(&why, "%lld attempts failed, the last one: ", (long long)done);
+		*err = why;
+		return rc;
+	}
+}
+
+/* --- the verdict --------------------------------------------------------------------------------------------------*/
+
 static void verdict_begin(const struct probe_env *env, const struct validate_job *job, struct arena *mem,
 			  struct verdict *ret)
 {
@@ -117,6 +171,7 @@ static void verdict_begin(const struct probe_env *env, const struct validate_job
 		.method = job->method,
 		.ident = { job->ident.type, str_dup(mem, job->ident.value) },
 		.wildcard = job->wildcard,
+		.subdomains = job->subdomains,
 		.token = str_dup(mem, job->token),
 		.thumbprint = str_dup(mem, job->thumbprint),
 		.started_ms = clock_now_ms(env->clk),
@@ -138,7 +193,7 @@ static void verdict_end(const struct probe *p, struct rc rc, struct err *why, st
 	ret->problem_detail = str_dup(p->mem, str_z(why->detail));
 }
 
-void probe_run_why(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret,
+bool probe_run_why(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret,
 		   struct err *why)
 {
 	verdict_begin(env, job, mem, ret);
@@ -155,13 +210,15 @@ void probe_run_why(const struct probe_env *env, const struct validate_job *job, 
 	};
 	*why = (struct err){ 0 };
 	struct rc rc = job_check(job, why);
+	bool stopping = false;
 	if (rc.kind == ERR_NONE)
-		rc = methods[job->method](&p, why);
+		rc = attempts_run(&p, &stopping, why);
 	verdict_end(&p, rc, why, ret);
+	return !stopping;
 }
 
 void probe_run(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret)
 {
 	struct err why;
-	probe_run_why(env, job, mem, ret, &why);
+	(void)probe_run_why(env, job, mem, ret, &why);
 }

@@ -466,8 +466,15 @@ static void run(struct world *w, const struct validate_job *job, int64_t http_po
 	assert_int_equal(addr_range_read(STR("192.0.2.0/24"), &allowed[0], NULL).kind, ERR_NONE);
 	assert_int_equal(addr_range_read(STR("2001:db8::/32"), &allowed[1], NULL).kind, ERR_NONE);
 	const struct clock clk = { world_now, world_now, w };
-	const struct probe_ops ops = { world_resolve, world_resolver_name, world_fetch, w };
-	const struct probe_env env = { &zone, allowed, 2, &ops, &clk, STR("local") };
+	const struct probe_ops ops = {
+		.resolve = world_resolve, .resolver_name = world_resolver_name, .fetch = world_fetch, .ctx = w
+	};
+	const struct probe_env env = { .zone = &zone,
+				       .allowed = allowed,
+				       .allowed_count = 2,
+				       .ops = &ops,
+				       .clk = &clk,
+				       .perspective = STR("local") };
 	w->now = 1000000;
 	probe_run(&env, job, mem, ret);
 }
@@ -587,8 +594,13 @@ static void ten_redirects_are_followed_and_no_more(void **state)
 		AUTO(arena_done) struct arena mem = { 0 };
 		int left = redirects;
 		const struct conf_zone zone = { .name = STR("inside"), .http_port = 80, .deadline_ms = 20000 };
-		const struct probe_ops ops = { chain_resolve, world_resolver_name, chain_fetch, &left };
-		const struct probe_env env = { &zone, NULL, 0, &ops, &clock_system, STR("local") };
+		const struct probe_ops ops = { .resolve = chain_resolve,
+					       .resolver_name = world_resolver_name,
+					       .fetch = chain_fetch,
+					       .ctx = &left };
+		const struct probe_env env = {
+			.zone = &zone, .ops = &ops, .clk = &clock_system, .perspective = STR("local")
+		};
 		struct validate_job job = job_make();
 		job.deadline_ms = clock_now_ms(&clock_system) + 60000;
 		struct verdict v;
@@ -666,30 +678,52 @@ static void wrong_jobs_are_faults(void **state)
 {
 	(void)state;
 	static const struct row nothing = { "", { { 0 } }, { { 0 } }, 0, "" };
-	struct validate_job jobs[6];
+	const struct ident addr = { IDENT_IP, STR("192.0.2.7") };
+	struct validate_job jobs[14];
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
 		jobs[i] = job_make();
-	jobs[0].method = CHALLENGE_DNS01;
+	jobs[0].method = CHALLENGE_TYPE_COUNT;
 	jobs[1].wildcard = true;
 	jobs[2].token = STR("short");
 	jobs[3].token = STR("tttttttt-_0123456789abcdefghijklmnopqrstu\r\n"); /* A35 */
 	jobs[4].thumbprint = STR("");
 	jobs[5].ident.value = STR("a.test/../x");
+	jobs[6].wildcard = true; /* A40 */
+	jobs[6].method = CHALLENGE_TLSALPN01;
+	jobs[7].subdomains = true;
+	jobs[8].subdomains = true;
+	jobs[8].method = CHALLENGE_TLSALPN01;
+	jobs[9].ident = addr; /* A39 */
+	jobs[9].method = CHALLENGE_DNS01;
+	jobs[10].ident = (struct ident){ IDENT_IP, STR("192.0.2.007") };
+	jobs[11].ident = (struct ident){ IDENT_IP, STR("2001:DB8::7") };
+	jobs[12].ident = (struct ident){ IDENT_IP, STR("fe80::1%eth0") };
+	jobs[13].ident = (struct ident){ IDENT_DNS, STR("192.0.2.7") };
 	static const char *const want[] = {
-		"this validator has no method dns-01",
-		"http-01 proves no wildcard name (BR 3.2.2.4.19)",
+		"this validator has no method of that number",
+		"http-01 proves no wildcard name (BR 3.2.2.4.19, 3.2.2.4.20)",
 		"token and thumbprint must be 43 base64url characters",
 		"token and thumbprint must be 43 base64url characters",
 		"token and thumbprint must be 43 base64url characters",
-		"the job's name is not one to validate: ",
+		"the job's identifier is not one to validate: ",
+		"tls-alpn-01 proves no wildcard name (BR 3.2.2.4.19, 3.2.2.4.20)",
+		"http-01 proves nothing about the names below (RFC 9444)",
+		"tls-alpn-01 proves nothing about the names below (RFC 9444)",
+		"dns-01 proves no address (RFC 8738 7)",
+		"the job's identifier is not one to validate: ",
+		"the job's identifier is not one to validate: ",
+		"the job's identifier is not one to validate: ",
+		"the job's identifier is not one to validate: ",
 	};
+	static_assert(ARRAY_LEN(want) == ARRAY_LEN(jobs), "a text for each");
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
 		AUTO(arena_done) struct arena mem = { 0 };
 		struct world w = { .row = &nothing };
 		struct verdict v;
 		run(&w, &jobs[i], 80, &mem, &v);
 		assert_int_equal(v.problem, ERR_INTERNAL);
-		assert_true(str_starts(v.problem_detail, str_z(want[i])));
+		if (!str_starts(v.problem_detail, str_z(want[i])))
+			fail_msg("job %zu: %.*s", i, STR_FMT(v.problem_detail));
 		assert_int_equal(w.looked_up + w.fetched, 0);
 	}
 }
@@ -701,6 +735,8 @@ static void peer_text_is_short_and_printable(void **state)
 	assert_true(str_eq(peer_text(&mem, STR("a\"b\\\n\xff"), 60), STR("a\\x22b\\x5c\\x0a\\xff")));
 	assert_true(str_eq(peer_text(&mem, STR("abcdef"), 3), STR("abc...")));
 	assert_true(str_eq(peer_text(&mem, STR("abc"), 3), STR("abc")));
+	assert_true(str_eq(peer_text(&mem, STR("a\n\n"), 6), STR("a\\x0a...")));
+	assert_true(str_eq(peer_text(&mem, STR("\n"), 4), STR("\\x0a")));
 	assert_int_equal(peer_text(&mem, STR_NONE, 3).n, 0);
 }
 

@@ -11,13 +11,19 @@
 #include "jose/jose.h"
 #include "model/model.h"
 
-/* Resolution and fetching behind tables, so that replay tests script DNS and HTTP. */
+/* What a probe asks of the world, behind a table, so that replay tests script DNS, HTTP, TLS and time. */
 struct probe_ops {
 	fallible (*resolve)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
 			    struct resolve_answer *ret, struct err *err);
+	fallible (*resolve_txt)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+				struct resolve_txt_answer *ret, struct err *err);
 	struct str (*resolver_name)(void *ctx);
 	fallible (*fetch)(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
 			  struct err *err);
+	fallible (*tls)(void *ctx, const struct tls_probe_request *rq, struct arena *mem, struct tls_probe_reply *ret,
+			struct err *err);
+	/* Between two attempts. False: it is not to be waited for, the program is stopping. */
+	bool (*pause)(void *ctx, int64_t ms);
 	void *ctx;
 };
 
@@ -26,12 +32,14 @@ struct probe_env {
 	const struct addr_range *allowed; /* the zone's allow-addresses, read */
 	size_t allowed_count;
 	const struct probe_ops *ops;
+	const struct crypto *crypto;
 	const struct clock *clk;
 	struct str perspective;
 };
 
 /* Runs one job to its verdict: never fails, whatever the peer does; a fault of our own is a verdict of ERR_INTERNAL
- * that the api does not count as a vote. Everything in *ret lives in mem. */
+ * that the api does not count as a vote. What may be better in a moment is tried zone.attempts times. Everything in
+ * *ret lives in mem. */
 void probe_run(const struct probe_env *env, const struct validate_job *job, struct arena *mem, struct verdict *ret);
 
 /* The running validator: consumes validate.<perspective>, at most probes_max at once, signs and publishes verdicts.
@@ -42,7 +50,8 @@ fallible validator_new(const struct conf *conf, struct bus *bus, const struct cr
 		       struct validator **ret, struct err *err);
 fallible validator_start(struct validator *v, struct err *err);                           /* before bus_start */
 fallible validator_reload(struct validator *v, const struct conf *conf, struct err *err); /* zones, ranges, resolvers */
-/* Waits until no probe runs, or for wait_ms. From then on, jobs go back to the bus unread. */
+/* Waits until no probe runs, or for wait_ms. From then on, jobs go back to the bus unread, and so does one that waits
+ * for another attempt. */
 void validator_drain(struct validator *v, int64_t wait_ms);
 void validator_free(
 	struct validator *v); /* after bus_stop; accepts NULL; waits for the probes that run, a zone's deadline */

@@ -24,8 +24,10 @@ struct validator {
 	char *perspective;
 	unsigned probes_max, threads;
 	struct workers *workers;
+	struct tls_client *tls;
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t idle;
+	pthread_cond_t halt; /* stopping has become true */
 	struct zone_set *zones;
 	struct id *running;        /* attempts; one slot for each thread, zero when free */
 	struct fetcher **fetchers; /* those that no probe is using */
@@ -42,6 +44,7 @@ struct task {
 /* --- what a probe borrows -----------------------------------------------------------------------------------------*/
 
 struct tools {
+	struct validator *v;
 	const struct zone_live *zone;
 	struct fetcher *fetcher;
 	const struct clock *clk;
@@ -52,6 +55,13 @@ static fallible op_resolve(void *ctx, struct str name, int64_t deadline_mono_ms,
 {
 	struct tools *t = ctx;
 	return resolve_addrs(t->zone->resolver, t->clk, deadline_mono_ms, name, mem, ret, err);
+}
+
+static fallible op_resolve_txt(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+			       struct resolve_txt_answer *ret, struct err *err)
+{
+	struct tools *t = ctx;
+	return resolve_txt(t->zone->resolver, t->clk, deadline_mono_ms, name, mem, ret, err);
 }
 
 static struct str op_resolver_name(void *ctx)
@@ -65,6 +75,39 @@ static fallible op_fetch(void *ctx, const struct fetch_request *rq, struct arena
 {
 	struct tools *t = ctx;
 	return fetch(t->fetcher, rq, mem, ret, err);
+}
+
+static fallible op_tls(void *ctx, const struct tls_probe_request *rq, struct arena *mem, struct tls_probe_reply *ret,
+		       struct err *err)
+{
+	struct tools *t = ctx;
+	return tls_probe(t->v->tls, rq, mem, ret, err);
+}
+
+static struct timespec real_after(int64_t wait_ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(wait_ms / 1000);
+	t.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_nsec -= 1000000000L;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static bool op_pause(void *ctx, int64_t ms)
+{
+	struct validator *v = ((struct tools *)ctx)->v;
+	const struct timespec until = real_after(ms);
+	pthread_mutex_lock(&v->lock);
+	while (!v->stopping)
+		if (pthread_cond_timedwait(&v->halt, &v->lock, &until) != 0)
+			break;
+	bool stopping = v->stopping;
+	pthread_mutex_unlock(&v->lock);
+	return !stopping;
 }
 
 static fallible fetcher_borrow(struct validator *v, struct fetcher **ret, struct err *err)
@@ -129,6 +172,7 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 		.method = job->method,
 		.ident = job->ident,
 		.wildcard = job->wildcard,
+		.subdomains = job->subdomains,
 		.token = job->token,
 		.thumbprint = job->thumbprint,
 		.problem = ERR_INTERNAL,
@@ -139,25 +183,33 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 	};
 }
 
+/* *ret_stopping: there is no verdict yet, and this program will not find one. */
 static fallible probe_live(struct validator *v, const struct zone_set *zones, const struct validate_job *job,
-			   struct arena *mem, struct verdict *ret, struct err *why)
+			   struct arena *mem, struct verdict *ret, bool *ret_stopping, struct err *why)
 {
-	struct tools tools = { .zone = zone_set_find(zones, job->zone), .clk = v->clk };
+	struct tools tools = { .v = v, .zone = zone_set_find(zones, job->zone), .clk = v->clk };
 	if (tools.zone == NULL)
 		FAIL(why, ERR_INTERNAL,
 		     "zone \"%.*s\" is not served by perspective \"%s\": check zone.perspectives here",
 		     STR_FMT(job->zone), v->perspective);
 	TRY(fetcher_borrow(v, &tools.fetcher, why));
-	const struct probe_ops ops = { op_resolve, op_resolver_name, op_fetch, &tools };
+	const struct probe_ops ops = { .resolve = op_resolve,
+				       .resolve_txt = op_resolve_txt,
+				       .resolver_name = op_resolver_name,
+				       .fetch = op_fetch,
+				       .tls = op_tls,
+				       .pause = op_pause,
+				       .ctx = &tools };
 	const struct probe_env env = {
 		.zone = &tools.zone->zone,
 		.allowed = tools.zone->allowed,
 		.allowed_count = tools.zone->allowed_count,
 		.ops = &ops,
+		.crypto = v->crypto,
 		.clk = v->clk,
 		.perspective = str_z(v->perspective),
 	};
-	probe_run_why(&env, job, mem, ret, why);
+	*ret_stopping = !probe_run_why(&env, job, mem, ret, why);
 	fetcher_return(v, tools.fetcher);
 	return OK;
 }
@@ -209,9 +261,15 @@ static bool job_probe(struct validator *v, const struct validate_job *job, struc
 	pthread_mutex_unlock(&v->lock);
 	struct verdict verdict;
 	struct err why = { 0 };
-	if (FAILED(probe_live(v, zones, job, mem, &verdict, &why)))
+	bool stopping = false;
+	if (FAILED(probe_live(v, zones, job, mem, &verdict, &stopping, &why)))
 		verdict_of_fault(v, job, &why, &verdict);
 	zone_set_unref(zones);
+	if (stopping) {
+		LOG(v->log, LOG_INFO, "probe given back", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
+		    KV_STR("name", job->ident.value));
+		return false;
+	}
 	log_outcome(v, job, &verdict, &why);
 	return job_answer(v, job, &verdict);
 }
@@ -286,7 +344,7 @@ static void validator_auto(struct validator **v)
 	validator_free(*v);
 }
 
-static void idle_init(pthread_cond_t *c)
+static void cond_init(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -314,7 +372,9 @@ fallible validator_new(const struct conf *conf, struct bus *bus, const struct cr
 	v->running = mem_alloc_n(sizeof *v->running, v->threads);
 	v->fetchers = mem_alloc_n(sizeof *v->fetchers, v->threads);
 	pthread_mutex_init(&v->lock, NULL);
-	idle_init(&v->idle);
+	cond_init(&v->idle);
+	cond_init(&v->halt);
+	TRY(tls_client_new(&v->tls, err));
 	TRY(zone_set_new(conf, conf->validator.perspective, &v->zones, err));
 	TRY(workers_new("probe", v->threads, v->probes_max, PROBE_STACK, &v->workers, err));
 	*ret = TAKE(v);
@@ -342,24 +402,12 @@ fallible validator_reload(struct validator *v, const struct conf *conf, struct e
 	return OK;
 }
 
-static struct timespec real_after(int64_t wait_ms)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(wait_ms / 1000);
-	t.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_nsec -= 1000000000L;
-		t.tv_sec++;
-	}
-	return t;
-}
-
 void validator_drain(struct validator *v, int64_t wait_ms)
 {
 	const struct timespec until = real_after(wait_ms < 0 ? 0 : wait_ms);
 	pthread_mutex_lock(&v->lock);
 	v->stopping = true;
+	pthread_cond_broadcast(&v->halt);
 	while (v->taken > 0)
 		if (pthread_cond_timedwait(&v->idle, &v->lock, &until) != 0)
 			break;
@@ -372,11 +420,14 @@ void validator_free(struct validator *v)
 		return;
 	pthread_mutex_lock(&v->lock);
 	v->stopping = true; /* what is queued goes back to the bus; what runs ends within its deadline */
+	pthread_cond_broadcast(&v->halt);
 	pthread_mutex_unlock(&v->lock);
 	workers_free(v->workers);
 	for (size_t i = 0; i < v->fetcher_count; i++)
 		fetcher_free(v->fetchers[i]);
+	tls_client_free(v->tls);
 	zone_set_unref(v->zones);
+	pthread_cond_destroy(&v->halt);
 	pthread_cond_destroy(&v->idle);
 	pthread_mutex_destroy(&v->lock);
 	free(v->perspective);

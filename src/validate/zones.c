@@ -55,6 +55,8 @@ static fallible zone_open(const struct conf *conf, const struct conf_zone *from,
 		.name = str_dup(mem, from->name),
 		.quorum = from->quorum,
 		.http_port = from->http_port,
+		.alpn_port = from->alpn_port,
+		.attempts = from->attempts,
 		.deadline_ms = from->deadline_ms,
 		.allow_addresses = list_dup(mem, &from->allow_addresses),
 	};
