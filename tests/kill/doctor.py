@@ -13,6 +13,12 @@ import subprocess
 TWICE = ("CREATE TABLE c AS SELECT * FROM certificates; DROP TABLE certificate_names; DROP TABLE certificates;"
          "ALTER TABLE c RENAME TO certificates; INSERT INTO certificates SELECT * FROM certificates LIMIT 1")
 
+EXTERNAL_KEY = ("INSERT INTO eab_keys (kid, realm, secret, label, uses, uses_max, names, created_at, expires_at, "
+                "disabled_at) SELECT 'k', min(realm), x'00', '', %d, %d, '', 1, 0, 0 FROM accounts;")
+BIND = "UPDATE accounts SET eab_kid = 'k' WHERE id IN %s;"
+REVOKE = ("UPDATE certificates SET revoked_at = %s, revocation_reason = %d, revoked_by = '%s' WHERE id = (SELECT "
+          "max(id) FROM certificates)")
+
 # What is done to the copy, and the promise that the oracle must then call broken.
 SQL = (
     ("DELETE FROM accounts WHERE id = (SELECT account FROM certificates LIMIT 1)", "lost-account"),
@@ -58,6 +64,27 @@ SQL = (
     ("UPDATE verdicts SET valid = 0", "certificate-without-evidence"),
     ("DELETE FROM order_authz", "certificate-without-authorization"),
     ("DELETE FROM order_authz; DELETE FROM authorizations", "dangling-reference"),
+    ("UPDATE issuances SET account_jwk = account_jwk || ' ' WHERE id = (SELECT max(id) FROM issuances)",
+     "finalized-under-another-key"),
+    ("UPDATE authorizations SET thumbprint = 'rolled'", "finalized-under-another-key"),
+    (EXTERNAL_KEY % (2, 1) + BIND % "(SELECT id FROM accounts LIMIT 2)", "external-key-overused"),
+    (EXTERNAL_KEY % (0, 1) + BIND % "(SELECT min(id) FROM accounts)", "external-key-miscounted"),
+    (EXTERNAL_KEY % (1, 0), "external-key-miscounted"),
+    (BIND % "(SELECT min(id) FROM accounts)", "external-key-unknown"),
+    (EXTERNAL_KEY % (1, 1) + BIND % "(SELECT min(id) FROM accounts)" + "UPDATE eab_keys SET realm = 'other'",
+     "external-key-of-another-realm"),
+    (REVOKE % ("created_at", 2, "key"), "revoked-for-no-reason"),
+    (REVOKE % ("created_at", 4, ""), "revoked-for-no-reason"),
+    (REVOKE % ("created_at - 1", 4, "key"), "revoked-at-no-time"),
+    (REVOKE % ("created_at + 86400000", 4, "key"), "revoked-at-no-time"),
+    (REVOKE % ("0", 4, ""), "half-revoked"),
+    (REVOKE % ("0", 0, "key"), "half-revoked"),
+    (REVOKE % ("created_at", 1, "key"), "compromised-key-not-blocked"),
+    ("INSERT INTO blocked_keys SELECT spki_hash, 'keyCompromise', created_at, 'key' FROM certificates LIMIT 1",
+     "blocked-key-certified"),
+    ("DROP INDEX orders_replaced; UPDATE orders SET replaces = '0a' WHERE status = 'valid'", "replaced-twice"),
+    ("UPDATE orders SET replaces = (SELECT serial FROM certificates c WHERE c.account <> orders.account LIMIT 1) "
+     "WHERE id = (SELECT max(id) FROM orders)", "replaced-by-another-account"),
 )
 
 HEAD = 64

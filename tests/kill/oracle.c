@@ -84,9 +84,10 @@ static const struct rule rules[] = {
 	{ "order-past-its-end",
 	  "SELECT uuid(id) FROM orders WHERE status IN ('pending', 'ready') AND expires_at <= $now" },
 	{ "order-invalid-without-reason", "SELECT uuid(id) FROM orders WHERE status = 'invalid' AND error = ''" },
-	{ "order-pending-though-proved",
-	  "SELECT uuid(o.id) FROM orders o WHERE o.status = 'pending' AND NOT EXISTS (SELECT 1 FROM order_authz j JOIN "
-	  "authorizations z ON z.id = j.authz WHERE j.order_id = o.id AND z.status <> 'valid')" },
+	{ "order-pending-though-proved", /* under one key: what was proved before a key change counts as open */
+	  "SELECT uuid(o.id) FROM orders o WHERE o.status = 'pending' AND (SELECT min(z.status = 'valid') = 1 AND "
+	  "count(DISTINCT z.thumbprint) = 1 FROM order_authz j JOIN authorizations z ON z.id = j.authz WHERE "
+	  "j.order_id = o.id)" },
 	{ "order-open-though-disproved",
 	  "SELECT uuid(o.id) FROM orders o JOIN order_authz j ON j.order_id = o.id JOIN authorizations z ON z.id = "
 	  "j.authz "
@@ -134,6 +135,36 @@ static const struct rule rules[] = {
 					  "= 1) < $quorum" },
 	{ "certificate-without-authorization",
 	  "SELECT serial FROM certificates WHERE order_id NOT IN (SELECT order_id FROM order_authz)" },
+	{ "finalized-under-another-key",
+	  "SELECT i.serial FROM issuances i JOIN order_authz j ON j.order_id = i.order_id JOIN authorizations z ON "
+	  "z.id = j.authz WHERE i.account_jwk <> '' AND thumbprint(i.account_jwk) IS NOT z.thumbprint" },
+
+	/* external account keys: one use for each account, and no more than there are */
+	{ "external-key-overused", "SELECT kid FROM eab_keys WHERE uses_max > 0 AND uses > uses_max" },
+	{ "external-key-miscounted",
+	  "SELECT kid FROM eab_keys e WHERE uses <> (SELECT count(*) FROM accounts a WHERE a.eab_kid = e.kid)" },
+	{ "external-key-unknown", "SELECT uuid(id) FROM accounts WHERE eab_kid <> '' AND eab_kid NOT IN (SELECT kid "
+				  "FROM eab_keys)" },
+	{ "external-key-of-another-realm",
+	  "SELECT uuid(a.id) FROM accounts a JOIN eab_keys e ON e.kid = a.eab_kid WHERE e.realm <> a.realm" },
+
+	/* revocation: whole or not at all, and a compromised key lives nowhere */
+	{ "revoked-for-no-reason", "SELECT serial FROM certificates WHERE revoked_at > 0 AND (revocation_reason NOT "
+				   "IN (0, 1, 3, 4, 5, 9) OR revoked_by = '')" },
+	{ "revoked-at-no-time", "SELECT serial FROM certificates WHERE revoked_at < 0 OR revoked_at > $now OR "
+				"revoked_at > 0 AND revoked_at < created_at" },
+	{ "half-revoked",
+	  "SELECT serial FROM certificates WHERE revoked_at = 0 AND (revocation_reason <> 0 OR revoked_by <> '')" },
+	{ "compromised-key-not-blocked", "SELECT serial FROM certificates WHERE revoked_at > 0 AND revocation_reason = "
+					 "1 AND spki_hash NOT IN (SELECT spki_hash FROM blocked_keys)" },
+	{ "blocked-key-certified", "SELECT serial FROM certificates WHERE revoked_at = 0 AND not_after_s * 1000 > $now "
+				   "AND spki_hash IN (SELECT spki_hash FROM blocked_keys)" },
+
+	/* replacement (RFC 9773 5): by one order, of the same account */
+	{ "replaced-twice", "SELECT replaces FROM orders WHERE replaces <> '' AND status IN ('processing', 'valid') "
+			    "GROUP BY replaces HAVING count(*) > 1" },
+	{ "replaced-by-another-account",
+	  "SELECT uuid(o.id) FROM orders o JOIN certificates c ON c.serial = o.replaces WHERE c.account <> o.account" },
 };
 
 /* What a run must have, or the rules above prove nothing; and what the reader wants to know. */
@@ -151,6 +182,10 @@ static const struct rule counts[] = {
 	{ "begun, never done",
 	  "SELECT count(*) FROM (SELECT serial FROM entries WHERE kind <> 'refused' GROUP BY serial "
 	  "HAVING max(kind = 'done') = 0)" },
+	{ "certificates revoked", "SELECT count(*) FROM certificates WHERE revoked_at > 0" },
+	{ "keys blocked", "SELECT count(*) FROM blocked_keys" },
+	{ "external account keys", "SELECT count(*) FROM eab_keys" },
+	{ "orders that replaced", "SELECT count(*) FROM orders WHERE status = 'valid' AND replaces <> ''" },
 	{ "refused by the signer", "SELECT count(*) FROM entries WHERE kind = 'refused'" },
 	{ "the signer's own",
 	  "SELECT count(DISTINCT serial) FROM entries WHERE job_hash = tbs_hash AND kind <> 'refused'" },
@@ -188,6 +223,21 @@ static void fn_sha256(sqlite3_context *x, int argc, sqlite3_value **argv)
 		sqlite3_result_error(x, "sha256 failed", -1);
 	else
 		sqlite3_result_blob(x, h.b, sizeof h.b, SQLITE_TRANSIENT);
+}
+
+/* RFC 7638: the store keeps keys in the form whose hash is their thumbprint. */
+static void fn_thumbprint(sqlite3_context *x, int argc, sqlite3_value **argv)
+{
+	(void)argc;
+	AUTO(arena_done) struct arena mem = { 0 };
+	const struct oracle *o = sqlite3_user_data(x);
+	struct sha256 h;
+	if (FAILED(digest_sha256(o->crypto, value_bytes(argv[0]), &h, NULL))) {
+		sqlite3_result_error(x, "sha256 failed", -1);
+		return;
+	}
+	struct str text = b64url_encode(&mem, str_n(h.b, sizeof h.b));
+	sqlite3_result_text(x, text.p, (int)text.n, SQLITE_TRANSIENT);
 }
 
 static void fn_cert_serial(sqlite3_context *x, int argc, sqlite3_value **argv)
@@ -271,6 +321,7 @@ static fallible oracle_open(struct oracle *o, const char *store, struct err *err
 		void (*fn)(sqlite3_context *x, int argc, sqlite3_value **argv);
 	} functions[] = { { "uuid", fn_uuid },
 			  { "sha256", fn_sha256 },
+			  { "thumbprint", fn_thumbprint },
 			  { "cert_serial", fn_cert_serial },
 			  { "pem", fn_pem },
 			  { "is_own", fn_is_own } };
