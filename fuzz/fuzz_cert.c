@@ -66,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO(key_auto) struct key *k = NULL;
 	AUTO(buf_done) struct buf pem = BUF_MAX(2 * CERT_DER_MAX);
 	struct err err = { 0 }, sub = { 0 };
-	struct str der = str_n(data, size), hex, *names;
+	struct str der = str_n(data, size), hex, aki, *names;
+	struct addr *addrs;
 	size_t count;
 	check_spki(der);
 	struct rc rc = cert_read_der(der, &cert, &err);
@@ -78,6 +79,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(!FAILED(cert_add_pem(cert, &pem, NULL)));
 	if (!FAILED(cert_get_dns_names(&mem, cert, &names, &count, NULL)))
 		CHECK(count <= CERT_NAMES_MAX);
+	if (!FAILED(cert_get_addrs(&mem, cert, &addrs, &count, NULL)))
+		for (size_t i = 0; i < count; i++)
+			CHECK(cert_has_addr(cert, &addrs[i]));
+	if (!FAILED(cert_get_aki(&mem, cert, &aki, NULL)))
+		CHECK(aki.n <= size);
 	check_err(cert_get_key(cert, &k, &sub), &sub);
 	check_lint(der);
 	return 0;

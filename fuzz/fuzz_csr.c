@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_csr.c: a request that passes has issuable names in order, a key of the policy, and a signature that OpenSSL's
- * own reader verifies, too.
+ * fuzz_csr.c: a request that passes has issuable names and addresses in order, a key of the policy, and a signature that
+ * OpenSSL's own reader verifies, too.
  */
 #include "fuzz.h"
 #include "pki/pki.h"
@@ -25,6 +25,16 @@ static void check_with_openssl(const struct csr *r, struct str der)
 	X509_REQ_free(req);
 }
 
+static void check_addrs(const struct csr *r)
+{
+	static const struct addr_range mapped = { { AF_INET6, { [10] = 0xff, 0xff } }, 96 };
+	for (size_t i = 0; i < r->addr_count; i++) {
+		CHECK(r->addrs[i].family == AF_INET || r->addrs[i].family == AF_INET6);
+		CHECK(!addr_in(&r->addrs[i], &mapped));
+		CHECK(i == 0 || addr_compare(&r->addrs[i - 1], &r->addrs[i]) < 0);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
@@ -35,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(!FAILED(rc) || (rc.kind == ERR_BAD_CSR && r.key == NULL));
 	if (FAILED(rc))
 		return 0;
-	CHECK(r.name_count > 0 && r.name_count <= CERT_NAMES_MAX && size <= CSR_DER_MAX);
+	CHECK(r.name_count + r.addr_count > 0 && r.name_count + r.addr_count <= CERT_NAMES_MAX && size <= CSR_DER_MAX);
+	check_addrs(&r);
 	for (size_t i = 0; i < r.name_count; i++) {
 		CHECK(!FAILED(name_check(r.names[i], true, NULL)));
 		if (i > 0) {
