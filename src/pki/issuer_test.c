@@ -253,7 +253,6 @@ static void certificates_name_their_issuer_and_their_key(void **state)
 	struct err err = { 0 };
 	struct test_ca ca;
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
 	struct str aki;
 	struct sha256 hash, want;
 	struct addr *addrs;

@@ -87,7 +87,7 @@ static fallible check_name(const struct check *x, size_t i, struct err *err)
 	const struct ident *id = &x->job->idents[i];
 	TRY(check_allowed(x, id, err));
 	for (size_t k = 0; k < i; k++) {
-		if (x->job->idents[k].type == id->type && str_eq(x->job->idents[k].value, id->value))
+		if (str_eq(x->job->idents[k].value, id->value)) /* no name is an address: name_check */
 			FAIL(err, ERR_MALFORMED, "the order names %.*s twice", STR_FMT(id->value));
 	}
 	return OK;
