@@ -189,7 +189,7 @@ struct signed_apply {
 	struct str *names;
 	size_t name_count;
 	struct err unfit; /* a certificate came that was not intended */
-	bool fresh;
+	bool fresh, blocked;
 };
 
 /* What it names, as text: that is how the store finds it. */
@@ -272,6 +272,24 @@ static void certificate_fill(struct signed_apply *s)
 	};
 }
 
+/* A key may be found to be compromised while the signer has a certificate for it in hand: that one is born revoked. */
+static fallible revoke_if_blocked(struct signed_apply *s, struct store_tx *tx, struct err *err)
+{
+	TRY(blocked_key_has(tx, &s->certificate.spki_hash, &s->blocked, err));
+	if (!s->blocked)
+		return OK;
+	TRY(certificate_revoke(tx, s->certificate.id, s->now_ms, 1, STR("blocked-key"), err));
+	const struct audit_row audit = {
+		.at = s->now_ms,
+		.actor = STR("api"),
+		.event = STR("certificate revoked"),
+		.object = str_fmt(s->mem, "order:%s", id_show(s->order.id).z),
+		.detail = str_fmt(s->mem, "{\"serial\":\"%.*s\",\"reason\":1,\"why\":\"its key is compromised\"}",
+				  STR_FMT(s->issuance.serial)),
+	};
+	return audit_insert(tx, &audit, err);
+}
+
 static fallible signed_issued(struct signed_apply *s, struct store_tx *tx, struct err *err)
 {
 	certificate_fill(s);
@@ -285,7 +303,8 @@ static fallible signed_issued(struct signed_apply *s, struct store_tx *tx, struc
 		.object = str_fmt(s->mem, "order:%s", id_show(s->order.id).z),
 		.detail = str_fmt(s->mem, "{\"serial\":\"%.*s\"}", STR_FMT(s->issuance.serial)),
 	};
-	return audit_insert(tx, &audit, err);
+	TRY(audit_insert(tx, &audit, err));
+	return revoke_if_blocked(s, tx, err);
 }
 
 static fallible signed_failed(struct signed_apply *s, struct store_tx *tx, struct err *err)
@@ -347,7 +366,7 @@ fallible acme_apply_signed(struct acme *a, struct str body, struct err *err)
 	else if (s.fresh && s.result.issued && s.unfit.kind == ERR_NONE)
 		LOG(a->d.log, LOG_NOTICE, "certificate issued", KV_ID("order", s.order.id),
 		    KV_ID("account", s.order.account), KV_ID("certificate", s.certificate.id),
-		    KV_STR("serial", s.issuance.serial), KV_U64("names", s.name_count));
+		    KV_STR("serial", s.issuance.serial), KV_U64("names", s.name_count), KV_BOOL("revoked", s.blocked));
 	else if (s.fresh && !s.result.issued)
 		LOG(a->d.log, LOG_WARNING, "issuance refused", KV_ID("order", s.order.id),
 		    KV_STR("detail", s.result.problem_detail));

@@ -236,7 +236,8 @@ fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id,
 fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct certificate_row *ret,
 			       struct err *err);
 
-/* Revocation (RFC 8555 7.6): once; ERR_CONFLICT when it is revoked already. by: "account:<id>", "key", "operator". */
+/* Revocation (RFC 8555 7.6): once; ERR_CONFLICT when it is revoked already. by: "account:<id>", "key", "operator",
+ * or "blocked-key": it came when its key was on the block list already. */
 fallible certificate_revoke(struct store_tx *tx, struct id id, int64_t at, int reason, struct str by, struct err *err);
 /* A revoked one whose key turns out to be compromised: the reason becomes keyCompromise (1). ERR_CONFLICT: it is not
  * revoked, or has that reason. */

@@ -108,11 +108,48 @@ static void a_certificate_that_was_not_intended_ends_its_order(void **state)
 	assert_int_equal(before.certificates, after.certificates);
 }
 
+struct blocking {
+	struct sha256 spki_hash;
+	struct certificate_row row;
+	struct arena *mem;
+	struct id order;
+};
+
+static fallible block_key(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct blocking *b = ctx;
+	return blocked_key_insert(tx, &b->spki_hash, STR("keyCompromise"), 1, STR("key"), err);
+}
+
+static fallible read_certificate(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct blocking *b = ctx;
+	struct order_row order;
+	TRY(order_by_id(tx, b->mem, b->order, &order, err));
+	return certificate_by_id(tx, b->mem, order.certificate, &b->row, err);
+}
+
+static void a_key_that_is_blocked_while_its_certificate_is_signed_gives_a_revoked_one(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct blocking b = { .mem = &f->w.mem };
+	struct str order = finalized_order(f); /* its job waits on the bus */
+	MUST(key_spki_hash(f->w.crypto, f->key, &b.spki_hash, &err));
+	MUST(store_tx(f->w.store, block_key, &b, &err));
+	MUST(world_run(&f->w, &err));
+	MUST(id_read(str_sub(order, order.n - ID_TEXT_LEN, order.n), &b.order, &err));
+	MUST(store_read(f->w.store, read_certificate, &b, &err));
+	assert_int_equal(b.row.revoked_at, f->w.now_ms);
+	assert_int_equal(b.row.revocation_reason, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_round_sends_all_that_is_due),
 		cmocka_unit_test(a_certificate_that_was_not_intended_ends_its_order),
+		cmocka_unit_test(a_key_that_is_blocked_while_its_certificate_is_signed_gives_a_revoked_one),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
 }
