@@ -74,14 +74,23 @@ fallible world_nonce(struct world *w, struct str *ret, struct err *err)
 	return OK;
 }
 
-fallible world_post(struct world *w, const struct world_account *a, struct str url, struct str payload,
-		    struct world_reply *ret, struct err *err)
+fallible world_sign(struct world *w, const struct world_account *a, struct str url, struct str payload, struct str *ret,
+		    struct err *err)
 {
 	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
 	struct str nonce;
 	TRY(world_nonce(w, &nonce, err));
 	TRY(jws_sign_acme(w->crypto, a->key, a->url, nonce, url, payload, &body, err));
-	return world_send(w, HTTP_POST, world_path(url), STR("application/jose+json"), buf_str(&body), ret, err);
+	*ret = str_dup(&w->mem, buf_str(&body));
+	return OK;
+}
+
+fallible world_post(struct world *w, const struct world_account *a, struct str url, struct str payload,
+		    struct world_reply *ret, struct err *err)
+{
+	struct str body;
+	TRY(world_sign(w, a, url, payload, &body, err));
+	return world_send(w, HTTP_POST, world_path(url), STR("application/jose+json"), body, ret, err);
 }
 
 fallible world_account_new(struct world *w, struct world_account *a, struct err *err)
@@ -168,4 +177,48 @@ fallible world_csr(struct world *w, const struct key *k, struct str name, struct
 	struct str text = b64url_encode(&w->mem, buf_str(&der));
 	*ret_payload = str_fmt(&w->mem, "{\"csr\":\"%.*s\"}", (int)text.n, text.p);
 	return OK;
+}
+
+fallible world_issue(struct world *w, const struct world_account *a, const struct key *k, struct str name,
+		     struct str *ret_der, struct err *err)
+{
+	AUTO(cert_auto) struct cert *leaf = NULL;
+	struct cert *chain[8] = { NULL };
+	struct world_reply r;
+	struct str order, status, csr, certificate;
+	size_t count = 0;
+	world_site(w, name)->thumbprint = str_dup(&w->mem, str_z(a->thumbprint.z));
+	TRY(world_order_new(w, a, name, &order, err));
+	TRY(world_order_status(w, a, order, &status, err));
+	if (str_eq(status, STR("pending")))
+		TRY(world_order_prove(w, a, order, err));
+	TRY(world_csr(w, k, name, &csr, err));
+	TRY(post_fine(w, a, str_fmt(&w->mem, "%.*s/finalize", STR_FMT(order)), csr, &r, err));
+	world_reply_done(&r);
+	TRY(world_run(w, err));
+	TRY(post_member(w, a, order, NULL, "certificate", &certificate, err));
+	TRY(post_fine(w, a, certificate, STR_NONE, &r, err));
+	struct rc rc = cert_read_pem(r.body, chain, ARRAY_LEN(chain), &count, err);
+	world_reply_done(&r);
+	TRY(rc);
+	leaf = chain[0];
+	*ret_der = str_dup(&w->mem, cert_get_der(leaf));
+	for (size_t i = 1; i < count; i++)
+		cert_free(chain[i]);
+	return OK;
+}
+
+static fallible eab_add_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	return eab_insert(tx, ctx, err);
+}
+
+fallible world_eab_add(struct world *w, const struct eab_row *row, struct str secret, struct err *err)
+{
+	AUTO(buf_done) struct buf sealed = BUF_MAX(4096);
+	struct eab_row e = *row;
+	TRY(seal(w->crypto, &w->seal_key, &rng_system, row->kid, secret, &sealed, err));
+	e.secret = buf_str(&sealed);
+	e.created_at = w->now_ms;
+	return store_tx(w->store, eab_add_tx, &e, err);
 }

@@ -57,6 +57,13 @@ static fallible issuer_make(struct world *w, struct err *err)
 	return key_write_file(key, in_dir(w, "issuer.key").p, NULL, err);
 }
 
+static fallible seal_key_make(struct world *w, struct err *err)
+{
+	uint8_t bytes[SEAL_KEY_LEN];
+	rng_fill(&rng_system, bytes, sizeof bytes);
+	return secret_set(&w->seal_key, str_n(bytes, sizeof bytes), err);
+}
+
 static fallible perspective_make(struct world *w, struct err *err)
 {
 	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
@@ -77,7 +84,8 @@ static fallible conf_make(struct world *w, const char *realm_text, struct err *e
 		     "%s",
 		     w->dir, WORLD_BASE, w->issuer_text != NULL ? w->issuer_text : "",
 		     realm_text != NULL ? realm_text
-					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"));
+					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"
+					  "zone:\n  default:\n    attempts: 1\n"));
 	return file_write_atomic(in_dir(w, "cairn.conf").p, buf_str(&text), 0644, err);
 }
 
@@ -115,6 +123,7 @@ static fallible api_open(struct world *w, struct err *err)
 					.log = &w->log,
 					.clk = &w->clock,
 					.rng = &rng_system,
+					.seal_key = &w->seal_key,
 					.publish = world_publish,
 					.publish_ctx = w };
 	struct acme_deps d = deps;
@@ -150,6 +159,7 @@ fallible world_open(struct world *w, const char *realm_text, struct err *err)
 	if (mkdtemp(w->dir) == NULL)
 		FAIL(err, ERR_IO, "mkdtemp failed");
 	TRY(crypto_new(&w->crypto, err));
+	TRY(seal_key_make(w, err));
 	TRY(issuer_make(w, err));
 	TRY(perspective_make(w, err));
 	TRY(conf_make(w, realm_text, err));
@@ -200,6 +210,7 @@ void world_close(struct world *w)
 	signer_free(w->signer);
 	conf_free(w->conf);
 	key_free(w->perspective_key);
+	secret_done(&w->seal_key);
 	crypto_free(w->crypto);
 	arena_done(&w->bus_mem);
 	arena_done(&w->mem);
@@ -230,15 +241,66 @@ static const struct world_site *site_find(const struct world *w, struct str name
 	return NULL;
 }
 
+/* What a probe is told depends on its job: a scripted TXT record fits the token that is asked for. */
+struct eyes {
+	const struct world *w;
+	const struct validate_job *job;
+};
+
 static fallible world_resolve(void *ctx, struct str name, int64_t deadline, struct arena *mem,
 			      struct resolve_answer *ret, struct err *err)
 {
-	const struct world *w = ctx;
+	const struct eyes *e = ctx;
 	(void)deadline;
-	if (site_find(w, name) == NULL)
+	if (site_find(e->w, name) == NULL)
 		FAIL(err, ERR_DNS, "%.*s A, AAAA from scripted: NXDOMAIN", STR_FMT(name));
 	*ret = (struct resolve_answer){ .addrs = ARENA_NEW(mem, struct addr), .addr_count = 1 };
 	return addr_read(STR("93.184.216.34"), ret->addrs, err);
+}
+
+/* RFC 8555 8.4, for every account that the site serves. */
+static fallible world_resolve_txt(void *ctx, struct str name, int64_t deadline, struct arena *mem,
+				  struct resolve_txt_answer *ret, struct err *err)
+{
+	const struct eyes *e = ctx;
+	struct sha256 digest;
+	(void)deadline;
+	*ret = (struct resolve_txt_answer){ 0 };
+	const struct world_site *s = str_skip(&name, STR("_acme-challenge.")) ? site_find(e->w, name) : NULL;
+	if (s == NULL || (s->txt.n == 0 && s->thumbprint.n == 0)) {
+		ret->nxdomain = true;
+		return OK;
+	}
+	if (s->refuses)
+		FAIL(err, ERR_DNS, "_acme-challenge.%.*s TXT from scripted: SERVFAIL", STR_FMT(name));
+	ret->records = ARENA_NEW(mem, struct str);
+	ret->count = 1;
+	if (s->txt.n > 0) {
+		ret->records[0] = s->txt;
+		return OK;
+	}
+	struct str text = str_fmt(mem, "%.*s.%.*s", STR_FMT(e->job->token), STR_FMT(s->thumbprint));
+	TRY(digest_sha256(e->w->crypto, text, &digest, err));
+	ret->records[0] = b64url_encode(mem, str_n(digest.b, sizeof digest.b));
+	return OK;
+}
+
+static fallible world_tls(void *ctx, const struct tls_probe_request *rq, struct arena *mem, struct tls_probe_reply *ret,
+			  struct err *err)
+{
+	(void)ctx;
+	(void)rq;
+	(void)mem;
+	*ret = (struct tls_probe_reply){ 0 };
+	FAIL(err, ERR_CONNECTION, "connection refused");
+}
+
+/* Time stands still; there is no use in another attempt. */
+static bool world_pause(void *ctx, int64_t ms)
+{
+	(void)ctx;
+	(void)ms;
+	return true;
 }
 
 static struct str world_resolver_name(void *ctx)
@@ -250,11 +312,11 @@ static struct str world_resolver_name(void *ctx)
 static fallible world_fetch(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
 			    struct err *err)
 {
-	const struct world *w = ctx;
+	const struct eyes *e = ctx;
 	struct url url;
 	*ret = (struct fetch_reply){ 0 };
 	TRY(url_read(mem, rq->url, 4096, &url, err));
-	const struct world_site *s = site_find(w, url.host);
+	const struct world_site *s = site_find(e->w, url.host);
 	if (s == NULL || s->refuses)
 		FAIL(err, ERR_CONNECTION, "connection refused");
 	struct str token = url.path;
@@ -273,23 +335,41 @@ static fallible world_fetch(void *ctx, const struct fetch_request *rq, struct ar
 	return OK;
 }
 
+static fallible ranges_read(const struct conf_zone *zone, struct arena *mem, struct probe_env *env, struct err *err)
+{
+	struct addr_range *ranges = ARENA_ARRAY(mem, struct addr_range, zone->allow_addresses.n);
+	for (size_t i = 0; i < zone->allow_addresses.n; i++)
+		TRY(addr_range_read(zone->allow_addresses.v[i], &ranges[i], err));
+	env->allowed = ranges;
+	env->allowed_count = zone->allow_addresses.n;
+	return OK;
+}
+
 static fallible validate_one(struct world *w, struct str body, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf payload = BUF_MAX(VERDICT_JWS_MAX);
 	AUTO(buf_done) struct buf jws = BUF_MAX(VERDICT_JWS_MAX * 2);
 	AUTO(buf_done) struct buf out = BUF_MAX(JOB_MAX);
-	const struct probe_ops ops = {
-		.resolve = world_resolve, .resolver_name = world_resolver_name, .fetch = world_fetch, .ctx = w
-	};
 	struct validate_job job;
 	struct verdict v;
+	struct eyes eyes = { .w = w, .job = &job };
+	const struct probe_ops ops = { .resolve = world_resolve,
+				       .resolve_txt = world_resolve_txt,
+				       .resolver_name = world_resolver_name,
+				       .fetch = world_fetch,
+				       .tls = world_tls,
+				       .pause = world_pause,
+				       .ctx = &eyes };
 	TRY(validate_job_read(&mem, body, &job, err));
-	const struct probe_env env = {
-		.zone = conf_zone(w->conf, job.zone), .ops = &ops, .clk = &w->clock, .perspective = STR("local")
-	};
+	struct probe_env env = { .zone = conf_zone(w->conf, job.zone),
+				 .ops = &ops,
+				 .crypto = w->crypto,
+				 .clk = &w->clock,
+				 .perspective = STR("local") };
 	if (env.zone == NULL) /* the real one says so in a verdict, which is no vote */
 		return OK;
+	TRY(ranges_read(env.zone, &mem, &env, err));
 	probe_run(&env, &job, &mem, &v);
 	TRY(verdict_write(&v, &payload, err));
 	TRY(jws_compact_sign(w->crypto, w->perspective_key, STR(VERDICT_TYP), STR("local"), buf_str(&payload), &jws,

@@ -21,12 +21,12 @@
 struct world_message {
 	struct str topic, body;
 };
-struct world_site { /* what a name answers over HTTP; an empty body: 404 */
+struct world_site { /* what a name answers over HTTP and, as _acme-challenge's TXT, in the DNS; an empty body: 404 */
 	struct str name;
 	struct str thumbprint; /* key authorizations of this account are served for any token */
-	struct str body;       /* served for any token, instead */
+	struct str body, txt;  /* served for any token, instead */
 	int status;
-	bool refuses; /* connection refused */
+	bool refuses; /* connection refused, SERVFAIL */
 };
 
 struct world {
@@ -49,6 +49,7 @@ struct world {
 	size_t site_count;
 	bool validator_down, signer_down, bus_down, doubling, losing_verdicts, losing_certificates;
 	size_t delivered;
+	struct secret seal_key;
 	const char
 		*issuer_text; /* more settings of the issuer, as indented YAML lines, from the next configuration on */
 };
@@ -96,6 +97,9 @@ fallible world_nonce(struct world *w, struct str *ret, struct err *err);
 fallible world_post(struct world *w, const struct world_account *a, struct str url, struct str payload,
 		    struct world_reply *ret, struct err *err);
 struct str world_path(struct str url); /* what comes after WORLD_BASE */
+/* The same, made and not sent: for races, and for what is sent twice. */
+fallible world_sign(struct world *w, const struct world_account *a, struct str url, struct str payload, struct str *ret,
+		    struct err *err);
 
 /* The usual steps, each of which must succeed. An order is its URL. */
 fallible world_order_new(struct world *w, const struct world_account *a, struct str name, struct str *ret,
@@ -108,5 +112,11 @@ fallible world_order_status(struct world *w, const struct world_account *a, stru
 			    struct err *err);
 /* The payload of a finalize: a CSR for this name, under k. */
 fallible world_csr(struct world *w, const struct key *k, struct str name, struct str *ret_payload, struct err *err);
+
+/* An order for this name, proven, finalized with a CSR under k and signed: the certificate, as DER. */
+fallible world_issue(struct world *w, const struct world_account *a, const struct key *k, struct str name,
+		     struct str *ret_der, struct err *err);
+/* An external account key, as `cairn eab add` makes one: `row` without its secret, which is sealed here. */
+fallible world_eab_add(struct world *w, const struct eab_row *row, struct str secret, struct err *err);
 
 #endif
