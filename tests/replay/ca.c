@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ca.c: commands about the world around the clients: sites, time, faults, restarts, configuration.
+ */
+#include "story.h"
+
+fallible do_site(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	struct named_account *a;
+	uint64_t status;
+	WANT(n >= 2, "site NAME account A | body TEXT | txt TEXT | status N | refuses | answers");
+	struct world_site *site = world_site(&s->w, w[0]);
+	if (str_eq(w[1], STR("refuses"))) {
+		site->refuses = true;
+	} else if (str_eq(w[1], STR("answers"))) {
+		site->refuses = false;
+	} else if (n == 3 && str_eq(w[1], STR("account"))) {
+		TRY(account_named(s, w[2], &a, err));
+		site->thumbprint = str_z(a->a.thumbprint.z);
+		site->body = site->txt = STR_NONE;
+	} else if (n == 3 && str_eq(w[1], STR("body"))) {
+		site->body = w[2];
+	} else if (n == 3 && str_eq(w[1], STR("txt"))) {
+		site->txt = w[2];
+	} else if (n == 3 && str_eq(w[1], STR("status"))) {
+		TRY(str_u64(w[2], 999, &status, err));
+		site->status = (int)status;
+	} else {
+		WANT(false, "site: what is %.*s?", STR_FMT(w[1]));
+	}
+	return OK;
+}
+
+fallible do_run(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	(void)w;
+	WANT(n == 0, "run");
+	return world_run(&s->w, err);
+}
+
+fallible do_sweep(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	(void)w;
+	WANT(n == 0, "sweep");
+	return acme_sweep(s->w.acme, err);
+}
+
+fallible do_sleep(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	uint64_t v;
+	WANT(n == 1 && w[0].n > 1, "sleep 5s");
+	char unit = w[0].p[w[0].n - 1];
+	TRY(str_u64(str_sub(w[0], 0, w[0].n - 1), 1000000, &v, err));
+	int64_t ms = unit == 's' ? 1000 : unit == 'm' ? 60000 : unit == 'h' ? 3600000 : unit == 'd' ? 86400000 : 0;
+	WANT(ms > 0, "sleep wants s, m, h or d");
+	s->w.now_ms += (int64_t)v * ms;
+	return OK;
+}
+
+fallible do_switch(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	WANT(n == 2, "set SWITCH on|off");
+	bool on = str_eq(w[1], STR("on"));
+	const struct {
+		struct str name;
+		bool *at;
+	} rows[] = {
+		{ STR("validator-down"), &s->w.validator_down },
+		{ STR("signer-down"), &s->w.signer_down },
+		{ STR("bus-down"), &s->w.bus_down },
+		{ STR("doubling"), &s->w.doubling },
+		{ STR("losing-verdicts"), &s->w.losing_verdicts },
+		{ STR("losing-certificates"), &s->w.losing_certificates },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (str_eq(w[0], rows[i].name)) {
+			*rows[i].at = on;
+			return OK;
+		}
+	}
+	WANT(false, "no switch %.*s", STR_FMT(w[0]));
+	return OK;
+}
+
+fallible do_restart(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	WANT(n == 1, "restart api|signer|bus");
+	if (str_eq(w[0], STR("api")))
+		return world_restart_api(&s->w, err);
+	if (str_eq(w[0], STR("signer")))
+		return world_restart_signer(&s->w, err);
+	WANT(str_eq(w[0], STR("bus")), "restart what?");
+	s->w.first = s->w.last; /* all that was on it is lost */
+	return OK;
+}
+
+/* Each word is a line of the configuration file; together they take the place of the world's realm. */
+fallible do_configure(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(8192);
+	WANT(n >= 1, "configure LINE...");
+	for (size_t i = 0; i < n; i++)
+		TRY(buf_addf(&text, err, "%.*s\n", STR_FMT(w[i])));
+	TRY(buf_add_char(&text, '\0', err));
+	return world_configure(&s->w, text.p, err);
+}
