@@ -14,8 +14,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_LIST] = "SELECT " COLUMNS " FROM eab_keys WHERE kid > $1 ORDER BY kid LIMIT $2",
 	[Q_LIST_REALM] = "SELECT " COLUMNS " FROM eab_keys WHERE kid > $1 AND realm = $3 ORDER BY kid LIMIT $2",
 	/* One statement counts and limits: of those who come at once, as many succeed as there are uses left. */
-	[Q_USE] = "UPDATE eab_keys SET uses = uses + 1 WHERE kid = $1 AND disabled_at = 0"
-		  " AND (expires_at = 0 OR expires_at > $2) AND (uses_max = 0 OR uses < uses_max)",
+	[Q_USE] = ("UPDATE eab_keys SET uses = uses + 1 WHERE kid = $1 AND disabled_at = 0"
+		   " AND (expires_at = 0 OR expires_at > $2) AND (uses_max = 0 OR uses < uses_max)"),
 	[Q_DISABLE] = "UPDATE eab_keys SET disabled_at = $2 WHERE kid = $1 AND disabled_at = 0",
 };
 const struct sql_set eab_sql = { "eab.c", sql, Q_COUNT };
