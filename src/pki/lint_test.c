@@ -413,8 +413,7 @@ static void other_addresses_than_those_asked_for_are_found(void **state)
 	MUST(cert_lint(ca.issuer, &test_template, &r, buf_str(&good), &err));
 	for (size_t i = 0; i < ARRAY_LEN(sans); i++) {
 		AUTO(buf_done)
-		struct buf ext = BUF_MAX(1024),
-			   edited = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+		struct buf ext = BUF_MAX(1024), edited = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
 		struct derw w = derw_begin(&ext, &err);
 		ext_open(&w, OID_SAN, true);
 		derw_put(&w, DER_SEQUENCE, sans[i]);
