@@ -5,8 +5,6 @@
  */
 #include "admin/internal.h"
 
-#include "base/failpoint.h"
-
 #define SECRET_LEN 32 /* the output size of HS256: RFC 7518 3.2 wants no less */
 #define KID_RANDOM 16
 #define TEXT_MAX (64 * 1024)

@@ -200,12 +200,14 @@ fallible eab_wish_read(struct arena *mem, const struct json *rq, const struct co
 	struct eab_wish w = { 0 };
 	const struct conf_realm *realm = NULL;
 	TRY(realm_read(mem, rq, conf, &realm, err));
-	w.realm = realm->name;
+	w.realm = str_dup(mem, realm->name);
 	TRY(list_read(mem, rq, "names", EAB_NAMES_MAX, &w.names, err));
 	TRY(names_check(&w.names, err));
 	TRY(list_read(mem, rq, "profiles", PROFILES_MAX, &w.profiles, err));
 	TRY(profiles_check(mem, &w.profiles, realm, err));
 	TRY(optional_read(rq, now_ms, &w, err));
+	w.label = str_dup(mem, w.label);
+	w.kid = str_dup(mem, w.kid);
 	*ret = w;
 	return OK;
 }
