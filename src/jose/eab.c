@@ -9,6 +9,7 @@
 #include "jose/internal.h"
 
 #define PAYLOAD_MAX (16 * 1024) /* a JWK */
+#define KID_MAX 64
 
 static const struct {
 	const char *alg;
@@ -20,10 +21,10 @@ static const struct {
 };
 static_assert(ARRAY_LEN(macs) == DIGEST_COUNT, "name them all");
 
-fallible eab_kid_check(struct str kid, struct err *err)
+static fallible check_kid(struct str kid, struct err *err)
 {
-	if (kid.n == 0 || kid.n > EAB_KID_MAX)
-		FAIL(err, ERR_MALFORMED, "kid of %zu characters, 1 to %d are wanted", kid.n, EAB_KID_MAX);
+	if (kid.n == 0 || kid.n > KID_MAX)
+		FAIL(err, ERR_MALFORMED, "kid of %zu characters, 1 to %d are wanted", kid.n, KID_MAX);
 	for (size_t i = 0; i < kid.n; i++)
 		if (kid.p[i] <= ' ' || kid.p[i] > '~')
 			FAIL(err, ERR_MALFORMED, "kid with a character that is blank or not printable ASCII");
@@ -51,7 +52,7 @@ static fallible read_header(struct arena *mem, const struct json *header, struct
 	if (json_get(header, "jwk") != NULL)
 		FAIL(err, ERR_MALFORMED, "\"jwk\" must not be there: \"kid\" names the key");
 	TRY(json_want_str(header, "kid", JWS_PROTECTED_MAX, &kid, err));
-	TRY(eab_kid_check(kid, err));
+	TRY(check_kid(kid, err));
 	TRY(json_want_str(header, "url", JWS_URL_MAX, &url, err));
 	j->kid = str_dup(mem, kid);
 	j->url = str_dup(mem, url);

@@ -45,11 +45,9 @@ void jws_done(struct jws *j);
 /* alg must be the key's own; then the signature over protected '.' payload. */
 fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err);
 
-/* The inner JWS of an external account binding (RFC 8555 7.3.4): flattened, alg HS256, HS384 or HS512, kid, url, no
- * nonce, no jwk. Slices live in the arena; `object` is borrowed. ERR_MALFORMED says what is wrong with its form. */
-#define EAB_KID_MAX 64
-/* 1 to EAB_KID_MAX printable ASCII characters without blanks: what a key may be called, so also for who makes them. */
-fallible eab_kid_check(struct str kid, struct err *err);
+/* The inner JWS of an external account binding (RFC 8555 7.3.4): flattened, alg HS256, HS384 or HS512, kid (1 to
+ * 64 printable characters), url, no nonce, no jwk. Slices live in the arena; `object` is borrowed. ERR_MALFORMED says
+ * what is wrong with its form. */
 struct jws_eab {
 	enum digest mac;
 	struct str kid, url, payload; /* payload decoded: the account's JWK as the client wrote it */
