@@ -309,12 +309,31 @@ static void socket_addresses_go_there_and_back(void **state)
 	assert_int_equal(port, 7);
 }
 
+/* For qsort: every pair of a sorted list, both ways. */
+static void addresses_have_an_order(void **state)
+{
+	(void)state;
+	static const char *const sorted[] = { "0.0.0.0", "9.255.255.255", "10.0.0.0", "192.0.2.1",
+					      "::",      "::1",           "9::",      "2001:db8::1:0" };
+	for (size_t i = 0; i < ARRAY_LEN(sorted); i++) {
+		for (size_t j = 0; j < ARRAY_LEN(sorted); j++) {
+			struct addr a, b;
+			assert_false(FAILED(addr_read(str_z(sorted[i]), &a, NULL)));
+			assert_false(FAILED(addr_read(str_z(sorted[j]), &b, NULL)));
+			int found = addr_compare(&a, &b);
+			if ((found < 0) != (i < j) || (found > 0) != (i > j))
+				fail_msg("%s and %s: %d", sorted[i], sorted[j], found);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(special_blocks_are_known_from_first_to_last_address),
 		cmocka_unit_test(an_address_is_read_strictly_and_shown_as_rfc_5952),
 		cmocka_unit_test(ranges_hold_their_first_and_last_address),
+		cmocka_unit_test(addresses_have_an_order),
 		cmocka_unit_test(ports_follow_the_last_colon),
 		cmocka_unit_test(socket_addresses_go_there_and_back),
 	};
