@@ -30,7 +30,7 @@ struct world_site { /* what a name answers over HTTP and, as _acme-challenge's T
 };
 
 struct world {
-	char dir[64];
+	char dir[128];
 	int64_t now_ms;
 	struct clock clock;
 	struct log log;
