@@ -121,22 +121,39 @@ static size_t utf8_len(struct str s, size_t at)
 	return 0;
 }
 
-static void put_escaped(struct jw *w, unsigned char c)
+static void put_escaped(struct jw *w, unsigned code)
 {
-	char text[8];
-	if (c == '"' || c == '\\') {
+	char text[16];
+	if (code == '"' || code == '\\') {
 		text[0] = '\\';
-		text[1] = (char)c;
+		text[1] = (char)code;
 		put(w, str_n(text, 2));
 		return;
 	}
-	int n = snprintf(text, sizeof text, "\\u%04x", c);
+	int n = snprintf(text, sizeof text, "\\u%04x", code);
 	put(w, str_n(text, (size_t)n));
 }
 
-static bool is_plain(unsigned char c)
+/* The code point of a well-formed sequence of two or three bytes; all that is escaped is among these. */
+static unsigned code_of(const char *p, size_t len)
 {
-	return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+	unsigned a = (unsigned char)p[0], b = len > 1 ? (unsigned char)p[1] & 0x3f : 0;
+	if (len == 3)
+		return (a & 0x0f) << 12 | b << 6 | ((unsigned char)p[2] & 0x3f);
+	return len == 2 ? (a & 0x1f) << 6 | b : a;
+}
+
+/* JSON asks for the first two only; but our JSON is shown on terminals, and a client's words come back in it: what they
+ * obey (C1), and what hides or turns the text beside it, is shown as what it is (THREATS A81). */
+static bool is_plain(const char *p, size_t len)
+{
+	if (len > 3)
+		return true;
+	unsigned c = code_of(p, len);
+	if (c < 0x20 || c == '"' || c == '\\' || (c >= 0x7f && c < 0xa0))
+		return false;
+	bool turns = (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f);
+	return !turns && c != 0x061c && c != 0xfeff;
 }
 
 static void put_string(struct jw *w, struct str v)
@@ -145,8 +162,7 @@ static void put_string(struct jw *w, struct str v)
 	size_t from = 0; /* what is plain goes out in runs */
 	for (size_t at = 0; at < v.n && !broken(w);) {
 		size_t len = utf8_len(v, at);
-		unsigned char c = (unsigned char)v.p[at];
-		if (len > 0 && is_plain(c)) {
+		if (len > 0 && is_plain(v.p + at, len)) {
 			at += len;
 			continue;
 		}
@@ -154,8 +170,8 @@ static void put_string(struct jw *w, struct str v)
 		if (len == 0)
 			put(w, STR("\xef\xbf\xbd")); /* U+FFFD */
 		else
-			put_escaped(w, c);
-		from = ++at;
+			put_escaped(w, code_of(v.p + at, len));
+		from = at += len > 0 ? len : 1;
 	}
 	put(w, str_sub(v, from, v.n));
 	put(w, STR("\""));

@@ -63,6 +63,13 @@ static void strings_are_escaped_and_bad_utf8_is_replaced(void **state)
 		{ { "\0\n\x1f\x7f ", 5 }, "\"\\u0000\\u000a\\u001f\\u007f \"" },
 		{ { "m\xc3\xbc", 3 }, "\"m\xc3\xbc\"" },
 		{ { "\xe2\x82\xac\xf0\x9f\x98\x80", 7 }, "\"\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+		/* what a terminal obeys and what hides or turns text: C1, marks of direction, separators of lines */
+		{ { "\xc2\x9b"
+		    "2J",
+		    4 },
+		  "\"\\u009b2J\"" },
+		{ { "\xe2\x80\xae\xe2\x80\xa8\xef\xbb\xbf", 9 }, "\"\\u202e\\u2028\\ufeff\"" },
+		{ { "\xc2\xa0\xe2\x80\x90\xe2\x81\xb0", 8 }, "\"\xc2\xa0\xe2\x80\x90\xe2\x81\xb0\"" },
 		{ { "\xf4\x8f\xbf\xbf", 4 }, "\"\xf4\x8f\xbf\xbf\"" },
 		{ { "\xff", 1 }, "\"" FFFD "\"" },
 		{ { "a\x80z", 3 }, "\"a" FFFD "z\"" },
