@@ -79,9 +79,11 @@ chmod 600 pass
 # --- init --------------------------------------------------------------------------------------------------------------
 expect 0 "Next: cairn serve -c $work/ca/cairn.conf" init ca --name "Example Corp" --host ca.corp.example,192.0.2.1 \
 	--allow '*.corp.example' --allow a.example --static a.example=192.0.2.7 --root-passphrase-file pass
-for f in cairn.conf root/root.key issuer/issuer.key tls/api.key perspectives/local.key; do has_mode 600 ca/$f; done
+for f in cairn.conf root/root.key issuer/issuer.key tls/api.key perspectives/local.key store/secret.key; do has_mode 600 ca/$f; done
 for f in root/root.pem issuer/issuer.pem tls/api.pem perspectives/local.jwk; do has_mode 644 ca/$f; done
 for d in . root issuer tls perspectives store run journal; do has_mode 700 ca/$d; done
+grep -qxE '[0-9a-f]{64}' ca/store/secret.key || fail "the store's key is not 64 hex digits"
+[ "$(stat -c %s ca/store/secret.key)" = 65 ] || fail "the store's key is not one line"
 [ -e ca/.cairn-init ] && fail "the staging folder is still there"
 grep -q "ENCRYPTED" ca/root/root.key || fail "the root's key is not encrypted"
 fingerprint=$(openssl x509 -in ca/root/root.pem -noout -fingerprint -sha256 | cut -d= -f2)
@@ -128,11 +130,43 @@ expect 1 "make one with: cairn init" check-config -c none.conf
 chmod 640 ca/issuer/issuer.key
 expect 0 "chmod 600" check-config -c ca/cairn.conf
 chmod 600 ca/issuer/issuer.key
+chmod 640 ca/store/secret.key
+expect 0 "warning: store.secret-key: $work/ca/store/secret.key has mode 0640" check-config -c ca/cairn.conf
+mv ca/store/secret.key key.away
+expect 0 "ca/cairn.conf: ok" check-config -c ca/cairn.conf
+[ -s err ] && fail "a warning for a key that cairn-api makes"
+chmod 600 key.away
+mv key.away ca/store/secret.key
 expect 0 ".It Ic api.listen" check-config --man
 for f in "${CAIRN_SOURCE_ROOT:-$root}"/docs/examples/*.conf; do
 	expect 0 "$f: ok" check-config -c "$f"
 	grep "$f:" err && fail "$f: an example with warnings"
 done
+
+# --- eab ---------------------------------------------------------------------------------------------------------------
+expect 0 "usage: cairn eab add" eab --help
+expect 0 "usage: cairn eab add" eab add --help
+expect 0 "usage: cairn eab add" help eab
+expect 2 "found no command; allowed: add, list, show, disable" eab
+expect 2 'found "frob"; allowed: add, list, show, disable' eab frob
+expect 2 "that is not an option" eab add --frob
+expect 2 'found argument "x"; allowed: options' eab add x
+expect 2 'found argument "x"; allowed: options' eab list x
+expect 2 "found 0 arguments behind show; allowed: one, the key's id" eab show
+expect 2 "found 2 arguments behind disable; allowed: one, the key's id" eab disable a b
+expect 2 "found --accounts, which is no option of show" eab show a --accounts
+expect 2 "found --uses, which is no option of list" eab list --uses 1
+expect 2 "found --kid, which is no option of disable" eab disable a --kid a
+expect 2 '--uses: found "x"; allowed: a number' eab add --uses x -c ca/cairn.conf
+expect 2 '--uses: found "-1"; allowed: a number' eab add --uses -1 -c ca/cairn.conf
+expect 2 "--realm: found it twice" eab add --realm a --realm b
+expect 2 "--label: found nothing" eab add --label ''
+expect 2 "--name: found nothing" eab add --name a.example --name ''
+expect 1 "make one with: cairn init" eab list -c none.conf
+expect 1 "cairn-api is not running, or api.admin-socket is elsewhere: $work/ca/run/admin.sock" eab list -c ca/cairn.conf
+expect 1 "cairn-api is not running" eab show a -c ca/cairn.conf
+expect 1 "cairn-api is not running" eab disable a --accounts -c ca/cairn.conf
+expect 1 "cairn-api is not running" eab add -c ca/cairn.conf --name a.example --name b.example --json
 
 # --- serve -------------------------------------------------------------------------------------------------------------
 mkdir bin
