@@ -113,8 +113,6 @@ struct str route_directory_path(const struct route *r);
 
 /* gate.c: bytes -> a verified call, in the order of cost and safety (DESIGN 3). */
 fallible gate_pass(struct call *c, struct err *err);
-/* jws_read, with the algorithms that are served in the problem document when it is about them. */
-fallible gate_read_jws(struct call *c, struct str body, struct jws *ret, struct err *err);
 
 /* reply.c: URLs, headers and the JSON of each resource. */
 struct str call_url(const struct call *c, const char *what, struct id id, const char *tail); /* tail: "", "/finalize" */

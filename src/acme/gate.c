@@ -20,15 +20,6 @@ static fallible gate_media_type(const struct call *c, struct err *err)
 	return OK;
 }
 
-/* RFC 8555 6.2: a refused algorithm comes with the list of those that are served. */
-fallible gate_read_jws(struct call *c, struct str body, struct jws *ret, struct err *err)
-{
-	struct rc rc = jws_read(c->mem, body, ret, err);
-	if (rc.kind == ERR_BAD_SIGNATURE_ALGORITHM)
-		c->problem_extra = STR("\"algorithms\":[\"ES256\",\"ES384\",\"ES512\",\"RS256\",\"EdDSA\"]");
-	return rc;
-}
-
 /* RFC 8555 6.2: jwk for newAccount, either for revokeCert, kid for everything else. */
 static fallible gate_identity(struct call *c, struct err *err)
 {
@@ -136,7 +127,7 @@ static fallible gate_payload(struct call *c, struct err *err)
 fallible gate_pass(struct call *c, struct err *err)
 {
 	TRY(gate_media_type(c, err));
-	TRY(gate_read_jws(c, c->rq->body, &c->jws, err));
+	TRY(jws_read(c->mem, c->rq->body, &c->jws, err));
 	TRY(gate_identity(c, err));
 	TRY(gate_key(c, err));
 	TRY(gate_signature(c, err));

@@ -19,7 +19,7 @@ struct key_change {
 static fallible inner_read(struct key_change *k, struct err *err)
 {
 	struct call *c = k->c;
-	struct rc rc = gate_read_jws(c, c->jws.payload, &k->inner, err);
+	struct rc rc = jws_read(c->mem, c->jws.payload, &k->inner, err);
 	if (FAILED(rc))
 		err_prefix(err, "the inner JWS: ");
 	return rc;

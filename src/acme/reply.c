@@ -217,6 +217,8 @@ void reply_problem(struct call *c, const struct err *e)
 	buf_reset(&re->body);
 	re->status = problem_row(e->kind)->status;
 	re->content_type = "application/problem+json";
+	if (e->kind == ERR_BAD_SIGNATURE_ALGORITHM) /* RFC 8555 6.2: one that is not served, or not with this key */
+		c->problem_extra = STR("\"algorithms\":[\"ES256\",\"ES384\",\"ES512\",\"RS256\",\"EdDSA\"]");
 	if (FAILED(problem_write(e, c->problem_extra, &re->body, NULL)))
 		buf_reset(&re->body);
 	uint32_t wait = e->retry_after_s != 0 ? e->retry_after_s : e->kind == ERR_UNAVAILABLE ? 5 : 0;

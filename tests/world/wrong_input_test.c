@@ -492,6 +492,8 @@ static void assert_refused(struct fixture *f, const struct row *row)
 		fail_msg("%s: got %d %.*s, wanted %d %s with \"%s\"", row->name, r.status, STR_FMT(type), row->status,
 			 row->type, row->words);
 	assert_printable(r.body);
+	if (str_eq(type, STR("badSignatureAlgorithm"))) /* RFC 8555 6.2 */
+		assert_int_equal(json_count(json_get(r.json, "algorithms")), SIG_ALG_COUNT);
 	assert_true(world_header(&r, "Replay-Nonce").n > 0); /* RFC 8555 6.5: so that the client can go on */
 	world_reply_done(&r);
 }
