@@ -718,6 +718,15 @@ static void who_has_the_key_raises_the_reason_to_key_compromise_once(void **stat
 	key_free(m.key);
 }
 
+static void what_was_revoked_is_in_the_audit(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const events[] = { "certificate revoked", "revocation reason raised", "key blocked",
+					      "account revoked", "\"why\":\"its key is compromised\"" };
+	for (size_t i = 0; i < ARRAY_LEN(events); i++)
+		assert_true(store_has(&f->w, str_z(events[i])));
+}
+
 /* --- several at once ----------------------------------------------------------------------------------------------*/
 struct shot {
 	pthread_t thread;
@@ -829,6 +838,7 @@ int main(void)
 		cmocka_unit_test(a_key_that_is_reported_compromised_ends_everywhere),
 		cmocka_unit_test(a_compromised_key_gets_no_account_and_no_certificate),
 		cmocka_unit_test(who_has_the_key_raises_the_reason_to_key_compromise_once),
+		cmocka_unit_test(what_was_revoked_is_in_the_audit),
 		cmocka_unit_test(of_twenty_revocations_at_once_one_is_carried_out),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
