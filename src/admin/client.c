@@ -38,7 +38,11 @@ static bool owner_of(const char *path, uid_t *ret)
 static fallible refuse_user(const char *path, struct err *err)
 {
 	uid_t owner = 0;
-	const struct passwd *who = owner_of(path, &owner) ? getpwuid(owner) : NULL;
+	char names[4096];
+	struct passwd entry;
+	struct passwd *who = NULL;
+	if (owner_of(path, &owner) && getpwuid_r(owner, &entry, names, sizeof names, &who) != 0)
+		who = NULL;
 	if (who != NULL && owner != 0)
 		FAIL(err, ERR_UNAUTHORIZED, "%s: permission denied: be root or %s (sudo -u %s cairn ...)", path,
 		     who->pw_name, who->pw_name);

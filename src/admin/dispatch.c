@@ -79,7 +79,8 @@ fallible admin_perform(const struct admin_deps *d, const struct conf *conf, uid_
 	jw_object(&out);
 	jw_ki64(&out, "v", ADMIN_VERSION);
 	jw_kbool(&out, "ok", true);
-	TRY(op->fn(&c, err));
+	struct rc rc = op->fn(&c, err);
+	TRY(rc);
 	jw_object_end(&out);
 	return jw_end(&out);
 }

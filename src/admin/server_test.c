@@ -237,6 +237,53 @@ static void another_user_is_kept_out_by_the_mode_and_by_who_he_is(void **state)
 	assert_served(t);
 }
 
+/* The whole server in a process of its own that is this user, until `hold` is closed. */
+static void serve_as(struct test_admin *t, uid_t uid, int ready, int hold)
+{
+	char byte = 0;
+	if (setresuid(uid, uid, uid) != 0)
+		_exit(2);
+	test_open(t);
+	serve(t, 16, LONG_MS, LONG_MS);
+	if (write(ready, &byte, 1) != 1 || read(hold, &byte, 1) != 0)
+		_exit(3);
+	test_close(t);
+	_exit(0);
+}
+
+static void root_is_served_by_an_api_of_any_user(void **state)
+{
+	struct test_admin *t = (struct test_admin *)*state;
+	int ready[2];
+	int hold[2];
+	int status = 0;
+	char byte;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(t->folder, 65534, 65534), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		fd_close(&hold[1]);
+		serve_as(t, 65534, ready[1], hold[0]);
+	}
+	fd_close(&ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_served(t);
+	call_as(t, 65534, ERR_NONE, "");
+	assert_int_equal(chmod(t->folder, 0711), 0);
+	assert_int_equal(chmod(t->socket, 0666), 0);
+	call_as(t, 1, ERR_UNAUTHORIZED, "uid 1 ");
+	call_as(t, 1, ERR_UNAUTHORIZED, "allowed: root and uid 65534");
+	fd_close(&hold[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	fd_close(&hold[0]);
+	fd_close(&ready[0]);
+}
+
 static void a_folder_of_another_user_is_told_by_his_name(void **state)
 {
 	struct test_admin *t = (struct test_admin *)*state;
@@ -445,6 +492,7 @@ static void what_is_no_answer_is_told(void **state)
 	}
 }
 
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup_folder, teardown_admin)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup_admin, teardown_admin)
 int main(void)
 {
@@ -456,6 +504,7 @@ int main(void)
 		WITH(a_folder_that_everybody_may_write_to_is_refused),
 		WITH(a_path_that_cannot_be_is_refused),
 		WITH(another_user_is_kept_out_by_the_mode_and_by_who_he_is),
+		WITH_FOLDER(root_is_served_by_an_api_of_any_user),
 		WITH(a_folder_of_another_user_is_told_by_his_name),
 		WITH(what_is_no_frame_is_answered_and_ends),
 		WITH(a_request_that_is_too_large_is_refused),
