@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * world.c: the in-process CA: opening, the scripted bus, DNS and HTTP.
+ * world.c: the in-process CA: opening, the scripted bus, DNS, HTTP and TLS.
  */
 #include "world.h"
+
+#include "../support/alpn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,14 +297,36 @@ static fallible world_resolve_txt(void *ctx, struct str name, int64_t deadline, 
 	return OK;
 }
 
+/* RFC 8737 3 and RFC 8738, for the account that the site serves; sites without one speak plain HTTP only. */
 static fallible world_tls(void *ctx, const struct tls_probe_request *rq, struct arena *mem, struct tls_probe_reply *ret,
 			  struct err *err)
 {
-	(void)ctx;
-	(void)rq;
-	(void)mem;
+	const struct eyes *e = ctx;
+	const struct ident *ident = &e->job->ident;
+	const struct world_site *s = site_find(e->w, ident->value);
+	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
+	struct sha256 digest;
+	struct addr addr;
 	*ret = (struct tls_probe_reply){ 0 };
-	FAIL(err, ERR_CONNECTION, "connection refused");
+	if (s == NULL || s->refuses)
+		FAIL(err, ERR_CONNECTION, "connection refused");
+	ret->connected = true;
+	if (s->thumbprint.n == 0)
+		FAIL(err, ERR_TLS, "the server does not speak TLS on this port");
+	struct str text = str_fmt(mem, "%.*s.%.*s", STR_FMT(e->job->token), STR_FMT(s->thumbprint));
+	TRY(digest_sha256(e->w->crypto, text, &digest, err));
+	struct alpn_cert cert = { .digest = str_n(digest.b, sizeof digest.b) };
+	if (ident->type == IDENT_IP) {
+		TRY(addr_read(ident->value, &addr, err));
+		cert.ip = str_n(addr.b, addr.family == AF_INET ? 4 : 16);
+	} else {
+		cert.names[0] = rq->server_name;
+	}
+	TRY(alpn_cert_make(e->w->crypto, e->w->perspective_key, &cert, &der, err));
+	ret->version = "TLSv1.3";
+	ret->alpn = STR("acme-tls/1");
+	ret->certificate = str_dup(mem, buf_str(&der));
+	return OK;
 }
 
 /* Time stands still; there is no use in another attempt. */
