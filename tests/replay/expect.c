@@ -48,7 +48,7 @@ static fallible expect_issued(struct story *s, const struct str *w, size_t n, st
 	struct store_counts counts;
 	struct journal_count j = { 0 };
 	uint64_t in_store, in_journal;
-	char path[128];
+	char path[192];
 	WANT(n == 2, "expect issued STORE JOURNAL");
 	TRY(str_u64(w[0], 1000, &in_store, err));
 	TRY(str_u64(w[1], 1000, &in_journal, err));
