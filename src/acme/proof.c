@@ -6,6 +6,8 @@
  */
 #include "acme/order.h"
 
+#include <stdlib.h>
+
 /* A proof that is about to end helps nobody: the order must be able to use it. */
 #define REUSE_MARGIN_MS (3600 * 1000)
 
@@ -79,16 +81,25 @@ static fallible find(const struct proofs *p, const struct authz_want *want, stru
 					  : pending_one_counts(p, ret, ret_found, err);
 }
 
+static int id_order(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct id));
+}
+
+/* In the order of the realm's list: they are shown by their ids, which are random within a millisecond. */
 static fallible challenges_make(const struct proofs *p, const struct authz_row *z, struct err *err)
 {
 	struct call *c = p->c;
+	struct id ids[CHALLENGE_TYPE_COUNT];
 	size_t made = 0;
-	for (size_t i = 0; i < c->realm->challenges.n; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+		ids[i] = id_new(c->a->d.clk, c->a->d.rng);
+	qsort(ids, ARRAY_LEN(ids), sizeof *ids, id_order);
+	for (size_t i = 0; i < c->realm->challenges.n && made < ARRAY_LEN(ids); i++) {
 		struct token_text token = token_new(c->a->d.rng);
-		struct challenge_row ch = { .id = id_new(c->a->d.clk, c->a->d.rng),
-					    .authz = z->id,
-					    .status = CHALLENGE_PENDING,
-					    .token = str_n(token.z, TOKEN_LEN) };
+		struct challenge_row ch = {
+			.id = ids[made], .authz = z->id, .status = CHALLENGE_PENDING, .token = str_n(token.z, TOKEN_LEN)
+		};
 		TRY(challenge_type_read(c->realm->challenges.v[i], &ch.type, err));
 		if (!challenge_proves(ch.type, z->ident.type, z->wildcard || z->subdomains))
 			continue;
