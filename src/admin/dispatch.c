@@ -61,6 +61,16 @@ fallible admin_request_read(struct str text, struct json **ret, const struct adm
 	return OK;
 }
 
+static fallible write_answer(const struct admin_op *op, struct admin_call *c, struct err *err)
+{
+	jw_object(c->out);
+	jw_ki64(c->out, "v", ADMIN_VERSION);
+	jw_kbool(c->out, "ok", true);
+	TRY(op->fn(c, err));
+	jw_object_end(c->out);
+	return jw_end(c->out);
+}
+
 fallible admin_perform(const struct admin_deps *d, const struct conf *conf, uid_t uid, struct str request,
 		       struct buf *ret, struct err *err)
 {
@@ -76,13 +86,7 @@ fallible admin_perform(const struct admin_deps *d, const struct conf *conf, uid_
 				.actor = str_fmt(&mem, "operator:%u", (unsigned)uid),
 				.now_ms = clock_now_ms(d->clk),
 				.out = &out };
-	jw_object(&out);
-	jw_ki64(&out, "v", ADMIN_VERSION);
-	jw_kbool(&out, "ok", true);
-	struct rc rc = op->fn(&c, err);
-	TRY(rc);
-	jw_object_end(&out);
-	return jw_end(&out);
+	return write_answer(op, &c, err);
 }
 
 void admin_refuse(const struct err *why, struct buf *ret)
