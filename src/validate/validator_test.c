@@ -3,10 +3,13 @@
  * validator_test.c: the whole validator between a real bus and a real web server on loopback: what it publishes, what
  * it drops, and that it opens no socket to an address that its zone does not allow.
  */
+#include "alpn.h"
 #include "validate/internal.h"
 
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,12 +39,24 @@
 
 /* --- a web server --- */
 
+static uint16_t listen_on_loopback(int *ret_fd)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof sa;
+	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(*ret_fd, (const struct sockaddr *)&sa, sizeof sa), 0);
+	assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&sa, &n), 0);
+	assert_int_equal(listen(*ret_fd, 128), 0);
+	return ntohs(sa.sin_port);
+}
+
 struct web {
 	int fd;
 	uint16_t port;
 	pthread_t thread;
 	atomic_bool stop, hold; /* hold: accept, and do not answer yet */
-	atomic_int accepted;
+	atomic_bool wrong;      /* answer 404 */
+	atomic_int accepted, wrong_answers;
 };
 
 static void web_serve(struct web *w, int fd)
@@ -60,7 +75,10 @@ static void web_serve(struct web *w, int fd)
 	}
 	while (atomic_load(&w->hold) && !atomic_load(&w->stop))
 		(void)poll(NULL, 0, 5);
-	(void)!send(fd, reply, sizeof reply - 1, MSG_NOSIGNAL);
+	static const char wrong[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+	bool is_wrong = atomic_load(&w->wrong);
+	(void)!send(fd, is_wrong ? wrong : reply, is_wrong ? sizeof wrong - 1 : sizeof reply - 1, MSG_NOSIGNAL);
+	atomic_fetch_add(&w->wrong_answers, is_wrong ? 1 : 0);
 }
 
 static void *web_run(void *arg)
@@ -84,20 +102,81 @@ static void *web_run(void *arg)
 
 static void web_start(struct web *w)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof sa;
-	w->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(w->fd, (const struct sockaddr *)&sa, sizeof sa), 0);
-	assert_int_equal(getsockname(w->fd, (struct sockaddr *)&sa, &n), 0);
-	assert_int_equal(listen(w->fd, 128), 0);
-	w->port = ntohs(sa.sin_port);
+	w->port = listen_on_loopback(&w->fd);
 	assert_int_equal(pthread_create(&w->thread, NULL, web_run, w), 0);
+}
+
+/* --- a TLS server: the certificate of tls-alpn-01 for www.a.test --- */
+
+struct tls_web {
+	int fd;
+	uint16_t port;
+	pthread_t thread;
+	atomic_bool stop;
+	SSL_CTX *ctx;
+};
+
+static int tls_choose(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+		      unsigned int n, void *arg)
+{
+	(void)ssl, (void)arg;
+	*out = in + 1;
+	*outlen = in[0];
+	return n > 1 ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void *tls_web_run(void *arg)
+{
+	struct tls_web *w = arg;
+	while (!atomic_load(&w->stop)) {
+		struct pollfd p = { .fd = w->fd, .events = POLLIN };
+		if (poll(&p, 1, 20) <= 0)
+			continue;
+		int fd = accept(w->fd, NULL, NULL);
+		if (fd < 0)
+			continue;
+		struct timeval limit = { .tv_sec = 3 };
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+		SSL *ssl = SSL_new(w->ctx);
+		SSL_set_fd(ssl, fd);
+		char byte;
+		if (SSL_accept(ssl) == 1)
+			(void)SSL_read(ssl, &byte, 1); /* until it hangs up */
+		SSL_free(ssl);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void tls_web_start(struct tls_web *w, const struct crypto *crypto, const struct key *key)
+{
+	AUTO(buf_done) struct buf der = BUF_MAX(65536);
+	struct sha256 digest;
+	struct err err = { 0 };
+	assert_false(FAILED(digest_sha256(crypto, STR(TOKEN "." THUMB), &digest, &err)));
+	const struct alpn_cert cert = { .digest = str_n(digest.b, sizeof digest.b), .names = { STR("www.a.test") } };
+	assert_false(FAILED(alpn_cert_make(crypto, key, &cert, &der, &err)));
+	w->ctx = SSL_CTX_new(TLS_server_method());
+	assert_int_equal(SSL_CTX_use_certificate_ASN1(w->ctx, (int)der.n, (const unsigned char *)der.p), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(w->ctx, key_get_evp(key)), 1);
+	SSL_CTX_set_alpn_select_cb(w->ctx, tls_choose, NULL);
+	w->port = listen_on_loopback(&w->fd);
+	assert_int_equal(pthread_create(&w->thread, NULL, tls_web_run, w), 0);
+}
+
+static void tls_web_stop(struct tls_web *w)
+{
+	atomic_store(&w->stop, true);
+	pthread_join(w->thread, NULL);
+	close(w->fd);
+	SSL_CTX_free(w->ctx);
 }
 
 /* --- the fixture --- */
 
 struct fixture {
 	struct web web;
+	struct tls_web tls;
 	char folder[64], url[104];
 	struct bus *hub, *bus;
 	struct crypto *crypto;
@@ -149,8 +228,10 @@ static void conf_make(struct fixture *f)
 			.names = f->names,
 			.name_count = 1,
 			.http_port = f->web.port,
+			.alpn_port = f->tls.port,
+			.attempts = 3,
 			.allow_addresses = { &f->range, i == 0 ? 1 : 0 },
-			.deadline_ms = 5000,
+			.deadline_ms = 20000,
 		};
 	f->conf.zones = f->zones;
 	f->conf.zone_count = 2;
@@ -164,12 +245,13 @@ static int setup(void **state)
 	*state = f;
 	pthread_mutex_init(&f->lock, NULL);
 	web_start(&f->web);
-	conf_make(f);
 	snprintf(f->folder, sizeof f->folder, "/tmp/validator-test-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	snprintf(f->url, sizeof f->url, "unix:%s/s", f->folder);
 	assert_false(FAILED(crypto_new(&f->crypto, &f->err)));
 	assert_false(FAILED(key_generate(KEY_P256, 0, &f->key, &f->err)));
+	tls_web_start(&f->tls, f->crypto, f->key);
+	conf_make(f);
 	const struct bus_conf hub = {
 		.url = str_z(f->url), .hub = true, .name = STR("api"), .queue_max = 1000, .clk = &clock_system
 	};
@@ -200,6 +282,7 @@ static int teardown(void **state)
 	atomic_store(&f->web.stop, true);
 	pthread_join(f->web.thread, NULL);
 	close(f->web.fd);
+	tls_web_stop(&f->tls);
 	key_free(f->key);
 	crypto_free(f->crypto);
 	arena_done(&f->mem);
@@ -275,6 +358,25 @@ static void a_name_is_proven_and_the_verdict_signed(void **state)
 	assert_int_equal(v.step_count, 2);
 	assert_true(
 		str_eq(v.steps[0].detail, STR("www.a.test AAAA,A from static table: 127.0.0.1 (set by the operator)")));
+}
+
+static void a_name_is_proven_by_the_certificate_of_its_server(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct validate_job job = job_make("open");
+	job.method = CHALLENGE_TLSALPN01;
+	struct verdict v;
+	ask(f, &job, &mem, &v);
+	if (!v.valid)
+		fail_msg("%.*s", STR_FMT(v.problem_detail));
+	assert_int_equal(v.method, CHALLENGE_TLSALPN01);
+	assert_int_equal(v.step_count, 2);
+	job = job_make("closed");
+	job.method = CHALLENGE_TLSALPN01;
+	ask(f, &job, &mem, &v);
+	assert_int_equal(v.problem, ERR_CONNECTION);
+	assert_true(str_starts(v.problem_detail, STR("www.a.test has no address that may be contacted: ")));
 }
 
 /* The canary: the very server that serves the open zone must not see a single connection. */
@@ -383,13 +485,40 @@ static void many_jobs_are_all_answered(void **state)
 	EVENTUALLY(got_count(f) == before + 60);
 }
 
-/* Stopping waits for what runs and gives the rest back. */
+/* The server answers wrongly at first: the real pause passes, and then it is asked again. */
+static void what_fails_at_first_is_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	int accepted = atomic_load(&f->web.accepted);
+	size_t before = got_count(f);
+	struct validate_job job = job_make("closed"); /* allowed since the reload */
+	atomic_store(&f->web.wrong, true);
+	publish(f, &job);
+	EVENTUALLY(atomic_load(&f->web.wrong_answers) == 1);
+	atomic_store(&f->web.wrong, false);
+	EVENTUALLY(got_count(f) == before + 1);
+	struct verdict v;
+	verdict_at(f, before, &mem, &v);
+	assert_true(v.valid);
+	assert_int_equal(atomic_load(&f->web.accepted), accepted + 2);
+	assert_true(v.finished_ms - v.started_ms >= 1990); /* the first pause */
+}
+
+/* Stopping waits for what runs, not for a pause between attempts, and gives the rest back. */
 static void a_drained_validator_takes_nothing_new(void **state)
 {
 	struct fixture *f = *state;
 	size_t before = got_count(f);
-	atomic_store(&f->web.hold, true);
 	int accepted = atomic_load(&f->web.accepted);
+	atomic_store(&f->web.wrong, true);
+	struct validate_job pausing = job_make("closed");
+	publish(f, &pausing);
+	EVENTUALLY(atomic_load(&f->web.wrong_answers) == 2);
+	(void)poll(NULL, 0, 100); /* the answer is read by then */
+	atomic_store(&f->web.wrong, false);
+	accepted++;
+	atomic_store(&f->web.hold, true);
 	struct validate_job job = job_make("closed"); /* allowed since the reload */
 	publish(f, &job);
 	EVENTUALLY(atomic_load(&f->web.accepted) == accepted + 1);
@@ -397,21 +526,32 @@ static void a_drained_validator_takes_nothing_new(void **state)
 	validator_drain(f->v, 200); /* not enough: the probe is held */
 	assert_true(clock_mono_ms(&clock_system) - began >= 190);
 	atomic_store(&f->web.hold, false);
+	began = clock_mono_ms(&clock_system);
 	validator_drain(f->v, 10000);
+	assert_true(clock_mono_ms(&clock_system) - began < 1200); /* of the pause's 2 s, about 1.7 s were left */
 	EVENTUALLY(got_count(f) == before + 1);
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct verdict v;
+	verdict_at(f, before, &mem, &v);
+	assert_true(v.valid && id_eq(v.attempt, job.attempt));
+	/* The other one is somebody else's now: there was neither a verdict nor a second attempt. */
+	assert_int_equal(atomic_load(&f->web.accepted), accepted + 1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_name_is_proven_and_the_verdict_signed),
+		cmocka_unit_test(a_name_is_proven_by_the_certificate_of_its_server),
 		cmocka_unit_test(a_forbidden_address_sees_no_connection),
 		cmocka_unit_test(a_zone_of_others_is_a_fault_and_no_vote),
 		cmocka_unit_test(late_and_unreadable_jobs_are_dropped),
 		cmocka_unit_test(a_running_attempt_is_not_begun_again),
 		cmocka_unit_test(a_reload_changes_what_is_allowed),
 		cmocka_unit_test(many_jobs_are_all_answered),
+		cmocka_unit_test(what_fails_at_first_is_tried_again),
 		cmocka_unit_test(a_drained_validator_takes_nothing_new),
 	};
+	signal(SIGPIPE, SIG_IGN); /* the TLS server's own writes */
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
