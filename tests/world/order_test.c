@@ -4,7 +4,7 @@
  * is offered for those that are not, profiles, times, the account's external key, and what finalize refuses
  * (RFC 8555 7.4, RFC 8738, RFC 9444, draft-ietf-acme-profiles; THREATS A39, A40, A55, A56, A84).
  */
-#include "expect.h"
+#include "steps.h"
 
 #include <stdlib.h>
 
@@ -38,14 +38,6 @@ struct fixture {
 	struct key *key; /* of certificates */
 };
 
-static struct world_reply post(struct fixture *f, struct str url, struct str payload)
-{
-	struct err err = { 0 };
-	struct world_reply r;
-	MUST(world_post(&f->w, &f->alice, url, payload, &r, &err));
-	return r;
-}
-
 static struct str payload_of(struct fixture *f, const char *identifiers, const char *more)
 {
 	return str_fmt(&f->w.mem, "{\"identifiers\":[%s]%s}", identifiers, more);
@@ -73,14 +65,6 @@ static void account_in(struct fixture *f, struct world_account *a, struct str re
 				   .created_at = f->w.now_ms };
 	MUST(store_tx(f->w.store, account_tx, &row, &err));
 	a->url = str_fmt(&f->w.mem, WORLD_BASE "/realm/%.*s/account/%s", STR_FMT(realm), id_show(row.id).z);
-}
-
-static struct str text_of(struct fixture *f, const struct json *o, const char *key)
-{
-	struct err err = { 0 };
-	struct str text;
-	MUST(json_want_str(o, key, 4096, &text, &err));
-	return str_dup(&f->w.mem, text);
 }
 
 /* One row of a table is one object of the payload. */
@@ -203,7 +187,7 @@ static void each_bad_identifier_gets_its_own_refusal(void **state)
 {
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-		struct world_reply r = post(f, NEW_ORDER, payload_of(f, refused[i].ident, ""));
+		struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, payload_of(f, refused[i].ident, ""));
 		assert_null(json_get(r.json, "subproblems"));
 		assert_null(json_get(r.json, "identifier")); /* RFC 8555 6.7.1: not at the top */
 		expect_problem(refused[i].ident, &r, 400, refused[i].type, refused[i].words);
@@ -211,7 +195,7 @@ static void each_bad_identifier_gets_its_own_refusal(void **state)
 		if (strstr(refused[i].ident, "\"*.") != NULL || strstr(refused[i].ident, "ancestorDomain") != NULL)
 			continue;
 		bool object = refused[i].ident[0] == '{';
-		r = post(f, NEW_AUTHZ, str_fmt(&f->w.mem, "{\"identifier\":%s}", refused[i].ident));
+		r = step_post(&f->w, &f->alice, NEW_AUTHZ, str_fmt(&f->w.mem, "{\"identifier\":%s}", refused[i].ident));
 		expect_problem(refused[i].ident, &r, 400, refused[i].type, object ? refused[i].words : "identifier");
 	}
 }
@@ -233,7 +217,7 @@ static void orders_of_another_shape_are_malformed(void **state)
 {
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(malformed); i++) {
-		struct world_reply r = post(f, NEW_ORDER, str_z(malformed[i].payload));
+		struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, str_z(malformed[i].payload));
 		expect_problem(malformed[i].payload, &r, 400, "malformed", malformed[i].words);
 	}
 }
@@ -252,36 +236,37 @@ static void several_bad_identifiers_are_refused_at_once_each_with_its_reason(voi
 		{ "unsupportedIdentifier", "email", "\"x\"@a.test", "is not served" },
 		{ "malformed", "dns", "B\xc3\x9c.a.test", "Unicode" },
 	};
-	struct world_reply r = post(f, NEW_ORDER,
-				    payload_of(f,
-					       DNS("www.a.test") "," DNS("www.elsewhere.test") ",7," IP(
-						       "192.0.2.07") ",{\"type\":\"email\",\"value\":\"\\\"x\\\"@a."
-								     "test\"}," DNS("B\xc3\x9c.a.test"),
-					       ""));
+	struct world_reply r =
+		step_post(&f->w, &f->alice, NEW_ORDER,
+			  payload_of(f,
+				     DNS("www.a.test") "," DNS("www.elsewhere.test") ",7," IP(
+					     "192.0.2.07") ",{\"type\":\"email\",\"value\":\"\\\"x\\\"@a."
+							   "test\"}," DNS("B\xc3\x9c.a.test"),
+				     ""));
 	const struct json *list = json_get(r.json, "subproblems");
 	assert_int_equal(json_count(list), ARRAY_LEN(wanted));
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
 		const struct json *sub = json_at(list, i), *ident = json_get(sub, "identifier");
-		struct str type = text_of(f, sub, "type"), detail = text_of(f, sub, "detail");
+		struct str type = step_text(&f->w, sub, "type"), detail = step_text(&f->w, sub, "detail");
 		assert_true(str_skip(&type, STR(PROBLEM_URN)) && str_eq(type, str_z(wanted[i].problem)));
 		assert_non_null(memmem(detail.p, detail.n, wanted[i].words, strlen(wanted[i].words)));
 		assert_int_equal(ident != NULL, wanted[i].type != NULL);
 		if (ident == NULL)
 			continue;
-		assert_true(str_eq(text_of(f, ident, "type"), str_z(wanted[i].type)));
-		assert_true(str_eq(text_of(f, ident, "value"), str_z(wanted[i].value)));
+		assert_true(str_eq(step_text(&f->w, ident, "type"), str_z(wanted[i].type)));
+		assert_true(str_eq(step_text(&f->w, ident, "value"), str_z(wanted[i].value)));
 	}
 	expect_problem("compound", &r, 400, "compound",
 		       "5 of the 6 identifiers are refused; subproblems says of each why");
 	/* Nothing was made of the good one. */
-	r = post(f, str_fmt(&f->w.mem, "%.*s/orders", STR_FMT(f->alice.url)), STR_NONE);
+	r = step_post(&f->w, &f->alice, str_fmt(&f->w.mem, "%.*s/orders", STR_FMT(f->alice.url)), STR_NONE);
 	const struct json *orders;
 	MUST(json_want_array(r.json, "orders", 1000, &orders, &err));
 	size_t before = json_count(orders);
 	world_reply_done(&r);
-	r = post(f, NEW_ORDER, payload_of(f, DNS("a_.a.test") "," DNS("b_.a.test"), ""));
+	r = step_post(&f->w, &f->alice, NEW_ORDER, payload_of(f, DNS("a_.a.test") "," DNS("b_.a.test"), ""));
 	expect_problem("compound", &r, 400, "compound", "2 of the 2");
-	r = post(f, str_fmt(&f->w.mem, "%.*s/orders", STR_FMT(f->alice.url)), STR_NONE);
+	r = step_post(&f->w, &f->alice, str_fmt(&f->w.mem, "%.*s/orders", STR_FMT(f->alice.url)), STR_NONE);
 	assert_int_equal(json_count(json_get(r.json, "orders")), before);
 	world_reply_done(&r);
 }
@@ -300,14 +285,14 @@ static struct str many_names(struct fixture *f, size_t count, const char *prefix
 static void a_hundred_names_are_fine_and_one_more_is_not(void **state)
 {
 	struct fixture *f = *state;
-	struct world_reply r = post(f, NEW_ORDER, many_names(f, 100, "hundred-"));
+	struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, many_names(f, 100, "hundred-"));
 	assert_int_equal(r.status, 201);
 	assert_int_equal(json_count(json_get(r.json, "identifiers")), 100);
 	assert_int_equal(json_count(json_get(r.json, "authorizations")), 100);
 	world_reply_done(&r);
-	r = post(f, NEW_ORDER, many_names(f, 101, "hundred-"));
+	r = step_post(&f->w, &f->alice, NEW_ORDER, many_names(f, 101, "hundred-"));
 	expect_problem("101 names", &r, 400, "malformed", "\"identifiers\" has 101 elements, at most 100 are wanted");
-	r = post(f, NEW_ORDER, many_names(f, 100, "bad_")); /* the longest list of reasons */
+	r = step_post(&f->w, &f->alice, NEW_ORDER, many_names(f, 100, "bad_")); /* the longest list of reasons */
 	assert_int_equal(json_count(json_get(r.json, "subproblems")), 100);
 	expect_problem("100 bad names", &r, 400, "compound", "100 of the 100");
 }
@@ -317,8 +302,8 @@ static void names_are_lowered_sorted_and_told_once(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const wanted[] = { "*.b.a.test", "b.a.test", "www.a.test", "192.0.2.7", "2001:db8::7" };
-	struct world_reply r = post(
-		f, NEW_ORDER,
+	struct world_reply r = step_post(
+		&f->w, &f->alice, NEW_ORDER,
 		payload_of(f,
 			   IP("2001:db8::7") "," DNS("WWW.a.test") "," IP("192.0.2.7") "," DNS("*.B.a.test") "," DNS(
 				   "b.a.test") "," DNS("www.A.TEST") "," IP("192.0.2.7") "," DNS("*.b.a.test"),
@@ -327,8 +312,8 @@ static void names_are_lowered_sorted_and_told_once(void **state)
 	const struct json *list = json_get(r.json, "identifiers");
 	assert_int_equal(json_count(list), ARRAY_LEN(wanted));
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-		assert_true(str_eq(text_of(f, json_at(list, i), "value"), str_z(wanted[i])));
-		assert_true(str_eq(text_of(f, json_at(list, i), "type"), i < 3 ? STR("dns") : STR("ip")));
+		assert_true(str_eq(step_text(&f->w, json_at(list, i), "value"), str_z(wanted[i])));
+		assert_true(str_eq(step_text(&f->w, json_at(list, i), "type"), i < 3 ? STR("dns") : STR("ip")));
 	}
 	assert_int_equal(json_count(json_get(r.json, "authorizations")), ARRAY_LEN(wanted));
 	world_reply_done(&r);
@@ -342,21 +327,21 @@ static struct str offered(struct fixture *f, const char *ident, bool *ret_wildca
 {
 	struct err err = { 0 };
 	struct str all = STR(""), url;
-	struct world_reply r = post(f, NEW_ORDER, payload_of(f, ident, ""));
+	struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, payload_of(f, ident, ""));
 	assert_int_equal(r.status, 201);
 	assert_true(json_as_str(json_at(json_get(r.json, "authorizations"), 0), &url));
 	url = str_dup(&f->w.mem, url);
 	world_reply_done(&r);
-	r = post(f, url, STR_NONE);
+	r = step_post(&f->w, &f->alice, url, STR_NONE);
 	const struct json *list = json_get(r.json, "challenges");
 	for (size_t i = 0; i < json_count(list); i++)
 		all = str_fmt(&f->w.mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : " ",
-			      STR_FMT(text_of(f, json_at(list, i), "type")));
+			      STR_FMT(step_text(&f->w, json_at(list, i), "type")));
 	*ret_wildcard = *ret_subdomains = false;
 	MUST(json_may_bool(r.json, "wildcard", ret_wildcard, &err));
 	MUST(json_may_bool(r.json, "subdomainAuthAllowed", ret_subdomains, &err));
 	assert_true(*ret_wildcard || json_get(r.json, "wildcard") == NULL); /* RFC 8555 7.1.4 */
-	*ret_value = text_of(f, json_get(r.json, "identifier"), "value");
+	*ret_value = step_text(&f->w, json_get(r.json, "identifier"), "value");
 	world_reply_done(&r);
 	return all;
 }
@@ -439,13 +424,14 @@ static void profiles_are_chosen_said_back_and_refused(void **state)
 		{ ",\"profile\":\"\"", NULL },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct world_reply r = post(f, NEW_ORDER, payload_of(f, DNS("profile.a.test"), rows[i].more));
+		struct world_reply r =
+			step_post(&f->w, &f->alice, NEW_ORDER, payload_of(f, DNS("profile.a.test"), rows[i].more));
 		if (rows[i].wanted == NULL) {
 			expect_problem(rows[i].more, &r, 400, "invalidProfile",
 				       "is not offered to this account; realm default offers server, short");
 			continue;
 		}
-		assert_true(str_eq(text_of(f, r.json, "profile"), str_z(rows[i].wanted)));
+		assert_true(str_eq(step_text(&f->w, r.json, "profile"), str_z(rows[i].wanted)));
 		expect_status(rows[i].more, &r, 201);
 	}
 }
@@ -481,8 +467,8 @@ static void times_are_taken_within_the_profile_only(void **state)
 		if (rows[i].after != 0)
 			more = str_fmt(&f->w.mem, "%.*s,\"notAfter\":\"%.*s\"", STR_FMT(more),
 				       STR_FMT(time_text(f, now + rows[i].after)));
-		struct world_reply r =
-			post(f, NEW_ORDER, payload_of(f, DNS("time.a.test"), str_dupz_raw(&f->w.mem, more)));
+		struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER,
+						 payload_of(f, DNS("time.a.test"), str_dupz_raw(&f->w.mem, more)));
 		if (rows[i].words != NULL) {
 			expect_problem(more.p, &r, 400, "malformed", rows[i].words);
 			continue;
@@ -490,9 +476,9 @@ static void times_are_taken_within_the_profile_only(void **state)
 		assert_int_equal(json_get(r.json, "notBefore") != NULL, rows[i].before != 0);
 		assert_int_equal(json_get(r.json, "notAfter") != NULL, rows[i].after != 0);
 		if (rows[i].before != 0)
-			assert_true(str_eq(text_of(f, r.json, "notBefore"), time_text(f, now + rows[i].before)));
+			assert_true(str_eq(step_text(&f->w, r.json, "notBefore"), time_text(f, now + rows[i].before)));
 		if (rows[i].after != 0)
-			assert_true(str_eq(text_of(f, r.json, "notAfter"), time_text(f, now + rows[i].after)));
+			assert_true(str_eq(step_text(&f->w, r.json, "notAfter"), time_text(f, now + rows[i].after)));
 		expect_status(more.p, &r, 201);
 	}
 }
@@ -500,20 +486,20 @@ static void times_are_taken_within_the_profile_only(void **state)
 static void times_are_read_with_any_offset_and_said_in_utc(void **state)
 {
 	struct fixture *f = *state; /* the world's clock begins on 2026-09-21T14:13:20Z */
-	struct world_reply r = post(f, NEW_ORDER,
-				    payload_of(f, DNS("time.a.test"),
-					       ",\"notBefore\":\"2026-09-22T01:00:00.75+02:00\",\"notAfter\":"
-					       "\"2026-09-23t00:00:00z\""));
-	assert_true(str_eq(text_of(f, r.json, "notBefore"), STR("2026-09-21T23:00:00Z")));
-	assert_true(str_eq(text_of(f, r.json, "notAfter"), STR("2026-09-23T00:00:00Z")));
+	struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER,
+					 payload_of(f, DNS("time.a.test"),
+						    ",\"notBefore\":\"2026-09-22T01:00:00.75+02:00\",\"notAfter\":"
+						    "\"2026-09-23t00:00:00z\""));
+	assert_true(str_eq(step_text(&f->w, r.json, "notBefore"), STR("2026-09-21T23:00:00Z")));
+	assert_true(str_eq(step_text(&f->w, r.json, "notAfter"), STR("2026-09-23T00:00:00Z")));
 	expect_status("offset", &r, 201);
 	static const char *const bad[] = {
 		"", "tomorrow", "2026-09-22", "2026-09-22T01:00:00", "2026-02-30T00:00:00Z", "1790000000"
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		r = post(f, NEW_ORDER,
-			 payload_of(f, DNS("time.a.test"),
-				    str_dupz_raw(&f->w.mem, str_fmt(&f->w.mem, ",\"notBefore\":\"%s\"", bad[i]))));
+		r = step_post(&f->w, &f->alice, NEW_ORDER,
+			      payload_of(f, DNS("time.a.test"),
+					 str_dupz_raw(&f->w.mem, str_fmt(&f->w.mem, ",\"notBefore\":\"%s\"", bad[i]))));
 		expect_problem(bad[i], &r, 400, "malformed", "notBefore: \"");
 	}
 }
@@ -574,69 +560,9 @@ static void an_external_key_limits_names_addresses_and_profiles(void **state)
 
 /* --- finalize -----------------------------------------------------------------------------------------------------*/
 
-static struct str order_for(struct fixture *f, const char *idents)
-{
-	struct world_reply r = post(f, NEW_ORDER, payload_of(f, idents, ""));
-	struct str url = world_header(&r, "Location");
-	expect_status(idents, &r, 201);
-	return url;
-}
-
-static struct str status_of(struct fixture *f, struct str order)
-{
-	struct err err = { 0 };
-	struct str status;
-	MUST(world_order_status(&f->w, &f->alice, order, &status, &err));
-	return status;
-}
-
-/* Answers the first challenge of each authorization. */
-static void prove(struct fixture *f, struct str order)
-{
-	struct err err = { 0 };
-	struct str urls[IDENTS_MAX];
-	struct world_reply r = post(f, order, STR_NONE);
-	const struct json *list = json_get(r.json, "authorizations");
-	size_t count = json_count(list);
-	for (size_t i = 0; i < count; i++) {
-		assert_true(json_as_str(json_at(list, i), &urls[i]));
-		urls[i] = str_dup(&f->w.mem, urls[i]);
-	}
-	world_reply_done(&r);
-	for (size_t i = 0; i < count; i++) {
-		r = post(f, urls[i], STR_NONE);
-		struct str challenge = text_of(f, json_at(json_get(r.json, "challenges"), 0), "url");
-		world_reply_done(&r);
-		r = post(f, challenge, STR("{}"));
-		expect_status("challenge", &r, 200);
-	}
-	MUST(world_run(&f->w, &err));
-}
-
 static void serve(struct fixture *f, const char *name)
 {
 	world_site(&f->w, str_z(name))->thumbprint = str_z(f->alice.thumbprint.z);
-}
-
-static struct str csr_for(struct fixture *f, const struct key *k, const char *const *names, const char *const *addrs)
-{
-	struct err err = { 0 };
-	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
-	struct str n[4];
-	struct addr a[4];
-	size_t name_count = 0, addr_count = 0;
-	for (; names[name_count] != NULL; name_count++)
-		n[name_count] = str_z(names[name_count]);
-	for (; addrs[addr_count] != NULL; addr_count++)
-		MUST(addr_read(str_z(addrs[addr_count]), &a[addr_count], &err));
-	MUST(csr_make_for(f->w.crypto, k, n, name_count, a, addr_count, &der, &err));
-	struct str text = b64url_encode(&f->w.mem, buf_str(&der));
-	return str_fmt(&f->w.mem, "{\"csr\":\"%.*s\"}", (int)text.n, text.p);
-}
-
-static struct world_reply finalize(struct fixture *f, struct str order, struct str payload)
-{
-	return post(f, str_fmt(&f->w.mem, "%.*s/finalize", STR_FMT(order)), payload);
 }
 
 /* RFC 8555 7.4: exactly what was ordered, addresses too. */
@@ -660,20 +586,22 @@ static void a_csr_asks_for_exactly_what_was_ordered(void **state)
 	serve(f, "csr.a.test");
 	serve(f, "192.0.2.9");
 	serve(f, "2001:db8::9");
-	struct str order = order_for(f, IP("192.0.2.9") "," DNS("csr.a.test") "," IP("2001:db8::9"));
-	prove(f, order);
-	assert_true(str_eq(status_of(f, order), STR("ready")));
+	struct str order = step_make(&f->w, &f->alice, NEW_ORDER,
+				     payload_of(f, IP("192.0.2.9") "," DNS("csr.a.test") "," IP("2001:db8::9"), ""));
+	step_prove(&f->w, &f->alice, order);
+	assert_true(str_eq(step_status(&f->w, &f->alice, order), STR("ready")));
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct world_reply r = finalize(f, order, csr_for(f, f->key, rows[i].names, rows[i].addrs));
+		struct world_reply r =
+			step_finalize(&f->w, &f->alice, order, step_csr(&f->w, f->key, rows[i].names, rows[i].addrs));
 		expect_problem(rows[i].words, &r, 400, "badCSR", rows[i].words);
-		assert_true(str_eq(status_of(f, order), STR("ready"))); /* it may try again */
+		assert_true(str_eq(step_status(&f->w, &f->alice, order), STR("ready"))); /* it may try again */
 	}
 	static const char *const names[] = { "csr.a.test", NULL }, *const addrs[] = { "2001:db8::9", "192.0.2.9",
 										      NULL };
-	struct world_reply r = finalize(f, order, csr_for(f, f->key, names, addrs));
+	struct world_reply r = step_finalize(&f->w, &f->alice, order, step_csr(&f->w, f->key, names, addrs));
 	expect_status("finalize", &r, 200);
 	MUST(world_run(&f->w, &err));
-	assert_true(str_eq(status_of(f, order), STR("valid")));
+	assert_true(str_eq(step_status(&f->w, &f->alice, order), STR("valid")));
 }
 
 /* What the signer would answer, for another identifier than the order's: the api looks at the addresses, too. */
@@ -687,9 +615,9 @@ static void a_certificate_without_its_address_is_not_taken(void **state)
 	struct sign_job job;
 	struct sign_result result;
 	serve(f, "192.0.2.11");
-	struct str order = order_for(f, IP("192.0.2.11"));
-	prove(f, order);
-	struct world_reply r = finalize(f, order, csr_for(f, f->key, none, addrs));
+	struct str order = step_make(&f->w, &f->alice, NEW_ORDER, payload_of(f, IP("192.0.2.11"), ""));
+	step_prove(&f->w, &f->alice, order);
+	struct world_reply r = step_finalize(&f->w, &f->alice, order, step_csr(&f->w, f->key, none, addrs));
 	expect_status("finalize", &r, 200);
 	m = &f->w.queue[(f->w.last - 1) % WORLD_QUEUE_MAX];
 	MUST(sign_job_read(&f->w.mem, m->body, &job, &err));
@@ -704,7 +632,7 @@ static void a_certificate_without_its_address_is_not_taken(void **state)
 	result.der.p = der;
 	MUST(sign_result_write(&result, &body, &err));
 	MUST(acme_apply_signed(f->w.acme, buf_str(&body), &err));
-	assert_true(str_eq(status_of(f, order), STR("invalid")));
+	assert_true(str_eq(step_status(&f->w, &f->alice, order), STR("invalid")));
 	f->w.first = f->w.last;
 }
 
@@ -721,14 +649,14 @@ static void a_compromised_key_gets_no_certificate(void **state)
 	struct sha256 hash;
 	static const char *const names[] = { "blocked.a.test", NULL }, *const none[] = { NULL };
 	serve(f, "blocked.a.test");
-	struct str order = order_for(f, DNS("blocked.a.test"));
-	prove(f, order);
+	struct str order = step_make(&f->w, &f->alice, NEW_ORDER, payload_of(f, DNS("blocked.a.test"), ""));
+	step_prove(&f->w, &f->alice, order);
 	MUST(key_generate(KEY_P256, 0, &bad, &err));
 	MUST(key_spki_hash(f->w.crypto, bad, &hash, &err));
 	MUST(store_tx(f->w.store, block_tx, &hash, &err));
-	struct world_reply r = finalize(f, order, csr_for(f, bad, names, none));
+	struct world_reply r = step_finalize(&f->w, &f->alice, order, step_csr(&f->w, bad, names, none));
 	expect_problem("blocked key", &r, 400, "badCSR", "compromised");
-	r = finalize(f, order, csr_for(f, f->key, names, none));
+	r = step_finalize(&f->w, &f->alice, order, step_csr(&f->w, f->key, names, none));
 	expect_status("another key", &r, 200);
 	MUST(world_run(&f->w, &err));
 }
@@ -749,17 +677,17 @@ static void the_directory_says_what_this_realm_offers(void **state)
 	const struct json *meta = json_get(r.json, "meta"), *profiles = json_get(meta, "profiles");
 	MUST(json_only(meta, all, &err));
 	assert_null(json_get(meta, "termsOfService"));
-	assert_true(str_eq(text_of(f, meta, "website"), STR("https://www.ca.test/")));
+	assert_true(str_eq(step_text(&f->w, meta, "website"), STR("https://www.ca.test/")));
 	assert_int_equal(json_count(json_get(meta, "caaIdentities")), 1);
 	MUST(json_may_bool(meta, "externalAccountRequired", &required, &err));
 	assert_false(required);
 	assert_int_equal(json_count(profiles), 2);
-	assert_true(str_eq(text_of(f, profiles, "server"), STR("for TLS servers, valid for 90 days")));
-	assert_true(str_eq(text_of(f, profiles, "short"), STR("six days")));
+	assert_true(str_eq(step_text(&f->w, profiles, "server"), STR("for TLS servers, valid for 90 days")));
+	assert_true(str_eq(step_text(&f->w, profiles, "short"), STR("six days")));
 	MUST(json_may_bool(meta, "subdomainAuthAllowed", &required, &err));
 	assert_true(required);
-	assert_true(str_eq(text_of(f, r.json, "renewalInfo"), STR(WORLD_BASE "/renewal-info")));
-	assert_true(str_eq(text_of(f, r.json, "newAuthz"), STR(WORLD_BASE "/new-authz")));
+	assert_true(str_eq(step_text(&f->w, r.json, "renewalInfo"), STR(WORLD_BASE "/renewal-info")));
+	assert_true(str_eq(step_text(&f->w, r.json, "newAuthz"), STR(WORLD_BASE "/new-authz")));
 	world_reply_done(&r);
 	MUST(world_send(&f->w, HTTP_GET, STR("/realm/plain/directory"), STR_NONE, STR_NONE, &r, &err));
 	meta = json_get(r.json, "meta");
@@ -768,7 +696,7 @@ static void the_directory_says_what_this_realm_offers(void **state)
 	assert_true(required);
 	assert_null(json_get(meta, "subdomainAuthAllowed"));
 	assert_null(json_get(meta, "website"));
-	assert_true(str_eq(text_of(f, r.json, "renewalInfo"), STR(WORLD_BASE "/realm/plain/renewal-info")));
+	assert_true(str_eq(step_text(&f->w, r.json, "renewalInfo"), STR(WORLD_BASE "/realm/plain/renewal-info")));
 	world_reply_done(&r);
 }
 
