@@ -12,6 +12,7 @@ struct finalize {
 	struct call *c;
 	struct csr csr;
 	struct sha256 csr_hash;
+	struct thumbprint csr_thumbprint; /* of its key */
 	struct order_row order;
 	struct id *authzs;
 	size_t authz_count;
@@ -33,8 +34,25 @@ static fallible csr_of_payload(struct finalize *f, struct err *err)
 	}
 	TRY(digest_sha256(c->a->d.crypto, der, &f->csr_hash, err));
 	TRY(csr_read(c->a->d.crypto, c->mem, der, &f->csr, err));
+	TRY(jwk_thumbprint(c->a->d.crypto, f->csr.key, &f->csr_thumbprint, err));
 	if (key_public_eq(f->csr.key, c->key)) /* RFC 8555 11.1 */
 		FAIL(err, ERR_BAD_CSR, "the CSR's key is the account's key; a certificate needs a key of its own");
+	return OK;
+}
+
+/* RFC 8555 11.1: nor is it the key of any other account, of whichever realm, that we know. */
+static fallible csr_key_is_free(const struct finalize *f, struct store_tx *tx, struct err *err)
+{
+	const struct call *c = f->c;
+	for (size_t i = 0; i < c->conf->realm_count; i++) {
+		struct account_row account;
+		struct rc rc = account_by_thumbprint(tx, c->mem, c->conf->realms[i].name, str_z(f->csr_thumbprint.z),
+						     &account, err);
+		if (rc.kind == ERR_NOT_FOUND)
+			continue;
+		TRY(rc);
+		FAIL(err, ERR_BAD_CSR, "the CSR's key is the key of an account; a certificate needs a key of its own");
+	}
 	return OK;
 }
 
@@ -212,6 +230,7 @@ static fallible finalize_checks(struct finalize *f, struct store_tx *tx, struct 
 	TRY(proofs_missing(f, tx, err));
 	TRY(idents_read(f->c->mem, f->order.identifiers, &idents, &count, err));
 	TRY(names_match(f, idents, count, err));
+	TRY(csr_key_is_free(f, tx, err));
 	TRY(key_check_blocked(tx, &f->csr.spki_hash, ERR_BAD_CSR, err));
 	return grant_check(f, tx, idents, count, err);
 }

@@ -37,7 +37,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_FINISH] = "UPDATE orders SET status = 'valid', certificate = $2, ended_at = $3"
 		     " WHERE id = $1 AND status = 'processing'",
 	[Q_STATUS] = "SELECT status FROM orders WHERE id = $1",
-	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 AND status != 'invalid' ORDER BY id DESC "
+		   "LIMIT $3",
 	[Q_OF_AUTHZ] = "SELECT o.id FROM order_authz oa JOIN orders o ON o.id = oa.order_id"
 		       " WHERE oa.authz = $1 AND o.status = $2 ORDER BY oa.order_id",
 	[Q_OPEN_AUTHZS] =

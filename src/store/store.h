@@ -94,7 +94,7 @@ fallible order_fail(struct store_tx *tx, struct id id, enum order_status from, s
 fallible order_begin(struct store_tx *tx, struct id id, const struct sha256 *csr_hash, struct err *err);
 /* processing -> valid with its certificate. */
 fallible order_finish(struct store_tx *tx, struct id id, struct id certificate, struct err *err);
-/* Newest first, ids older than `before` (zero: from the newest). For the orders list and for tests. */
+/* Newest first, ids older than `before` (zero: from the newest), without those that are invalid (RFC 8555 7.1.2.1). */
 fallible order_list(struct store_tx *tx, struct arena *mem, struct id account, struct id before, size_t limit,
 		    struct id **ret, size_t *ret_count, struct err *err);
 /* Orders of an authorization that are in this state. */
