@@ -146,6 +146,9 @@ fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct
 fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,
 			     int64_t now, struct str problem, struct err *err);
 
+/* apply.c: only a store that cannot take it now is a reason to see a message of the bus again. */
+bool apply_is_put_off(struct rc rc);
+
 /* limit.c: charges one to the bucket inside tx; per_hour 0 is "no limit". ERR_RATE_LIMITED says when to come back. */
 fallible limit_check(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, const char *what,
 		     struct err *err);
