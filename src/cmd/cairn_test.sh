@@ -137,6 +137,15 @@ expect 0 "ca/cairn.conf: ok" check-config -c ca/cairn.conf
 [ -s err ] && fail "a warning for a key that cairn-api makes"
 chmod 600 key.away
 mv key.away ca/store/secret.key
+cp ca/issuer/issuer.pem ca/issuer/again.pem
+sed 's|#alternates: \[\]|alternates: [issuer/again.pem]|' ca/cairn.conf >ca/alternates.conf
+expect 0 "ca/alternates.conf: ok" check-config -c ca/alternates.conf
+sed 's|#alternates: \[\]|alternates: [issuer/again.pem, root/root.pem]|' ca/cairn.conf >ca/alternates.conf
+expect 1 "issuer.default.alternates: $work/ca/root/root.pem: alternate chain: its first certificate has another subject" \
+	check-config -c ca/alternates.conf
+sed 's|#alternates: \[\]|alternates: [old.pem]|' ca/cairn.conf >ca/alternates.conf
+expect 0 "warning: issuer's alternate chain: $work/ca/old.pem: No such file or directory" check-config -c ca/alternates.conf
+rm ca/alternates.conf ca/issuer/again.pem
 expect 0 ".It Ic api.listen" check-config --man
 for f in "${CAIRN_SOURCE_ROOT:-$root}"/docs/examples/*.conf; do
 	expect 0 "$f: ok" check-config -c "$f"
