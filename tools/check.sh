@@ -164,7 +164,7 @@ step_tsan() { # the folders with threads
 	export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$root/tools/tsan.supp"
 	export -f run_tests
 	export out jobs
-	"${fixed[@]}" bash -ec 'run_tests tsan --timeout-multiplier 4 --suite net --suite http --suite store --suite admin --suite bus --suite acme'
+	"${fixed[@]}" bash -ec 'run_tests tsan --timeout-multiplier 4 --suite net --suite http --suite store --suite admin --suite bus --suite validate --suite acme'
 }
 
 step_valgrind() { # uninitialised memory, which no sanitizer of gcc sees
