@@ -120,7 +120,8 @@ static const struct {
 	  false,
 	  NULL,
 	  ERR_UNAUTHORIZED,
-	  ASKED "found \"\\x86pR\\x1d\\xd3\\xe7\\xe7R\\xb0I\\xe4O8&\\x22\\xde\\x80\\x80\\x16\\xd1...\"" WANTED "publish " },
+	  ASKED "found \"\\x86pR\\x1d\\xd3\\xe7\\xe7R\\xb0I\\xe4O8&\\x22\\xde\\x80\\x80\\x16\\xd1...\"" WANTED
+		"publish " },
 	{ "the key authorization",
 	  { S(KEYAUTH) },
 	  0,
