@@ -71,7 +71,7 @@ fallible post_certificate_alternate(struct call *c, struct err *err)
 	uint64_t n = 0;
 	TRY(store_read(c->a->d.store, certificate_get, &v, err));
 	TRY(alternates_of(c, &v.row, &alternates, err));
-	if (FAILED(str_u64(c->rest2, alternates.n, &n, NULL)) || n == 0)
+	if (FAILED(str_u64(c->rest2, UINT32_MAX, &n, NULL)) || n == 0 || n > alternates.n)
 		FAIL(err, ERR_NOT_FOUND, "this certificate has no such alternate chain; it has %zu", alternates.n);
 	TRY(der_add_pem(v.row.der, &pem, err));
 	TRY(buf_add(&pem, alternates.v[n - 1], err));
