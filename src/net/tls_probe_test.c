@@ -161,7 +161,7 @@ static void serve_raw(struct server *s, int fd)
 		if (send(fd, record, sizeof record, MSG_NOSIGNAL) < 0)
 			break;
 	for (size_t i = 0; s->mode == MODE_DRIP && i < 100 && !atomic_load(&s->stop); i++) {
-		if (send(fd, i < 5 ? "\x16\x03\x03\x10\x00" + i : "\x02", 1, MSG_NOSIGNAL) < 0)
+		if (send(fd, i < 5 ? &"\x16\x03\x03\x10\x00"[i] : "\x02", 1, MSG_NOSIGNAL) < 0)
 			break;
 		(void)poll(NULL, 0, 50);
 	}
