@@ -173,7 +173,6 @@ static void the_transcript_tells_what_was_seen(void **state)
 {
 	struct script *s = *state;
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf der = BUF_MAX(65536);
 	const struct script_step steps[] = { { "a.test", .addrs = S(V6 " 192.0.2.7") },
 					     { V6, "connection refused", ERR_CONNECTION },
 					     { "192.0.2.7", .cert = &stale, ACME } };
