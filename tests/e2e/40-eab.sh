@@ -17,14 +17,6 @@ eab() { # eab CODE LOG ARG...
 	run "$code" "$work/logs/$log" "$bin/cairn" eab "$@" -c "$ca/cairn.conf"
 }
 
-eab_add() { # eab_add OPTION...: sets $kid and $hmac_key; the secret goes into no log
-	"$bin/cairn" eab add --json "$@" -c "$ca/cairn.conf" >"$work/key.json" || fail "cairn eab add $*: exit code $?"
-	kid=$(sed -n 's/.*"kid":"\([^"]*\)".*/\1/p' "$work/key.json")
-	hmac_key=$(sed -n 's/.*"hmacKey":"\([^"]*\)".*/\1/p' "$work/key.json")
-	[ -n "$kid" ] && [ "${#hmac_key}" = 43 ] || fail "cairn eab add --json printed $(cat "$work/key.json")"
-	rm "$work/key.json"
-}
-
 certbot_run() { # certbot_run CODE LOG HOME ARG...
 	local code=$1 log=$2 home=$3
 	shift 3

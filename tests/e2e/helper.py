@@ -4,7 +4,8 @@
 
 helper.py free-ports N        N ports of the loopback interface that nobody has
 helper.py web PORT FOLDER     a web server; /forbidden/* and the rest of its odd answers are described at class Web
-helper.py dns PORT            a DNS server on UDP: names that begin with "nx." do not exist, A of others is 127.0.0.1
+helper.py dns PORT [FOLDER]   a DNS server on UDP: names that begin with "nx." do not exist, A of others is 127.0.0.1; the
+                              TXT records of a name are the lines of the file of that name in FOLDER
 helper.py notify PATH FILE    a service manager's socket at PATH; each message becomes a line of FILE
 helper.py log-check FILE      every line is a log line of ours
 helper.py log-orders FILE N   N orders were issued, each told by all three programs under one id
@@ -70,30 +71,57 @@ def web(port, folder):
     http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler).serve_forever()
 
 
-def dns(port):
+def dns(port, folder=None):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", int(port)))
         while True:
             query, peer = s.recvfrom(4096)
-            reply = dns_answer(query)
+            reply = dns_answer(query, folder)
             if reply:
                 s.sendto(reply, peer)
 
 
-def dns_answer(query):
-    """RFC 1035 4.1: the header and question of the query again, and one A record that points at the question's name."""
+TYPE_A = b"\x00\x01"
+TYPE_TXT = b"\x00\x10"
+TXT_MAX = 8  # records of a name; each fits one string, and all of them a datagram
+
+
+def dns_name(question):
+    """The name in a question, in lower case; "" where it is none that could be a file's."""
+    labels, at = [], 0
+    while question[at] != 0:
+        labels.append(question[at + 1:at + 1 + question[at]])
+        at += 1 + question[at]
+    name = b".".join(labels).lower()
+    return name.decode() if re.fullmatch(rb"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) else ""
+
+
+def dns_texts(folder, name):
+    try:
+        with open(os.path.join(folder, name), "rb") as f:
+            return [line[:120] for line in f.read(4096).splitlines() if line][:TXT_MAX]
+    except OSError:
+        return []
+
+
+def dns_answer(query, folder):
+    """RFC 1035 4.1: the header and question of the query again, and the records, which all point at the question's name."""
     at = 12
     while at < len(query) and query[at] != 0:
         at += 1 + query[at]
     question = query[12:at + 5]
     if len(query) < 12 or len(question) < 5:
         return None
-    is_a = question[-4:] == b"\x00\x01\x00\x01"
     if query[12:15].lower() == b"\x02nx":
         return query[:2] + b"\x85\x83" + b"\x00\x01\x00\x00\x00\x00\x00\x00" + question
-    header = query[:2] + b"\x85\x80" + b"\x00\x01" + (b"\x00\x01" if is_a else b"\x00\x00") + b"\x00\x00\x00\x00"
-    record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x7f\x00\x00\x01"
-    return header + question + (record if is_a else b"")
+    qtype, data = question[-4:-2], []
+    if question[-2:] == b"\x00\x01" and qtype == TYPE_A:
+        data = [b"\x7f\x00\x00\x01"]
+    elif question[-2:] == b"\x00\x01" and qtype == TYPE_TXT and folder and dns_name(question[:-4]):
+        data = [bytes([len(text)]) + text for text in dns_texts(folder, dns_name(question[:-4]))]
+    header = query[:2] + b"\x85\x80" + b"\x00\x01" + len(data).to_bytes(2, "big") + b"\x00\x00\x00\x00"
+    records = [b"\xc0\x0c" + qtype + b"\x00\x01\x00\x00\x00\x00" + len(d).to_bytes(2, "big") + d for d in data]
+    return header + question + b"".join(records)
 
 
 def notify(path, log):

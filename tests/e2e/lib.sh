@@ -193,6 +193,7 @@ ca_init() { # ca_init [flag of cairn init]...: a CA for *.e2e.test, all of it on
 	note "cairn init: API on port $api_port, http-01 on port $http_port"
 	run 0 "$work/logs/init.log" "$bin/cairn" init "$ca" --root-unencrypted --host localhost --listen "127.0.0.1:$api_port" \
 		--allow '*.e2e.test' --static '*.e2e.test=127.0.0.1' --allow-address 127.0.0.0/8 --http-port "$http_port" "$@"
+	ca_set attempts 1 # tests count what is asked, and what fails should fail at once
 	directory=https://localhost:$api_port/directory
 }
 
@@ -272,6 +273,60 @@ ca_sql() { # what the store has; only to look
 	sqlite3 -readonly -batch -noheader "$ca/store/cairn.db" "$1"
 }
 
+# --- names in the DNS ---------------------------------------------------------------------------------------------------
+
+# What dns-01 wants, in the commands below: a name server that the CA asks, and a hook that gives it TXT records. The hook
+# is called as lego's "exec" provider calls it, and users of other clients can write the same line.
+
+dns_dir=$work/dns
+dns_hook=$work/dns-hook # present NAME VALUE, cleanup NAME VALUE; a dot may end the name
+
+udp_is_bound() {
+	grep -q ":$(printf %04X "$1") " /proc/net/udp
+}
+
+dns_start() { # before ca_start: its port is in $dns_port, and cairn.conf names it
+	read -r dns_port < <(free_ports 1)
+	mkdir "$dns_dir"
+	spawn "$work/logs/dns.log" "$e2e_dir/helper.py" dns "$dns_port" "$dns_dir"
+	wait_until 10 "the name server listens" udp_is_bound "$dns_port"
+	ca_set resolvers "[\"127.0.0.1:$dns_port\"]"
+	cat >"$dns_hook" <<HOOK
+#!/bin/sh
+set -eu
+file=$dns_dir/\${2%.}
+case \$1 in
+present) printf '%s\n' "\$3" >>"\$file" ;;
+cleanup)
+	grep -vxF -e "\$3" "\$file" >"\$file.new" || true
+	mv "\$file.new" "\$file"
+	[ -s "\$file" ] || rm "\$file"
+	;;
+*) exit 1 ;;
+esac
+HOOK
+	chmod 755 "$dns_hook"
+}
+
+dns_is_empty() { # every record that a client published is gone again
+	assert_eq "TXT records left" "$(ls "$dns_dir")" ""
+}
+
+# --- external account keys ----------------------------------------------------------------------------------------------
+
+eab_add() { # eab_add OPTION...: sets $kid and $hmac_key; the secret goes into no log
+	"$bin/cairn" eab add --json "$@" -c "$ca/cairn.conf" >"$work/key.json" || fail "cairn eab add $*: exit code $?"
+	kid=$(sed -n 's/.*"kid":"\([^"]*\)".*/\1/p' "$work/key.json")
+	hmac_key=$(sed -n 's/.*"hmacKey":"\([^"]*\)".*/\1/p' "$work/key.json")
+	[ -n "$kid" ] && [ "${#hmac_key}" = 43 ] || fail "cairn eab add --json printed $(cat "$work/key.json")"
+	rm "$work/key.json"
+}
+
+assert_bound() { # assert_bound KID: one account is bound to the key, and the key knows
+	assert_eq "accounts bound to the key" "$(ca_sql "SELECT count(*) FROM accounts WHERE eab_kid = '$1'")" 1
+	assert_eq "uses of the key" "$(ca_sql "SELECT uses FROM eab_keys WHERE kid = '$1'")" 1
+}
+
 # --- certificates ------------------------------------------------------------------------------------------------------
 
 cert_ext() { # cert_ext FILE NAME: what openssl makes of one extension
@@ -287,6 +342,21 @@ cert_seconds() { # notAfter - notBefore + 1: both ends count
 
 serial_of() {
 	openssl x509 -in "$1" -noout -serial | cut -d= -f2
+}
+
+revocation_of() { # revocation_of FILE: "no", or the reason and who asked, "account" or "key"
+	ca_sql "SELECT CASE WHEN revoked_at = 0 THEN 'no' ELSE revocation_reason || ' ' ||
+		substr(revoked_by, 1, instr(revoked_by || ':', ':') - 1) END
+		FROM certificates WHERE serial = lower('$(serial_of "$1")')"
+}
+
+assert_revoked() { # assert_revoked FILE REASON WHO: the store and the log have it; the file may be a copy
+	assert_eq "revocation in the store" "$(revocation_of "$1")" "$2 $3"
+	grep -F '"event":"certificate revoked"' "$ca_log" | grep -qiF "$(serial_of "$1")" || fail "the log does not tell it"
+}
+
+assert_not_revoked() {
+	assert_eq "revocation in the store" "$(revocation_of "$1")" no
 }
 
 check_chain() { # check_chain FILE NAME...: FILE is the leaf and what belongs above it, as the CA sent it
