@@ -72,8 +72,12 @@ def same_finalize(w):
     one_certificate(w, url)
 
 
+def uuid_of(url):
+    return bytes.fromhex(url.rsplit("/", 1)[1].replace("-", ""))
+
+
 def one_certificate(w, url):
-    order = bytes.fromhex(url.rsplit("/", 1)[1].replace("-", ""))
+    order = uuid_of(url)
     same("issuances", w.rows("SELECT count(*) FROM issuances WHERE order_id = ?", order), [(1,)])
     same("certificates", w.rows("SELECT count(*) FROM certificates WHERE order_id = ?", order), [(1,)])
 
@@ -99,7 +103,7 @@ def other_finalizes(w):
     same("status", done["status"], "valid")
     one_certificate(w, url)
     der = w.rows("SELECT der FROM certificates WHERE order_id = ?",
-                 bytes.fromhex(url.rsplit("/", 1)[1].replace("-", "")))[0][0]
+                 uuid_of(url))[0][0]
     want(keys[winner].spki() in der, "the certificate has another key than that of the request that was served")
 
 
@@ -124,8 +128,7 @@ def one_challenge(w):
                      [client.signed(challenge["url"], {}, nonce=n) for n in fresh_nonces(w, 100)])
     same("verdicts", verdicts(replies), {(200, None): 100})
     same("authorization", w.poll(client, order["authorizations"][0])["status"], "valid")
-    ident = bytes.fromhex(challenge["url"].rsplit("/", 1)[1].replace("-", ""))
-    same("attempts", w.rows("SELECT count(*) FROM attempts WHERE challenge = ?", ident), [(1,)])
+    same("attempts", w.rows("SELECT count(*) FROM attempts WHERE challenge = ?", uuid_of(challenge["url"])), [(1,)])
     asked = [p for p in w.answers.asked if p.endswith(challenge["token"])]
     same("probes", len(asked), 1)
 
@@ -143,28 +146,46 @@ def together(w, *requests):
     return replies
 
 
-@case("A12", "deactivate against finalize, 15 times: nothing is signed once the end was acknowledged")
+@case("A12", "deactivate against 15 finalizes, 8 times: nothing is begun once the end was acknowledged")
 def end_and_finalize(w):
-    ways = {"served": 0, "refused": 0}
-    for _ in range(15):
+    served = 0
+    for _ in range(8):
         client, name = w.account(), w.name()
-        url, order = w.ready(client, name)
-        nonces = fresh_nonces(w, 2)
-        body = client.signed(order["finalize"], {"csr": b64(csr(acme.Key(), [name]))}, nonce=nonces[0])
-        end = client.signed(client.kid, {"status": "deactivated"}, nonce=nonces[1])
-        finalized, ended = together(w, (w.server.path(order["finalize"]), body), (w.server.path(client.kid), end))
+        w.ready(client, name)
+        orders = [w.order(client, name)[1] for _ in range(15)]
+        nonces = fresh_nonces(w, 16)
+        requests = [(w.server.path(o["finalize"]),
+                     client.signed(o["finalize"], {"csr": b64(csr(acme.Key(), [name]))}, nonce=n))
+                    for o, n in zip(orders, nonces)]
+        end = (w.server.path(client.kid), client.signed(client.kid, {"status": "deactivated"}, nonce=nonces[15]))
+        ended, begun, replies = end_among(w, client, end, requests)
         same("the deactivation", (ended.status, ended.json["status"]), (200, "deactivated"))
-        rows = w.rows("SELECT count(*) FROM issuances WHERE order_id = ?",
-                      bytes.fromhex(url.rsplit("/", 1)[1].replace("-", "")))
-        if finalized.status == 200:
-            ways["served"] += 1
-            same("issuances of what was finalized", rows, [(1,)])
-        else:
-            ways["refused"] += 1
-            w.refused(finalized, 401, "unauthorized", "deactivated")
-            same("issuances of what was refused", rows, [(0,)])
-        w.refused(client.post(order["finalize"], {"csr": b64(csr(acme.Key(), [name]))}), 401, "unauthorized")
-    w.note(f"finalize came first {ways['served']} times of 15")
+        found = verdicts(replies)
+        want(set(found) <= {(200, None), (401, "unauthorized")}, f"verdicts: {found}")
+        same("issuances that were begun after the end was acknowledged", issuances(w, client) - begun, 0)
+        same("issuances", begun, found.get((200, None), 0))
+        served += begun
+        w.refused(client.post(orders[0]["finalize"], {"csr": b64(csr(acme.Key(), [name]))}), 401, "unauthorized",
+                  "deactivated")
+    w.note(f"{served} of 120 came before the end")
+
+
+def issuances(w, client):
+    return w.rows("SELECT count(*) FROM issuances WHERE account = ?", uuid_of(client.kid))[0][0]
+
+
+def end_among(w, client, end, requests):
+    """The reply to the end, how many issuances there were at that moment, the replies to the others."""
+    connections = [w.server.connect() for _ in range(len(requests) + 1)]
+
+    def one(i):
+        connections[i].send(request(w.server, "POST", *(requests[i] if i < len(requests) else end)))
+        reply = connections[i].reply()
+        return reply, issuances(w, client) if i == len(requests) else None
+    found = at_once(len(connections), one)
+    for c in connections:
+        c.sock.close()
+    return *found[-1], [reply for reply, _ in found[:-1]]
 
 
 def key_change(w, client, new, nonce=None):
