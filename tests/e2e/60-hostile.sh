@@ -26,7 +26,7 @@ names='names: ["*.e2e.test"]'
 sed -i -e "/^zone:/i\\
   bound: { $names, eab: required, profiles: [server, short], $unlimited }\\
   optional: { $names, eab: optional, $unlimited }\\
-  wide: { names: [\"*\"], addresses: [127.0.0.0/8, \"::1/128\", \"2001:db8::/32\"], challenges: [http-01, dns-01, tls-alpn-01], $unlimited }\\
+  wide: { names: [\"*\"], addresses: [127.0.0.0/8, \"::1/128\", \"2001:db8::/32\"], challenges: [http-01, dns-01, tls-alpn-01], subdomain-auth: true, $unlimited }\\
   limited: { $names, accounts-per-hour: 5, orders-per-hour: 4 }\\
 " -e "/^issuer:/i\\
   short: { lifetime: 2d }\\

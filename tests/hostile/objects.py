@@ -152,6 +152,39 @@ def narrow_proofs(w):
     w.refused(client.post(order["finalize"], {"csr": acme.b64(acme.csr(acme.Key(), [name]))}), 403, "orderNotReady")
 
 
+@case("A21", "domains above a name that are not above it, or not provable (RFC 9444)")
+def ancestors(w):
+    client = w.account("wide")
+    base = w.name()
+    name, url = f"a.b.{base}", client.base + "/new-order"
+    for text in (name, f"c.{base}", f"x{base}", f"b.{base}.", f".{base}", f"*.{base}", f"a.b.{base}.evil.test",
+                 "evil.test", "test", "",
+                 ".", "*", "b\u00fc.e2e.test", "127.0.0.1", f"{base}\0", "localhost", base.replace("e2e", "e3e"),
+                 "y" * 300):
+        w.row = f"ancestorDomain {text!r}"[:60]
+        reply = client.post(url, {"identifiers": [{**acme.ident(name), "ancestorDomain": text}]})
+        want(reply.status == 400 and reply.problem in ("malformed", "rejectedIdentifier"), f"found {reply}")
+    for value in (1, True, [base], {"type": "dns"}):
+        w.row = f"ancestorDomain {value!r}"
+        w.refused(client.post(url, {"identifiers": [{**acme.ident(name), "ancestorDomain": value}]}), 400, "malformed")
+    w.row = "a proof by http-01 of the domain above"
+    w.ready(client, base)
+    order = w.done(client.post(url, {"identifiers": [{**acme.ident(name), "ancestorDomain": base}]}), 201).json
+    same("status", order["status"], "pending")
+    authz = w.done(client.post(order["authorizations"][0])).json
+    same("it and its challenges", (authz["identifier"]["value"], [c["type"] for c in authz["challenges"]]),
+         (base, ["dns-01"]))
+    w.refused(client.post(order["finalize"], {"csr": acme.b64(acme.csr(acme.Key(), [name]))}), 403, "orderNotReady")
+    w.row = "newAuthz"
+    for ident in [{**acme.ident(base), "subdomainAuthAllowed": v} for v in ("true", 1, "yes", [], {})] + [
+            {"type": "ip", "value": "127.0.0.1", "subdomainAuthAllowed": True}]:
+        w.refused(client.post(client.base + "/new-authz", {"identifier": ident}), 400, "malformed",
+                  "subdomainAuthAllowed")
+    reply = w.done(client.post(client.base + "/new-authz",
+                               {"identifier": {**acme.ident(base), "subdomainAuthAllowed": True}}), 200)
+    same("an authorization for what is below", [c["type"] for c in reply.json["challenges"]], ["dns-01"])
+
+
 @case("A18", "the account's own key, and keys known to be compromised, certify nothing")
 def forbidden_keys(w):
     for kind in ("P-256", "RSA"):
