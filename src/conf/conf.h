@@ -63,7 +63,7 @@ struct conf_realm {
 	struct str name;
 	struct conf_list names;      /* patterns that may be asked for; none: nothing is issued (closed by default) */
 	struct conf_list addresses;  /* ranges that may be asked for (RFC 8738); none: no addresses */
-	struct conf_list challenges; /* "http-01", "dns-01", "tls-alpn-01" */
+	struct conf_list challenges; /* "http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01" */
 	struct conf_list profiles;   /* the first one is the default */
 	struct str issuer, zone;
 	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
@@ -71,6 +71,8 @@ struct conf_realm {
 	bool terms_agree_again; /* accounts that agreed to other terms must agree to new ones before they order */
 	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
 	struct conf_list caa_identities;
+	struct str account_hash_prefix; /* of dns-persist-01; empty: account-hash/ below the realm's URL */
+	struct str caa;            /* "on", "off": are CAA records looked up (RFC 8659) */
 	int64_t order_life_s;      /* 7 d */
 	int64_t authz_pending_s;   /* 7 d */
 	int64_t authz_valid_s;     /* how long a proof may be reused: 30 d */
@@ -175,7 +177,9 @@ fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct e
 /* The same for an address. A special one (private, loopback ...) must be in a range that was meant for it: at least /8
  * for IPv4 and /7 for IPv6, so that "0.0.0.0/0" does not allow 127.0.0.1. */
 fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *addr, struct err *err);
-/* Is there a way to prove such an identifier: wildcards and ancestors want dns-01, addresses anything but that. */
+/* What accounturi begins with in records of dns-persist-01. base: the realm's URL without a slash at its end. */
+struct str conf_realm_hash_prefix(const struct conf_realm *r, struct str base, struct arena *mem);
+/* Is there a way to prove such an identifier: wildcards and ancestors want a method of the DNS, addresses any other. */
 bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only);
 
 /* The schema, for check-config, init and the man page. */

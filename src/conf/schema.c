@@ -12,7 +12,8 @@
 
 static const char *const log_levels[] = { "debug", "info", "notice", "warning", "error", NULL };
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
-static const char *const challenges[] = { "http-01", "dns-01", "tls-alpn-01", NULL };
+static const char *const challenges[] = { "http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01", NULL };
+static const char *const switches[] = { "on", "off", NULL };
 static const char *const eab_modes[] = { "off", "optional", "required", NULL };
 
 #define AT(member) offsetof(struct conf, member)
@@ -127,8 +128,15 @@ static const struct conf_row rows[] = {
 	{ "realm.*.website", CONF_STR, IN_REALM(website), "", 0, 0, NULL, NULL, RELOAD,
 	  "URL of a page about this CA, shown in the directory. Empty: none." },
 	{ "realm.*.caa-identities", CONF_LIST, IN_REALM(caa_identities), "", 0, 16, NULL, NULL, RELOAD,
-	  "Names by which CAA records may allow this CA. None: a name with a CAA record that forbids others is "
+	  "Names by which CAA records may allow this CA. None: a name whose CAA records allow certain CAs only is "
 	  "refused." },
+	{ "realm.*.caa", CONF_STR, IN_REALM(caa), "on", 0, 0, switches, NULL, RELOAD,
+	  "Whether CAA records (RFC 8659, RFC 8657) of a name and of the names above it can forbid its certificate. "
+	  "off: "
+	  "for closed networks whose DNS answers no such questions." },
+	{ "realm.*.account-hash-prefix", CONF_STR, IN_REALM(account_hash_prefix), "", 0, 0, NULL, NULL, RELOAD,
+	  "https URL with a slash at its end that accounturi begins with in records of dns-persist-01. Empty: "
+	  "account-hash/ below the realm's URL. Records in the DNS stop to count when it changes." },
 	{ "realm.*.order-life", CONF_SECONDS, IN_REALM(order_life_s), "7d", 60, 30 * DAY_S, NULL, NULL, RELOAD,
 	  "How long a client may take from order to finalize." },
 	{ "realm.*.authz-pending", CONF_SECONDS, IN_REALM(authz_pending_s), "7d", 60, 30 * DAY_S, NULL, NULL, RELOAD,

@@ -134,6 +134,14 @@ static fallible check_problem(const struct field *f, const void *m, struct err *
 	return OK;
 }
 
+static fallible check_caa(const struct field *f, const void *m, struct err *err)
+{
+	enum caa_result r = *(const enum caa_result *)at(m, f->at);
+	if ((unsigned)r >= CAA_RESULT_COUNT)
+		FAIL(err, ERR_MALFORMED, "\"%s\" is %u, no result of a CAA lookup", f->key, (unsigned)r);
+	return OK;
+}
+
 static fallible check_ident(const struct field *f, const void *m, struct err *err)
 {
 	return ident_check((const struct ident *)at(m, f->at), false, err);
@@ -213,6 +221,16 @@ static void put_method(const struct field *f, const void *m, struct jw *w)
 static void put_problem(const struct field *f, const void *m, struct jw *w)
 {
 	jw_kz(w, f->key, err_kind_name(*(const enum err_kind *)at(m, f->at)));
+}
+
+static const char *const caa_results[] = { [CAA_ALLOWED] = "allowed", [CAA_NOT_NEEDED] = "not-needed" };
+static_assert(ARRAY_LEN(caa_results) == CAA_RESULT_COUNT, "name them all but the first, which is not written");
+
+static void put_caa(const struct field *f, const void *m, struct jw *w)
+{
+	enum caa_result r = *(const enum caa_result *)at(m, f->at);
+	if (r != CAA_NOT_CHECKED)
+		jw_kz(w, f->key, caa_results[r]);
 }
 
 static void put_one_ident(const struct ident *id, struct jw *w)
@@ -333,6 +351,24 @@ static fallible get_problem(const struct field *f, struct arena *mem, const stru
 	FAIL(err, ERR_MALFORMED, "\"%s\" is \"%.*s\", no kind of error", f->key, STR_FMT(s));
 }
 
+static fallible get_caa(const struct field *f, struct arena *mem, const struct json *o, void *m, struct err *err)
+{
+	(void)mem;
+	struct str s;
+	enum caa_result *to = (enum caa_result *)at_mut(m, f->at);
+	*to = CAA_NOT_CHECKED;
+	if (json_get(o, f->key) == NULL)
+		return OK;
+	TRY(json_want_str(o, f->key, 32, &s, err));
+	for (unsigned r = CAA_NOT_CHECKED + 1; r < CAA_RESULT_COUNT; r++) {
+		if (str_eq(s, str_z(caa_results[r]))) {
+			*to = (enum caa_result)r;
+			return OK;
+		}
+	}
+	FAIL(err, ERR_MALFORMED, "\"%s\" is \"%.*s\", allowed and not-needed are known", f->key, STR_FMT(s));
+}
+
 static fallible get_one_ident(struct arena *mem, const struct json *v, struct ident *ret, struct err *err)
 {
 	static const char *const known[] = { "type", "value", NULL };
@@ -424,6 +460,7 @@ static const struct field_ops {
 	[FIELD_TIME] = { check_time, put_time, get_time },
 	[FIELD_METHOD] = { check_method, put_method, get_method },
 	[FIELD_PROBLEM] = { check_problem, put_problem, get_problem },
+	[FIELD_CAA] = { check_caa, put_caa, get_caa },
 	[FIELD_IDENT] = { check_ident, put_ident, get_ident },
 	[FIELD_IDENTS] = { check_idents, put_idents, get_idents },
 	[FIELD_TEXTS] = { check_texts, put_texts, get_texts },

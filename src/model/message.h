@@ -22,6 +22,7 @@ enum field_kind {
 	FIELD_TIME,    /* int64_t >= 0 */
 	FIELD_METHOD,  /* enum challenge_type */
 	FIELD_PROBLEM, /* enum err_kind; ERR_NONE when min is 0 */
+	FIELD_CAA,     /* enum caa_result, which came later: CAA_NOT_CHECKED is not written, and that when absent */
 	FIELD_IDENT,   /* struct ident without wildcard */
 	FIELD_IDENTS,  /* struct ident *, wildcards allowed */
 	FIELD_TEXTS,   /* struct str *, each FIELD_TEXT of at most item_max */

@@ -112,6 +112,13 @@ struct verdict_step {      /* one thing looked up or tried, in order */
 	struct str detail; /* printable ASCII, <= 512 bytes: "www.a.test AAAA,A from 127.0.0.1:5353: 192.0.2.7
 			      (insecure)" */
 };
+/* What came of the CAA lookups (RFC 8659). A denial or a failed lookup makes the verdict invalid and stays NOT_CHECKED. */
+enum caa_result {
+	CAA_NOT_CHECKED,
+	CAA_ALLOWED,
+	CAA_NOT_NEEDED, /* an address, or a realm that does not look */
+	CAA_RESULT_COUNT
+};
 struct verdict {
 	struct id attempt, authz;
 	struct str perspective, realm;
@@ -125,7 +132,8 @@ struct verdict {
 	enum err_kind problem;           /* when !valid: ERR_CONNECTION, ERR_DNS, ERR_UNAUTHORIZED, ERR_TLS ... */
 	struct str problem_detail;       /* cause, address, what was found, what was wanted, what to do */
 	int64_t started_ms, finished_ms; /* wall clock */
-	struct str caa;                  /* "not-checked" until CAA is looked up */
+	struct str caa;                  /* "not-checked" until CAA is looked up; what was found, and where */
+	enum caa_result caa_result;      /* of this identifier, not of names below it; absent: CAA_NOT_CHECKED */
 	struct verdict_step *steps;
 	size_t step_count;
 };

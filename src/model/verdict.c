@@ -25,6 +25,7 @@ static const struct field verdict_fields[] = {
 	{ "started", FIELD_TIME, AT(started_ms) },
 	{ "finished", FIELD_TIME, AT(finished_ms) },
 	{ "caa", FIELD_TEXT, AT(caa), .min = 1, .max = VERDICT_CAA_MAX },
+	{ "caaResult", FIELD_CAA, AT(caa_result) },
 	{ "steps", FIELD_STEPS, AT(steps), AT(step_count), .min = 0, .max = VERDICT_STEPS_MAX },
 };
 #undef AT
@@ -38,6 +39,8 @@ static fallible verdict_check(const void *m, struct err *err)
 		     err_kind_name(v->problem));
 	if (v->valid && v->problem_detail.n > 0)
 		FAIL(err, ERR_MALFORMED, "\"valid\" is true but \"problemDetail\" says why not");
+	if (!v->valid && v->caa_result != CAA_NOT_CHECKED)
+		FAIL(err, ERR_MALFORMED, "\"valid\" is false but \"caaResult\" lets pass");
 	if (v->finished_ms < v->started_ms)
 		FAIL(err, ERR_MALFORMED, "\"finished\" %lld lies before \"started\" %lld", (long long)v->finished_ms,
 		     (long long)v->started_ms);

@@ -25,6 +25,7 @@
 #define DNS_A 1
 #define DNS_TXT 16
 #define DNS_AAAA 28
+#define DNS_CAA 257
 #define RCODE_SERVFAIL 2
 #define FAMILY_ADDRS_MAX (RESOLVE_ADDRS_MAX / 2) /* so that neither family can crowd the other out */
 
@@ -53,6 +54,7 @@ static const struct ask_type address_types[] = {
 };
 static_assert(ARRAY_LEN(address_types) == ASK_COUNT, "name them all");
 static const struct ask_type txt_type = { "TXT", DNS_TXT, AF_UNSPEC, 0 };
+static const struct ask_type caa_type = { "CAA", DNS_CAA, AF_UNSPEC, 0 };
 
 struct ask;
 struct ask_part {
@@ -329,23 +331,34 @@ fallible resolve_txt_join(struct str rdata, struct arena *mem, struct str *ret, 
 	return OK;
 }
 
+/* Empty: the name that was asked. */
+static struct str canonical_read(const struct outcome *o, const struct question *q, struct arena *mem)
+{
+	struct str canonical = str_z(o->canonical);
+	if (str_ends(canonical, STR(".")))
+		canonical.n--;
+	return str_eq_nocase(canonical, str_z(q->name)) ? STR_NONE : str_dup(mem, canonical);
+}
+
+static size_t data_count(const struct ub_result *r)
+{
+	size_t n = 0;
+	while (r->data[n] != NULL)
+		n++;
+	return n;
+}
+
 static fallible txt_read(const struct outcome *o, const struct question *q, struct arena *mem,
 			 struct resolve_txt_answer *ret, struct err *err)
 {
 	ret->nxdomain = o->nxdomain && !o->bogus;
 	ret->dnssec = o->bogus ? DNSSEC_BOGUS : o->secure ? DNSSEC_SECURE : DNSSEC_INSECURE;
 	TRY(outcome_check(o, q, err));
-	struct str canonical = str_z(o->canonical);
-	if (str_ends(canonical, STR(".")))
-		canonical.n--;
-	if (!str_eq_nocase(canonical, str_z(q->name)))
-		ret->canonical = str_dup(mem, canonical);
+	ret->canonical = canonical_read(o, q, mem);
 	const struct ub_result *r = o->data;
 	if (r == NULL)
 		return OK;
-	size_t n = 0;
-	while (r->data[n] != NULL)
-		n++;
+	size_t n = data_count(r);
 	ret->records = ARENA_ARRAY(mem, struct str, n < RESOLVE_TXT_MAX ? n : RESOLVE_TXT_MAX);
 	for (size_t i = 0; i < n; i++)
 		if (ret->count < RESOLVE_TXT_MAX && r->len[i] >= 0 &&
@@ -354,6 +367,56 @@ static fallible txt_read(const struct outcome *o, const struct question *q, stru
 			ret->count++;
 		else
 			ret->left_out++;
+	return OK;
+}
+
+static bool is_tag_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+fallible resolve_caa_read(struct str rdata, struct resolve_caa_record *ret, struct err *err)
+{
+	struct resolve_caa_record rec = { .flags = 0 };
+	struct cur c = cur_of(rdata);
+	uint8_t length;
+	TRY(cur_u8(&c, &rec.flags, err));
+	TRY(cur_u8(&c, &length, err));
+	if (length == 0)
+		FAIL(err, ERR_MALFORMED, "a CAA record without a tag");
+	TRY(cur_take(&c, length, &rec.tag, err));
+	for (size_t i = 0; i < rec.tag.n; i++)
+		if (!is_tag_char(rec.tag.p[i]))
+			FAIL(err, ERR_MALFORMED, "byte 0x%02x in the tag of a CAA record; wanted letters and digits",
+			     (unsigned)(unsigned char)rec.tag.p[i]);
+	rec.value = cur_rest(&c);
+	if (rec.value.n > RESOLVE_CAA_VALUE_MAX)
+		FAIL(err, ERR_MALFORMED, "a CAA record with a value of %zu bytes; at most %d are read", rec.value.n,
+		     RESOLVE_CAA_VALUE_MAX);
+	*ret = rec;
+	return OK;
+}
+
+static fallible caa_read(const struct outcome *o, const struct question *q, struct arena *mem,
+			 struct resolve_caa_answer *ret, struct err *err)
+{
+	ret->nxdomain = o->nxdomain && !o->bogus;
+	ret->dnssec = o->bogus ? DNSSEC_BOGUS : o->secure ? DNSSEC_SECURE : DNSSEC_INSECURE;
+	TRY(outcome_check(o, q, err));
+	ret->canonical = canonical_read(o, q, mem);
+	const struct ub_result *r = o->data;
+	size_t n = r == NULL ? 0 : data_count(r);
+	ret->records = ARENA_ARRAY(mem, struct resolve_caa_record, n < RESOLVE_CAA_MAX ? n : RESOLVE_CAA_MAX);
+	for (size_t i = 0; i < n; i++) {
+		struct resolve_caa_record rec;
+		if (ret->count == RESOLVE_CAA_MAX || r->len[i] < 0 ||
+		    FAILED(resolve_caa_read(str_n(r->data[i], (size_t)r->len[i]), &rec, NULL))) {
+			ret->left_out++;
+			continue;
+		}
+		ret->records[ret->count++] =
+			(struct resolve_caa_record){ rec.flags, str_dup(mem, rec.tag), str_dup(mem, rec.value) };
+	}
 	return OK;
 }
 
@@ -467,6 +530,26 @@ fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadli
 	struct rc rc = txt_read(&o, &q, mem, ret, err);
 	ask_end(a, r->ctx);
 	return rc;
+}
+
+fallible resolve_caa(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		     struct arena *mem, struct resolve_caa_answer *ret, struct err *err)
+{
+	*ret = (struct resolve_caa_answer){ .dnssec = DNSSEC_INSECURE };
+	char *namez;
+	TRY(name_usable(r, name, mem, &namez, err));
+	struct question q = { .name = namez, .wanted = "an answer, if only that there is no CAA record" };
+	struct outcome o;
+	struct ask *a;
+	TRY(ask_dns(r, clk, deadline_mono_ms, &caa_type, 1, &q, &o, &a, err));
+	struct rc rc = caa_read(&o, &q, mem, ret, err);
+	ask_end(a, r->ctx);
+	return rc;
+}
+
+bool resolver_has_static(const struct resolver *r, struct str name)
+{
+	return name.n > 0 && static_find(r, name).p != NULL;
 }
 
 /* --- making one ---------------------------------------------------------------------------------------------------*/

@@ -55,6 +55,30 @@ struct resolve_txt_answer {   /* in the caller's arena */
  * name, is an answer: OK with none. Otherwise ERR_DNS, as above (SERVFAIL, bogus, no answer in time). */
 fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
 		     struct arena *mem, struct resolve_txt_answer *ret, struct err *err);
+struct resolve_caa_record { /* RFC 8659 4.1 */
+	uint8_t flags;
+	struct str tag;   /* 1 to 255 letters and digits, as they came; 15 are the most that RFC 8659 knows */
+	struct str value; /* at most RESOLVE_CAA_VALUE_MAX bytes, whatever they are */
+};
+struct resolve_caa_answer {                 /* in the caller's arena */
+	struct resolve_caa_record *records; /* at most RESOLVE_CAA_MAX; the answer's order */
+	size_t count;
+	size_t left_out;      /* records beyond that, too long, or not of this form: what they forbid is not known */
+	struct str canonical; /* where aliases led, without a dot at its end; empty: there was none */
+	enum dnssec dnssec;
+	bool nxdomain;
+};
+#define RESOLVE_CAA_MAX 100
+#define RESOLVE_CAA_VALUE_MAX 4096
+/* CAA of exactly this name, aliases followed by the resolver; never from the static table, and nothing about the names
+ * above it. That there is no record, or no such name, is an answer: OK with none. Otherwise ERR_DNS, as above. */
+fallible resolve_caa(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, struct str name,
+		     struct arena *mem, struct resolve_caa_answer *ret, struct err *err);
+/* One record's bytes; the slices point into them. ERR_MALFORMED says what is wrong with the form. */
+fallible resolve_caa_read(struct str rdata, struct resolve_caa_record *ret, struct err *err);
+/* Does the static table say where that name is, itself or by a wildcard? */
+bool resolver_has_static(const struct resolver *r, struct str name);
+
 /* The strings of one record (RFC 1035 3.3.14) as one; ERR_MALFORMED when one runs past the end. */
 fallible resolve_txt_join(struct str rdata, struct arena *mem, struct str *ret, struct err *err);
 

@@ -77,5 +77,7 @@ fallible zone_set_new(const struct conf *conf, struct str perspective, struct zo
 struct zone_set *zone_set_ref(struct zone_set *s);
 void zone_set_unref(struct zone_set *s);                                          /* accepts NULL */
 const struct zone_live *zone_set_find(const struct zone_set *s, struct str name); /* NULL: not served here */
+/* Copied: name, zone, caa, caa_identities. NULL: the configuration has none of that name. */
+const struct conf_realm *zone_set_realm(const struct zone_set *s, struct str name);
 
 #endif

@@ -17,6 +17,9 @@ struct probe_ops {
 			    struct resolve_answer *ret, struct err *err);
 	fallible (*resolve_txt)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
 				struct resolve_txt_answer *ret, struct err *err);
+	fallible (*resolve_caa)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+				struct resolve_caa_answer *ret, struct err *err);
+	bool (*in_static_table)(void *ctx, struct str name); /* has the operator said where that name is? */
 	struct str (*resolver_name)(void *ctx);
 	fallible (*fetch)(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
 			  struct err *err);
@@ -29,6 +32,7 @@ struct probe_ops {
 
 struct probe_env {
 	const struct conf_zone *zone;
+	const struct conf_realm *realm;   /* name, caa and caa_identities are read */
 	const struct addr_range *allowed; /* the zone's allow-addresses, read */
 	size_t allowed_count;
 	const struct probe_ops *ops;

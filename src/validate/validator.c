@@ -64,6 +64,19 @@ static fallible op_resolve_txt(void *ctx, struct str name, int64_t deadline_mono
 	return resolve_txt(t->zone->resolver, t->clk, deadline_mono_ms, name, mem, ret, err);
 }
 
+static fallible op_resolve_caa(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+			       struct resolve_caa_answer *ret, struct err *err)
+{
+	struct tools *t = ctx;
+	return resolve_caa(t->zone->resolver, t->clk, deadline_mono_ms, name, mem, ret, err);
+}
+
+static bool op_in_static_table(void *ctx, struct str name)
+{
+	struct tools *t = ctx;
+	return resolver_has_static(t->zone->resolver, name);
+}
+
 static struct str op_resolver_name(void *ctx)
 {
 	struct tools *t = ctx;
@@ -192,9 +205,15 @@ static fallible probe_live(struct validator *v, const struct zone_set *zones, co
 		FAIL(why, ERR_INTERNAL,
 		     "zone \"%.*s\" is not served by perspective \"%s\": check zone.perspectives here",
 		     STR_FMT(job->zone), v->perspective);
+	const struct conf_realm *realm = zone_set_realm(zones, job->realm);
+	if (realm == NULL)
+		FAIL(why, ERR_INTERNAL, "realm \"%.*s\" is not in the configuration of perspective \"%s\"",
+		     STR_FMT(job->realm), v->perspective);
 	TRY(fetcher_borrow(v, &tools.fetcher, why));
 	const struct probe_ops ops = { .resolve = op_resolve,
 				       .resolve_txt = op_resolve_txt,
+				       .resolve_caa = op_resolve_caa,
+				       .in_static_table = op_in_static_table,
 				       .resolver_name = op_resolver_name,
 				       .fetch = op_fetch,
 				       .tls = op_tls,
@@ -202,6 +221,7 @@ static fallible probe_live(struct validator *v, const struct zone_set *zones, co
 				       .ctx = &tools };
 	const struct probe_env env = {
 		.zone = &tools.zone->zone,
+		.realm = realm,
 		.allowed = tools.zone->allowed,
 		.allowed_count = tools.zone->allowed_count,
 		.ops = &ops,

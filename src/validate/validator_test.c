@@ -184,6 +184,7 @@ struct fixture {
 	struct validator *v;
 	struct conf conf;
 	struct conf_zone zones[2];
+	struct conf_realm realm;
 	struct conf_static names[1];
 	struct str local, loopback, range, resolver;
 	struct err err;
@@ -235,6 +236,9 @@ static void conf_make(struct fixture *f)
 		};
 	f->conf.zones = f->zones;
 	f->conf.zone_count = 2;
+	f->realm = (struct conf_realm){ .name = STR("default"), .zone = STR("inside"), .caa = STR("on") };
+	f->conf.realms = &f->realm;
+	f->conf.realm_count = 1;
 	f->conf.validator.perspective = STR("local");
 	f->conf.validator.probes_max = 8;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * zones.c: the zones that this perspective serves, made from the configuration and then independent of it: a copy, the
- * address ranges read, and a resolver each.
+ * address ranges read, a resolver each, and what a probe wants to know of the realms.
  */
 #include "validate/internal.h"
 
@@ -13,6 +13,8 @@ struct zone_set {
 	struct arena mem;
 	struct zone_live *zones;
 	size_t count;
+	struct conf_realm *realms;
+	size_t realm_count;
 };
 
 static bool list_has(const struct conf_list *list, struct str s)
@@ -71,6 +73,20 @@ static fallible zone_open(const struct conf *conf, const struct conf_zone *from,
 	return resolver_new(&rc, &z->resolver, err);
 }
 
+static void realms_copy(const struct conf *conf, struct zone_set *s)
+{
+	s->realms = ARENA_ARRAY(&s->mem, struct conf_realm, conf->realm_count);
+	for (size_t i = 0; i < conf->realm_count; i++) {
+		const struct conf_realm *from = &conf->realms[i];
+		s->realms[s->realm_count++] = (struct conf_realm){
+			.name = str_dup(&s->mem, from->name),
+			.zone = str_dup(&s->mem, from->zone),
+			.caa = str_dup(&s->mem, from->caa),
+			.caa_identities = list_dup(&s->mem, &from->caa_identities),
+		};
+	}
+}
+
 static void zone_set_auto(struct zone_set **s)
 {
 	zone_set_unref(*s);
@@ -80,6 +96,7 @@ fallible zone_set_new(const struct conf *conf, struct str perspective, struct zo
 {
 	AUTO(zone_set_auto) struct zone_set *s = mem_alloc(sizeof *s);
 	atomic_init(&s->refs, 1);
+	realms_copy(conf, s);
 	s->zones = ARENA_ARRAY(&s->mem, struct zone_live, conf->zone_count);
 	for (size_t i = 0; i < conf->zone_count; i++) {
 		const struct conf_zone *from = &conf->zones[i];
@@ -116,5 +133,13 @@ const struct zone_live *zone_set_find(const struct zone_set *s, struct str name)
 	for (size_t i = 0; i < s->count; i++)
 		if (str_eq(s->zones[i].zone.name, name))
 			return &s->zones[i];
+	return NULL;
+}
+
+const struct conf_realm *zone_set_realm(const struct zone_set *s, struct str name)
+{
+	for (size_t i = 0; i < s->realm_count; i++)
+		if (str_eq(s->realms[i].name, name))
+			return &s->realms[i];
 	return NULL;
 }
