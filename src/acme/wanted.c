@@ -31,6 +31,8 @@ bool challenge_proves(enum challenge_type t, enum ident_type type, bool dns_only
 	case CHALLENGE_TLSALPN01:
 		return !dns_only; /* they prove one host (RULES R9) */
 	case CHALLENGE_DNS01:
+	case CHALLENGE_DNSACCOUNT01:
+	case CHALLENGE_DNSPERSIST01:
 		return type == IDENT_DNS; /* RFC 8738 7 */
 	case CHALLENGE_TYPE_COUNT:
 		break;

@@ -99,6 +99,8 @@ static fallible check_references(struct checker *k, const struct spot *at, const
 /* --- URLs --- */
 
 #define URL_MAX 1024
+#define HASH_PREFIX_MAX 256
+#define HASH_PREFIX_RULE "an https URL of at most 256 bytes that ends in / and has no ;"
 
 static fallible check_link(struct checker *k, const struct spot *at, struct str text, bool https_too, struct err *err)
 {
@@ -228,6 +230,35 @@ static fallible check_ranges(struct checker *k, const struct spot *at, const str
 	return OK;
 }
 
+static bool realm_has(const struct conf_realm *r, const char *challenge)
+{
+	for (size_t i = 0; i < r->challenges.n; i++)
+		if (str_eq(r->challenges.v[i], str_z(challenge)))
+			return true;
+	return false;
+}
+
+#define ISSUER_NAMES_MAX 10 /* draft-ietf-acme-dns-persist-02 3.1; the challenge offers all of them */
+
+static fallible check_persist(struct checker *k, const struct conf_realm *r, struct err *err)
+{
+	const struct spot *at = SPOT("realm", r->name, "account-hash-prefix");
+	struct url url = { 0 };
+	struct err why = { 0 };
+	if (r->account_hash_prefix.n > 0) {
+		if (FAILED(url_read(&k->mem, r->account_hash_prefix, HASH_PREFIX_MAX, &url, &why)))
+			return refuse_because(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE, &why);
+		if (!url.https || !str_ends(r->account_hash_prefix, STR("/")) ||
+		    str_find(r->account_hash_prefix, ';', 0) < r->account_hash_prefix.n)
+			return refuse(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE);
+	}
+	if (realm_has(r, "dns-persist-01") && (r->caa_identities.n == 0 || r->caa_identities.n > ISSUER_NAMES_MAX))
+		return refuse(k, SPOT("realm", r->name, "caa-identities"),
+			      str_fmt(&k->mem, "%zu names", r->caa_identities.n), err,
+			      "1 to 10 names, because dns-persist-01 is in challenges and its records name one of them");
+	return OK;
+}
+
 static fallible check_realm(struct checker *k, const struct conf_realm *r, struct err *err)
 {
 	TRY(check_patterns(k, SPOT("realm", r->name, "names"), &r->names, err));
@@ -237,7 +268,8 @@ static fallible check_realm(struct checker *k, const struct conf_realm *r, struc
 	TRY(check_reference(k, SPOT("realm", r->name, "zone"), r->zone, "zone", err));
 	TRY(check_link(k, SPOT("realm", r->name, "terms-of-service"), r->terms_of_service, true, err));
 	TRY(check_link(k, SPOT("realm", r->name, "website"), r->website, true, err));
-	return check_hosts(k, SPOT("realm", r->name, "caa-identities"), &r->caa_identities, false, err);
+	TRY(check_hosts(k, SPOT("realm", r->name, "caa-identities"), &r->caa_identities, false, err));
+	return check_persist(k, r, err);
 }
 
 static fallible check_resolvers(struct checker *k, const struct conf_zone *z, struct err *err)
@@ -396,7 +428,7 @@ static fallible warn_realm(const struct conf *c, const struct conf_realm *r, str
 			 "none can be proved: challenges has neither http-01 nor tls-alpn-01", ret, err));
 	if (r->subdomain_auth && !conf_realm_proves(r, false, true))
 		TRY(warn(c, SPOT("realm", r->name, "subdomain-auth"),
-			 "without dns-01 in challenges no domain can be proved with what is below it", ret, err));
+			 "without a DNS method in challenges no domain can be proved with what is below it", ret, err));
 	if (r->terms_agree_again && r->terms_of_service.n == 0)
 		TRY(warn(c, SPOT("realm", r->name, "terms-agree-again"),
 			 "there are no terms: terms-of-service is empty", ret, err));

@@ -113,11 +113,17 @@ fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *a
 bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only)
 {
 	for (size_t i = 0; i < r->challenges.n; i++) {
-		bool dns = str_eq(r->challenges.v[i], STR("dns-01"));
+		bool dns = str_starts(r->challenges.v[i], STR("dns-")); /* conf knows no model; schema.c has the words */
 		if ((dns || !dns_only) && !(dns && address))
 			return true;
 	}
 	return false;
+}
+
+struct str conf_realm_hash_prefix(const struct conf_realm *r, struct str base, struct arena *mem)
+{
+	return r->account_hash_prefix.n > 0 ? r->account_hash_prefix
+					    : str_fmt(mem, "%.*s/account-hash/", STR_FMT(base));
 }
 
 static const struct conf_setting *find(const struct conf *c, struct str key)

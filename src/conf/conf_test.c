@@ -126,7 +126,8 @@ static void values_out_of_their_row_are_refused(void **state)
 		{ "api:\n  tls-names: [a, a]\n", "c:2:14: api.tls-names: found \"a\"; allowed: each value once" },
 		{ "store:\n  url: \"\"\n", "c:2:8: store.url: found nothing; allowed: a value that is not empty" },
 		{ "realm:\n  a:\n    challenges: [http-01, smtp-01]\n",
-		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01, dns-01, tls-alpn-01" },
+		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01, dns-01, tls-alpn-01, dns-account-01, "
+		  "dns-persist-01" },
 		/* the signer refuses what was begun two days ago, and a job may wait a day for it */
 		{ "profile:\n  server:\n    backdate: 25h\n",
 		  "c:3:15: profile.server.backdate: found \"25h\"; allowed: "
@@ -363,7 +364,7 @@ static void warnings_name_what_is_hardly_meant(void **state)
 		  "/etc/cairn/c:3:16: realm.default.addresses: none can be proved: challenges has neither http-01 nor "
 		  "tls-alpn-01\n" },
 		{ "realm:\n  default:\n    names: a.example\n    subdomain-auth: true\n",
-		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without dns-01 in challenges no domain can be "
+		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without a DNS method in challenges no domain can be "
 		  "proved with what is below it\n" },
 		{ "realm: { default: { names: a.example, subdomain-auth: true, challenges: [http-01, dns-01] } }\n",
 		  "" },
@@ -539,6 +540,8 @@ static void each_identifier_has_its_ways_of_proof(void **state)
 		{ "dns-01", true, true, false },
 		{ "http-01, dns-01", true, true, true },
 		{ "dns-01, tls-alpn-01", true, true, true },
+		{ "dns-account-01", true, true, false },
+		{ "tls-alpn-01, dns-account-01", true, true, true },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char text[128];

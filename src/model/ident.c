@@ -14,6 +14,8 @@ static const char *const challenge_type_names[] = {
 	[CHALLENGE_HTTP01] = "http-01",
 	[CHALLENGE_DNS01] = "dns-01",
 	[CHALLENGE_TLSALPN01] = "tls-alpn-01",
+	[CHALLENGE_DNSACCOUNT01] = "dns-account-01",
+	[CHALLENGE_DNSPERSIST01] = "dns-persist-01",
 };
 static_assert(ARRAY_LEN(challenge_type_names) == CHALLENGE_TYPE_COUNT, "name every challenge type");
 
@@ -47,8 +49,30 @@ fallible challenge_type_read(struct str s, enum challenge_type *ret, struct err 
 			return OK;
 		}
 	}
-	FAIL(err, ERR_MALFORMED, "challenge type \"%.*s\" is not known, http-01, dns-01 and tls-alpn-01 are",
+	FAIL(err, ERR_MALFORMED,
+	     "challenge type \"%.*s\" is not known; http-01, dns-01, tls-alpn-01, dns-account-01 and dns-persist-01 "
+	     "are",
 	     STR_FMT(s));
+}
+
+bool challenge_is_dns(enum challenge_type t)
+{
+	switch (t) {
+	case CHALLENGE_DNS01:
+	case CHALLENGE_DNSACCOUNT01:
+	case CHALLENGE_DNSPERSIST01:
+		return true;
+	case CHALLENGE_HTTP01:
+	case CHALLENGE_TLSALPN01:
+	case CHALLENGE_TYPE_COUNT:
+		break;
+	}
+	return false;
+}
+
+bool challenge_wants_account_url(enum challenge_type t)
+{
+	return t == CHALLENGE_DNSACCOUNT01 || t == CHALLENGE_DNSPERSIST01;
 }
 
 static bool is_ldh(char c)

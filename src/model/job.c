@@ -20,21 +20,39 @@ static const struct field validate_fields[] = {
 	{ "token", FIELD_TOKEN, AT(token), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "thumbprint", FIELD_TOKEN, AT(thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN },
 	{ "deadline", FIELD_TIME, AT(deadline_ms) },
+	{ "accountUrl", FIELD_TEXT, AT(account_url), .min = 1, .max = ACCOUNT_URL_MAX, .may_lack = true },
+	{ "earlierThumbprints", FIELD_TEXTS, AT(earlier_thumbprints), AT(earlier_count), 1, EARLIER_KEYS_MAX, TOKEN_LEN,
+	  .may_lack = true },
 };
 #undef AT
 
 fallible subdomains_check(bool subdomains, enum challenge_type method, const struct ident *ident, struct err *err)
 {
-	if (subdomains && (method != CHALLENGE_DNS01 || ident->type != IDENT_DNS))
-		FAIL(err, ERR_MALFORMED, "\"subdomains\" goes with dns-01 and a name, this is %s and type %s",
+	if (subdomains && (!challenge_is_dns(method) || ident->type != IDENT_DNS))
+		FAIL(err, ERR_MALFORMED, "\"subdomains\" goes with a DNS method and a name, this is %s and type %s",
 		     challenge_type_name(method), ident_type_name(ident->type));
+	return OK;
+}
+
+fallible account_url_check(struct str url, enum challenge_type method, struct err *err)
+{
+	if (url.n == 0 && challenge_wants_account_url(method))
+		FAIL(err, ERR_MALFORMED, "\"accountUrl\" is missing; %s wants it", challenge_type_name(method));
 	return OK;
 }
 
 static fallible validate_job_check(const void *m, struct err *err)
 {
 	const struct validate_job *j = (const struct validate_job *)m;
-	return subdomains_check(j->subdomains, j->method, &j->ident, err);
+	TRY(subdomains_check(j->subdomains, j->method, &j->ident, err));
+	TRY(account_url_check(j->account_url, j->method, err));
+	if (j->earlier_count > 0 && j->method != CHALLENGE_DNSPERSIST01)
+		FAIL(err, ERR_MALFORMED, "\"earlierThumbprints\" goes with dns-persist-01, this is %s",
+		     challenge_type_name(j->method));
+	for (size_t i = 0; i < j->earlier_count; i++)
+		if (!token_is_wellformed(j->earlier_thumbprints[i]))
+			FAIL(err, ERR_MALFORMED, "\"earlierThumbprints\"[%zu] is not 32 bytes in base64url", i);
+	return OK;
 }
 
 static const struct message validate_table = {
@@ -72,6 +90,8 @@ static const struct field sign_fields[] = {
 	{ "finalizeUrl", FIELD_TEXT, AT(finalize_url), .min = 1, .max = 2 * 1024 },
 	{ "accountJwk", FIELD_TEXT, AT(account_jwk), .min = 2, .max = 4 * 1024 },
 	{ "verdicts", FIELD_TEXTS, AT(verdicts), AT(verdict_count), 0, SIGN_VERDICTS_MAX, VERDICT_JWS_MAX },
+	{ "keyChanges", FIELD_TEXTS, AT(key_changes), AT(key_change_count), 1, EARLIER_KEYS_MAX, KEY_CHANGE_JWS_MAX,
+	  .may_lack = true },
 };
 #undef AT
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #define TOKEN "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define ACCOUNT_URL "https://ca.example/account/7"
 #define THUMB "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8"
 
 static struct id make_id(uint8_t n)
@@ -59,6 +60,20 @@ static struct verdict example_verdict(struct verdict_step steps[2])
 		.steps = steps,
 		.step_count = 2,
 	};
+}
+
+static struct verdict persist_verdict(struct verdict_step steps[2])
+{
+	struct verdict v = example_verdict(steps);
+	v.method = CHALLENGE_DNSPERSIST01;
+	v.ident = (struct ident){ IDENT_DNS, STR("a.example") };
+	v.valid = true;
+	v.problem = ERR_NONE;
+	v.problem_detail = STR_NONE;
+	v.account_url = STR(ACCOUNT_URL);
+	v.record_thumbprint = STR(TOKEN);
+	v.persist_until_s = 1800000000;
+	return v;
 }
 
 static struct sign_job example_sign(struct ident idents[2], struct str verdicts[2])
@@ -382,7 +397,7 @@ static void subdomains_are_written_when_true_and_come_back(void **state)
 	assert_true(v.subdomains);
 }
 
-static void subdomains_go_with_dns01_and_names_only(void **state)
+static void subdomains_go_with_methods_of_the_dns_and_names_only(void **state)
 {
 	(void)state;
 	const struct {
@@ -391,6 +406,8 @@ static void subdomains_go_with_dns01_and_names_only(void **state)
 		bool good;
 	} rows[] = {
 		{ CHALLENGE_DNS01, { IDENT_DNS, STR("a.example") }, true },
+		{ CHALLENGE_DNSACCOUNT01, { IDENT_DNS, STR("a.example") }, true },
+		{ CHALLENGE_DNSPERSIST01, { IDENT_DNS, STR("a.example") }, true },
 		{ CHALLENGE_HTTP01, { IDENT_DNS, STR("a.example") }, false },
 		{ CHALLENGE_TLSALPN01, { IDENT_DNS, STR("a.example") }, false },
 		{ CHALLENGE_DNS01, { IDENT_IP, STR("192.0.2.1") }, false },
@@ -404,12 +421,127 @@ static void subdomains_go_with_dns01_and_names_only(void **state)
 		j.wildcard = false;
 		j.subdomains = v.subdomains = true;
 		j.method = v.method = rows[i].method;
+		j.account_url = v.account_url = STR(ACCOUNT_URL);
 		j.ident = v.ident = rows[i].ident;
 		struct rc job = validate_job_write(&j, &b, &err), verdict = verdict_write(&v, &b, &err);
 		assert_int_equal(job.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
 		assert_int_equal(verdict.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
 		if (!rows[i].good)
-			assert_non_null(strstr(err.detail, "\"subdomains\" goes with dns-01 and a name"));
+			assert_non_null(strstr(err.detail, "\"subdomains\" goes with a DNS method and a name"));
+	}
+}
+
+static void what_came_later_is_written_when_there_and_comes_back(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict_step steps[2];
+	struct ident idents[2];
+	struct str verdicts[2], earlier[] = { STR(THUMB), STR(TOKEN) }, changes[] = { STR("aa.bb.cc") };
+
+	struct validate_job j = example_validate();
+	must(validate_job_write(&j, &b, &err), &err);
+	assert_null(memmem(b.p, b.n, "accountUrl", 10));
+	assert_null(memmem(b.p, b.n, "earlierThumbprints", 18));
+	must(validate_job_read(&mem, buf_str(&b), &j, &err), &err);
+	assert_true(j.account_url.n == 0 && j.earlier_count == 0);
+	buf_reset(&b);
+	j.method = CHALLENGE_DNSPERSIST01;
+	j.account_url = STR(ACCOUNT_URL);
+	j.earlier_thumbprints = earlier;
+	j.earlier_count = 2;
+	must(validate_job_write(&j, &b, &err), &err);
+	j = (struct validate_job){ .wildcard = false };
+	must(validate_job_read(&mem, buf_str(&b), &j, &err), &err);
+	assert_true(str_eq(j.account_url, STR(ACCOUNT_URL)) && j.earlier_count == 2);
+	assert_true(str_eq(j.earlier_thumbprints[1], STR(TOKEN)));
+
+	buf_reset(&b);
+	struct verdict v = example_verdict(steps);
+	must(verdict_write(&v, &b, &err), &err);
+	assert_null(memmem(b.p, b.n, "accountUrl", 10));
+	assert_null(memmem(b.p, b.n, "recordThumbprint", 16));
+	assert_null(memmem(b.p, b.n, "persistUntil", 12));
+	must(verdict_read(&mem, buf_str(&b), &v, &err), &err);
+	assert_true(v.account_url.n == 0 && v.record_thumbprint.n == 0 && v.persist_until_s == 0);
+	buf_reset(&b);
+	v = persist_verdict(steps);
+	must(verdict_write(&v, &b, &err), &err);
+	v = (struct verdict){ .valid = false };
+	must(verdict_read(&mem, buf_str(&b), &v, &err), &err);
+	assert_true(str_eq(v.account_url, STR(ACCOUNT_URL)) && str_eq(v.record_thumbprint, STR(TOKEN)));
+	assert_int_equal(v.persist_until_s, 1800000000);
+
+	buf_reset(&b);
+	struct sign_job s = example_sign(idents, verdicts);
+	must(sign_job_write(&s, &b, &err), &err);
+	assert_null(memmem(b.p, b.n, "keyChanges", 10));
+	must(sign_job_read(&mem, buf_str(&b), &s, &err), &err);
+	assert_int_equal(s.key_change_count, 0);
+	buf_reset(&b);
+	s.key_changes = changes;
+	s.key_change_count = 1;
+	must(sign_job_write(&s, &b, &err), &err);
+	must(sign_job_read(&mem, buf_str(&b), &s, &err), &err);
+	assert_int_equal(s.key_change_count, 1);
+	assert_true(str_eq(s.key_changes[0], STR("aa.bb.cc")));
+}
+
+/* What is there is not empty, and stands only where it means something. */
+static void what_came_later_is_read_as_strictly_as_the_rest(void **state)
+{
+	(void)state;
+	static const struct {
+		int message;
+		const char *members, *says;
+	} rows[] = {
+		{ M_VALIDATE, "\"accountUrl\":\"\"", "\"accountUrl\" has 0 bytes" },
+		{ M_VALIDATE, "\"accountUrl\":7", "\"accountUrl\"" },
+		{ M_VALIDATE, "\"accountUrl\":\"https://\\u00e4\"", "\"accountUrl\" holds byte 0xc3" },
+		{ M_VALIDATE, "\"earlierThumbprints\":[]", "\"earlierThumbprints\" has 0 elements" },
+		{ M_VALIDATE, "\"earlierThumbprints\":[\"" THUMB "\"]", "goes with dns-persist-01, this is dns-01" },
+		{ M_VERDICT, "\"recordThumbprint\":\"" THUMB "\"",
+		  "of a record that dns-persist-01 took; this is http-01" },
+		{ M_VERDICT, "\"recordThumbprint\":\"\"", "\"recordThumbprint\" has 0 bytes" },
+		{ M_VERDICT, "\"persistUntil\":5", "of a record that dns-persist-01 took; this is http-01, not valid" },
+		{ M_VERDICT, "\"persistUntil\":-5", "\"persistUntil\"" },
+		{ M_SIGN, "\"keyChanges\":[]", "\"keyChanges\" has 0 elements" },
+		{ M_SIGN, "\"keyChanges\":[\"\"]", "\"keyChanges\" has 0 bytes" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf good = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf bad = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf again = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		must(messages[rows[i].message].write(&good, &err), &err);
+		must(buf_addf(&bad, &err, "%.*s,%s}", (int)good.n - 1, good.p, rows[i].members), &err);
+		struct rc rc = messages[rows[i].message].again(&mem, buf_str(&bad), &again, &err);
+		if (rc.kind != ERR_MALFORMED || strstr(err.detail, rows[i].says) == NULL)
+			fail_msg("%s: %s: %s", rows[i].members, err_kind_name(rc.kind), err.detail);
+	}
+}
+
+static void methods_that_look_for_an_account_want_its_url(void **state)
+{
+	(void)state;
+	for (unsigned t = 0; t < CHALLENGE_TYPE_COUNT; t++) {
+		AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+		struct verdict_step steps[2];
+		struct validate_job j = example_validate();
+		struct verdict v = persist_verdict(steps);
+		struct err err = { 0 };
+		bool wants = t == CHALLENGE_DNSACCOUNT01 || t == CHALLENGE_DNSPERSIST01;
+		j.method = v.method = (enum challenge_type)t;
+		v.account_url = v.record_thumbprint = STR_NONE;
+		v.persist_until_s = 0;
+		assert_int_equal(challenge_wants_account_url((enum challenge_type)t), wants);
+		assert_int_equal(verdict_write(&v, &b, &err).kind, wants ? ERR_MALFORMED : ERR_NONE);
+		assert_int_equal(validate_job_write(&j, &b, &err).kind, wants ? ERR_MALFORMED : ERR_NONE);
+		if (wants)
+			assert_non_null(strstr(err.detail, "\"accountUrl\" is missing; dns-"));
 	}
 }
 
@@ -482,7 +614,10 @@ int main(void)
 		cmocka_unit_test(spoilt_messages_are_refused_and_the_member_is_named),
 		cmocka_unit_test(a_message_of_before_is_read_and_says_nothing_of_subdomains),
 		cmocka_unit_test(subdomains_are_written_when_true_and_come_back),
-		cmocka_unit_test(subdomains_go_with_dns01_and_names_only),
+		cmocka_unit_test(subdomains_go_with_methods_of_the_dns_and_names_only),
+		cmocka_unit_test(what_came_later_is_written_when_there_and_comes_back),
+		cmocka_unit_test(what_came_later_is_read_as_strictly_as_the_rest),
+		cmocka_unit_test(methods_that_look_for_an_account_want_its_url),
 		cmocka_unit_test(every_prefix_of_a_message_is_refused),
 		cmocka_unit_test(a_writer_refuses_what_the_reader_would),
 		cmocka_unit_test(a_verdict_that_would_not_fit_its_jws_is_refused),

@@ -468,10 +468,24 @@ static const struct field_ops {
 };
 static_assert(ARRAY_LEN(ops) == FIELD_KIND_COUNT, "every kind of field");
 
+/* Of those that may lack. */
+static bool is_lacking(const struct field *f, const void *m)
+{
+	if (!f->may_lack)
+		return false;
+	if (f->kind == FIELD_TEXTS)
+		return *(const size_t *)at(m, f->count_at) == 0;
+	if (f->kind == FIELD_TIME)
+		return *(const int64_t *)at(m, f->at) == 0;
+	assert(alphabets[f->kind].has != NULL);
+	return ((const struct str *)at(m, f->at))->n == 0;
+}
+
 static fallible message_check(const struct message *d, const void *m, struct err *err)
 {
 	for (size_t i = 0; i < d->field_count; i++)
-		TRY(ops[d->fields[i].kind].check(&d->fields[i], m, err));
+		if (!is_lacking(&d->fields[i], m))
+			TRY(ops[d->fields[i].kind].check(&d->fields[i], m, err));
 	if (d->check != NULL)
 		TRY(d->check(m, err));
 	return OK;
@@ -485,7 +499,8 @@ static fallible write_fields(const struct message *d, const void *m, struct buf 
 	jw_object(&w);
 	jw_ki64(&w, "v", JOB_VERSION);
 	for (size_t i = 0; i < d->field_count; i++)
-		ops[d->fields[i].kind].put(&d->fields[i], m, &w);
+		if (!is_lacking(&d->fields[i], m))
+			ops[d->fields[i].kind].put(&d->fields[i], m, &w);
 	jw_object_end(&w);
 	TRY(jw_end(&w));
 	if (ret->n - from > d->text_max)
@@ -514,8 +529,13 @@ static fallible read_fields(const struct message *d, struct arena *mem, struct s
 	int64_t version;
 	TRY(json_want_i64(top, "v", JOB_VERSION, JOB_VERSION, &version, err));
 	TRY(json_only(top, known, err));
-	for (size_t i = 0; i < d->field_count; i++)
-		TRY(ops[d->fields[i].kind].get(&d->fields[i], mem, top, ret, err));
+	for (size_t i = 0; i < d->field_count; i++) {
+		const struct field *f = &d->fields[i];
+		if (f->may_lack && json_get(top, f->key) == NULL)
+			continue; /* empty already, in what the readers give */
+		TRY(ops[f->kind].get(f, mem, top, ret, err));
+		TRY(ops[f->kind].check(f, ret, err)); /* there, it is not empty */
+	}
 	return message_check(d, ret, err);
 }
 

@@ -37,12 +37,14 @@ struct field {
 	size_t count_at; /* of the array's size_t */
 	size_t min, max; /* bytes of text, or elements */
 	size_t item_max;
+	bool may_lack; /* came later: not written when empty or 0, and that when absent; texts, lists of them, times */
 };
 
 #define MESSAGE_FIELDS_MAX 32
 
-/* RFC 9444: what holds below a name is a name of DNS and proved by dns-01. */
+/* RFC 9444: what holds below a name is a name of DNS and proved in the DNS. */
 fallible subdomains_check(bool subdomains, enum challenge_type method, const struct ident *ident, struct err *err);
+fallible account_url_check(struct str url, enum challenge_type method, struct err *err);
 
 struct message {
 	const char *name; /* "validate job" */

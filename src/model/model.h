@@ -22,9 +22,20 @@ struct ident {
  */
 fallible ident_check(const struct ident *id, bool wildcard, struct err *err);
 
-enum challenge_type { CHALLENGE_HTTP01, CHALLENGE_DNS01, CHALLENGE_TLSALPN01, CHALLENGE_TYPE_COUNT };
+enum challenge_type {
+	CHALLENGE_HTTP01,
+	CHALLENGE_DNS01,
+	CHALLENGE_TLSALPN01,
+	CHALLENGE_DNSACCOUNT01, /* draft-ietf-acme-dns-account-label-03 */
+	CHALLENGE_DNSPERSIST01, /* draft-ietf-acme-dns-persist-02 */
+	CHALLENGE_TYPE_COUNT
+};
 const char *challenge_type_name(enum challenge_type t); /* "http-01" */
 fallible challenge_type_read(struct str s, enum challenge_type *ret, struct err *err);
+/* Looks into the DNS and nowhere else: these alone prove wildcards and all names below a domain, and no addresses. */
+bool challenge_is_dns(enum challenge_type t);
+/* Where to look, or what to find there, depends on the account's URL. */
+bool challenge_wants_account_url(enum challenge_type t);
 
 /* --- states (RFC 8555 7.1.6): a table of allowed moves; the store enforces it by compare-and-set ------------------*/
 enum account_status { ACCOUNT_VALID, ACCOUNT_DEACTIVATED, ACCOUNT_REVOKED, ACCOUNT_STATUS_COUNT };
@@ -84,6 +95,9 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define PROFILE_NAME_MAX 64
 #define ISSUER_NAME_MAX 64
 #define VALIDATE_JOB_MAX (8 * 1024)
+#define ACCOUNT_URL_MAX 512
+#define EARLIER_KEYS_MAX 64           /* key changes that dns-persist-01 looks back over */
+#define KEY_CHANGE_JWS_MAX (8 * 1024) /* of one: "protected.payload.signature" */
 #define SIGN_VERDICTS_MAX 1000
 #define SERIAL_HEX_MAX 40 /* RFC 5280 4.1.2.2: 20 octets */
 
@@ -93,10 +107,14 @@ struct validate_job {
 	enum challenge_type method;
 	struct ident ident;
 	bool wildcard;
-	bool subdomains;       /* asked for an ancestor: what is proven holds below it too (RFC 9444) */
-	struct str token;      /* 43 base64url characters */
-	struct str thumbprint; /* the account key's, RFC 7638 */
-	int64_t deadline_ms;   /* wall clock; after it nobody waits for the verdict */
+	bool subdomains;        /* asked for an ancestor: what is proven holds below it too (RFC 9444) */
+	struct str token;       /* 43 base64url characters */
+	struct str thumbprint;  /* the account key's, RFC 7638 */
+	int64_t deadline_ms;    /* wall clock; after it nobody waits for the verdict */
+	struct str account_url; /* absent: empty */
+	struct str
+		*earlier_thumbprints; /* of keys that the account had before this one, latest first; dns-persist-01 */
+	size_t earlier_count;         /* absent: 0 */
 };
 fallible validate_job_write(const struct validate_job *j, struct buf *ret, struct err *err);
 fallible validate_job_read(struct arena *mem, struct str text, struct validate_job *ret, struct err *err);
@@ -136,6 +154,9 @@ struct verdict {
 	enum caa_result caa_result;      /* of this identifier, not of names below it; absent: CAA_NOT_CHECKED */
 	struct verdict_step *steps;
 	size_t step_count;
+	struct str account_url;       /* for whom it was looked up; absent: empty */
+	struct str record_thumbprint; /* dns-persist-01: the earlier key that the record names; empty: the one above */
+	int64_t persist_until_s; /* dns-persist-01: unix seconds, the last at which the record holds; 0: no such limit */
 };
 fallible verdict_write(const struct verdict *v, struct buf *ret, struct err *err);
 fallible verdict_read(struct arena *mem, struct str text, struct verdict *ret, struct err *err);
@@ -161,6 +182,10 @@ struct sign_job {
 	struct str account_jwk; /* canonical JWK text: the key that signed finalize, whatever the account's is by now */
 	struct str *verdicts;   /* compact JWS */
 	size_t verdict_count;
+	/* Key changes of the account, oldest first, without a gap up to the key above: what shows that an earlier key,
+	 * which a record of dns-persist-01 names, was this account's. Absent: none. */
+	struct str *key_changes;
+	size_t key_change_count;
 };
 fallible sign_job_write(const struct sign_job *j, struct buf *ret, struct err *err);
 fallible sign_job_read(struct arena *mem, struct str text, struct sign_job *ret, struct err *err);

@@ -27,6 +27,10 @@ static const struct field verdict_fields[] = {
 	{ "caa", FIELD_TEXT, AT(caa), .min = 1, .max = VERDICT_CAA_MAX },
 	{ "caaResult", FIELD_CAA, AT(caa_result) },
 	{ "steps", FIELD_STEPS, AT(steps), AT(step_count), .min = 0, .max = VERDICT_STEPS_MAX },
+	{ "accountUrl", FIELD_TEXT, AT(account_url), .min = 1, .max = ACCOUNT_URL_MAX, .may_lack = true },
+	{ "recordThumbprint", FIELD_TOKEN, AT(record_thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN,
+	  .may_lack = true },
+	{ "persistUntil", FIELD_TIME, AT(persist_until_s), .may_lack = true },
 };
 #undef AT
 
@@ -34,6 +38,13 @@ static fallible verdict_check(const void *m, struct err *err)
 {
 	const struct verdict *v = (const struct verdict *)m;
 	TRY(subdomains_check(v->subdomains, v->method, &v->ident, err));
+	TRY(account_url_check(v->account_url, v->method, err));
+	if ((v->record_thumbprint.n > 0 || v->persist_until_s != 0) &&
+	    (v->method != CHALLENGE_DNSPERSIST01 || !v->valid))
+		FAIL(err, ERR_MALFORMED,
+		     "\"recordThumbprint\" and \"persistUntil\" are of a record that dns-persist-01 took; this is %s, "
+		     "%s",
+		     challenge_type_name(v->method), v->valid ? "valid" : "not valid");
 	if (v->valid != (v->problem == ERR_NONE))
 		FAIL(err, ERR_MALFORMED, "\"valid\" is %s but \"problem\" is %s", v->valid ? "true" : "false",
 		     err_kind_name(v->problem));

@@ -23,6 +23,9 @@ struct probe {
 	struct verdict_step *steps; /* VERDICT_STEPS_MAX of them */
 	size_t step_count;
 	size_t steps_left_out;
+	/* What dns-persist-01 found, for the verdict. */
+	struct str record_thumbprint;
+	int64_t persist_until_s;
 	bool final; /* set before failing for a reason that another attempt would meet again */
 };
 
@@ -48,11 +51,50 @@ struct targets { /* vetted: the first address of each family that may be contact
 fallible targets_find(struct probe *p, struct str host, const struct addr *literal, struct targets *ret,
 		      struct err *err);
 
+/* --- TXT records --------------------------------------------------------------------------------------------------*/
+
+struct txt {
+	struct str name;   /* that was asked */
+	struct str shown;  /* the same with what its alias led to */
+	struct str from;   /* the resolver */
+	struct str wanted; /* the record */
+	struct resolve_txt_answer answer;
+};
+/* Those labels (with a dot at their end) below the job's name. */
+fallible txt_name(struct probe *p, struct str labels, struct str *ret, struct err *err);
+/* Wants t->name; writes shown, from and answer, and a step. */
+fallible txt_look_up(struct probe *p, struct txt *t, struct err *err);
+/* "\"one\", \"two\" and 3 more": fit for a message. */
+struct str txt_records_show(struct arena *mem, const struct resolve_txt_answer *a);
+/* Looks for the digest of the key authorization among the records of the name. */
+fallible txt_prove_digest(struct probe *p, struct str name, struct err *err);
+/* The label of dns-account-01 for this account: "_ujmmovf2vn55tgye". */
+fallible account_label(const struct crypto *c, struct arena *mem, struct str account_url, struct str *ret,
+		       struct err *err);
+
+/* --- a record of dns-persist-01 (draft-ietf-acme-dns-persist-02 4.1) ----------------------------------------------*/
+
+struct persist_value { /* slices of the record */
+	struct str account_uri;
+	bool wildcard; /* policy=wildcard */
+	bool has_until;
+	int64_t until_s; /* unix seconds; may be negative */
+};
+/* Is the record for this issuer, a lower-case name without a dot at its end? Records of other CAs may hold anything. */
+bool persist_is_for(struct str record, struct str issuer);
+/* Its parameters. ERR_MALFORMED says what is wrong; texts of the record are made fit for a message. */
+fallible persist_read(struct arena *mem, struct str record, struct persist_value *ret, struct err *err);
+/* base64url(SHA-256(length | domain | thumbprint | account URL)); domain is a name or "*". */
+fallible persist_hash(const struct crypto *c, struct arena *mem, struct str domain, struct str thumbprint,
+		      struct str account_url, struct str *ret, struct err *err);
+
 /* --- methods: OK means that the identifier is proven --------------------------------------------------------------*/
 
 fallible http01(struct probe *p, struct err *err);    /* RFC 8555 8.3 */
 fallible dns01(struct probe *p, struct err *err);     /* RFC 8555 8.4 */
 fallible tlsalpn01(struct probe *p, struct err *err); /* RFC 8737, RFC 8738 */
+fallible dnsaccount01(struct probe *p, struct err *err); /* draft-ietf-acme-dns-account-label-03 */
+fallible dnspersist01(struct probe *p, struct err *err); /* draft-ietf-acme-dns-persist-02 */
 
 /* Is this the certificate of RFC 8737 3 for the identifier and digest? ERR_UNAUTHORIZED says what about "it" is wrong and
  * what was wanted. Reads with our own reader, sizes and shapes first, the self-signature last. Its dates do not matter. */
@@ -77,7 +119,7 @@ fallible zone_set_new(const struct conf *conf, struct str perspective, struct zo
 struct zone_set *zone_set_ref(struct zone_set *s);
 void zone_set_unref(struct zone_set *s);                                          /* accepts NULL */
 const struct zone_live *zone_set_find(const struct zone_set *s, struct str name); /* NULL: not served here */
-/* Copied: name, zone, caa, caa_identities. NULL: the configuration has none of that name. */
+/* Copied: name, zone, caa, caa_identities, account_hash_prefix. NULL: the configuration has none of that name. */
 const struct conf_realm *zone_set_realm(const struct zone_set *s, struct str name);
 
 #endif

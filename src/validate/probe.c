@@ -71,6 +71,8 @@ static struct rc (*const methods[])(struct probe *p, struct err *err) = {
 	[CHALLENGE_HTTP01] = http01,
 	[CHALLENGE_DNS01] = dns01,
 	[CHALLENGE_TLSALPN01] = tlsalpn01,
+	[CHALLENGE_DNSACCOUNT01] = dnsaccount01,
+	[CHALLENGE_DNSPERSIST01] = dnspersist01,
 };
 static_assert(ARRAY_LEN(methods) == CHALLENGE_TYPE_COUNT, "a row for each method");
 
@@ -80,15 +82,17 @@ static fallible job_check(const struct validate_job *j, struct err *err)
 	if (j->method >= CHALLENGE_TYPE_COUNT)
 		FAIL(err, ERR_INTERNAL, "this validator has no method of that number");
 	const char *method = challenge_type_name(j->method);
-	bool dns = j->method == CHALLENGE_DNS01;
+	bool dns = challenge_is_dns(j->method);
 	if (j->wildcard && !dns)
 		FAIL(err, ERR_INTERNAL, "%s proves no wildcard name (BR 3.2.2.4.19, 3.2.2.4.20)", method);
 	if (j->subdomains && !dns)
 		FAIL(err, ERR_INTERNAL, "%s proves nothing about the names below (RFC 9444)", method);
 	if (j->ident.type != IDENT_DNS && dns)
-		FAIL(err, ERR_INTERNAL, "dns-01 proves no address (RFC 8738 7)");
+		FAIL(err, ERR_INTERNAL, "%s proves no address (RFC 8738 7)", method);
 	if (j->ident.type != IDENT_DNS && (j->wildcard || j->subdomains))
 		FAIL(err, ERR_INTERNAL, "an address has neither wildcards nor names below it");
+	if (j->account_url.n == 0 && challenge_wants_account_url(j->method))
+		FAIL(err, ERR_INTERNAL, "the job has no account URL, which %s wants", method);
 	if (!token_is_wellformed(j->token) || !token_is_wellformed(j->thumbprint))
 		FAIL(err, ERR_INTERNAL, "token and thumbprint must be 43 base64url characters");
 	struct err why = { 0 };
@@ -100,7 +104,7 @@ static fallible job_check(const struct validate_job *j, struct err *err)
 }
 
 /* The kinds that may stand in a verdict; the rest are faults of ours, or of this machine. */
-static enum err_kind kind_for_verdict(enum err_kind kind)
+static enum err_kind kind_for_verdict(const struct probe *p, enum err_kind kind)
 {
 	switch ((int)kind) {
 	case ERR_CAA:
@@ -112,6 +116,8 @@ static enum err_kind kind_for_verdict(enum err_kind kind)
 		return kind;
 	case ERR_TIMEOUT:
 		return ERR_CONNECTION;
+	case ERR_MALFORMED: /* a record that cannot be read: no other method has any */
+		return p->job->method == CHALLENGE_DNSPERSIST01 ? kind : ERR_INTERNAL;
 	default:
 		return ERR_INTERNAL;
 	}
@@ -139,7 +145,7 @@ static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *e
 		struct err why = { 0 };
 		p->final = false;
 		struct rc rc = methods[p->job->method](p, &why);
-		bool again = rc.kind != ERR_NONE && kind_for_verdict(rc.kind) != ERR_INTERNAL && !p->final &&
+		bool again = rc.kind != ERR_NONE && kind_for_verdict(p, rc.kind) != ERR_INTERNAL && !p->final &&
 			     done < attempts;
 		int64_t pause = again ? pause_before_next(p, done, attempts) : 0;
 		*ret_stopping = false;
@@ -174,6 +180,7 @@ static void verdict_begin(const struct probe_env *env, const struct validate_job
 		.subdomains = job->subdomains,
 		.token = str_dup(mem, job->token),
 		.thumbprint = str_dup(mem, job->thumbprint),
+		.account_url = str_dup(mem, job->account_url),
 		.started_ms = clock_now_ms(env->clk),
 		.caa = STR("not-checked"),
 	};
@@ -186,9 +193,12 @@ static void verdict_end(const struct probe *p, struct rc rc, struct err *why, st
 	ret->steps = p->steps;
 	ret->step_count = p->step_count;
 	ret->valid = rc.kind == ERR_NONE;
-	if (ret->valid)
+	if (ret->valid) {
+		ret->record_thumbprint = str_dup(p->mem, p->record_thumbprint);
+		ret->persist_until_s = p->persist_until_s;
 		return;
-	why->kind = kind_for_verdict(rc.kind);
+	}
+	why->kind = kind_for_verdict(p, rc.kind);
 	ret->problem = why->kind;
 	ret->problem_detail = str_dup(p->mem, str_z(why->detail));
 }

@@ -32,7 +32,7 @@ struct probe_ops {
 
 struct probe_env {
 	const struct conf_zone *zone;
-	const struct conf_realm *realm;   /* name, caa and caa_identities are read */
+	const struct conf_realm *realm; /* name, caa, caa_identities and account_hash_prefix are read */
 	const struct addr_range *allowed; /* the zone's allow-addresses, read */
 	size_t allowed_count;
 	const struct probe_ops *ops;

@@ -188,6 +188,7 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 		.subdomains = job->subdomains,
 		.token = job->token,
 		.thumbprint = job->thumbprint,
+		.account_url = job->account_url,
 		.problem = ERR_INTERNAL,
 		.problem_detail = str_z(why->detail),
 		.started_ms = now,

@@ -83,6 +83,7 @@ static void realms_copy(const struct conf *conf, struct zone_set *s)
 			.zone = str_dup(&s->mem, from->zone),
 			.caa = str_dup(&s->mem, from->caa),
 			.caa_identities = list_dup(&s->mem, &from->caa_identities),
+			.account_hash_prefix = str_dup(&s->mem, from->account_hash_prefix),
 		};
 	}
 }
