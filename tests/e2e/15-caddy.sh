@@ -17,6 +17,7 @@ ca_start
 read -r https_port <<<"$(free_ports 1)"
 mkdir "$work/caddy"
 
+# shellcheck disable=SC2120
 caddyfile() { # caddyfile [LINE]...: with these global options
 	cat >"$work/Caddyfile" <<CONF
 {
