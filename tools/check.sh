@@ -13,11 +13,11 @@ unset CC CFLAGS LDFLAGS MAKEFLAGS MAKELEVEL
 export LC_ALL=C.UTF-8
 jobs=$(nproc)
 
-static_steps='format layers spdx headers shell cppcheck'
+static_steps='format layers rfc spdx headers shell cppcheck'
 unit_steps='build-gcc globals roles man tests'
 sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
 e2e_steps='build-gcc e2e'
-all_steps='format layers spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
+all_steps='format layers rfc spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
 	coverage e2e e2e-asan kill'
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -58,6 +58,11 @@ step_format() {
 step_layers() {
 	tools/check-layers.sh
 	tools/check-layers-test.sh
+}
+
+step_rfc() { # every clause of the RFCs is met somewhere and tested by something that is there
+	tools/check-rfc.sh
+	tools/check-rfc-test.sh
 }
 
 step_spdx() {
@@ -249,6 +254,7 @@ title() {
 	case "$1" in
 	format) echo 'clang-format' ;;
 	layers) echo 'folders include only what tools/layers.txt allows' ;;
+	rfc) echo 'each clause in docs/rfc has a place and a test' ;;
 	spdx) echo 'license lines' ;;
 	headers) echo 'each header compiles alone' ;;
 	shell) echo 'shellcheck' ;;

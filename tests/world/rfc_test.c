@@ -10,7 +10,6 @@
 #define NEW_ACCOUNT STR(WORLD_BASE "/new-account")
 #define NEW_ORDER STR(WORLD_BASE "/new-order")
 #define NEW_AUTHZ STR(WORLD_BASE "/new-authz")
-#define DAY_S ((int64_t)86400)
 #define REALM(more)                                                                             \
 	"realm:\n"                                                                              \
 	"  default:\n    names: [\"*.a.test\"]\n    challenges: [http-01, dns-01]\n"            \
@@ -37,14 +36,6 @@ static struct world_reply post(struct fixture *f, const struct world_account *a,
 	struct err err = { 0 };
 	struct world_reply r;
 	MUST(world_post(&f->w, a, url, payload, &r, &err));
-	return r;
-}
-
-static struct world_reply get(struct fixture *f, struct str path)
-{
-	struct err err = { 0 };
-	struct world_reply r;
-	MUST(world_send(&f->w, HTTP_GET, path, STR_NONE, STR_NONE, &r, &err));
 	return r;
 }
 
@@ -182,6 +173,26 @@ static void a_key_that_is_refused_is_told_why(void **state)
 	}
 }
 
+/* 6.5: the fresh nonce of a refusal is one that the second try may use, and once only. */
+static void the_nonce_of_a_refusal_serves_the_second_try(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct str nonce = STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+	static const int wanted[] = { 400, 200 };
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+		AUTO(buf_done) struct buf body = BUF_MAX(65536);
+		struct world_reply r;
+		MUST(jws_sign_acme(f->w.crypto, f->alice.key, f->alice.url, nonce, f->alice.url, STR_NONE, &body,
+				   &err));
+		MUST(world_send(&f->w, HTTP_POST, world_path(f->alice.url), STR("application/jose+json"),
+				buf_str(&body), &r, &err));
+		nonce = world_header(&r, "Replay-Nonce");
+		assert_int_equal(reply_says(&r, PROBLEM_URN "badNonce"), i == 0);
+		expect_status("with this nonce", &r, wanted[i]);
+	}
+}
+
 /* 6.6: accounts by their address, orders by their account. */
 static void a_limit_says_when_it_ends(void **state)
 {
@@ -217,6 +228,32 @@ static void a_limit_says_when_it_ends(void **state)
 	}
 	key_free(a.key);
 	key_free(b.key);
+}
+
+/* 6.7.1: what is refused is named in subproblems only. */
+static void no_problem_names_an_identifier_at_its_top(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *identifiers, *type;
+		size_t subproblems;
+	} rows[] = {
+		{ "{\"type\":\"dns\",\"value\":\"a_.a.test\"}", "malformed", 0 },
+		{ "{\"type\":\"dns\",\"value\":\"www.elsewhere.test\"}", "rejectedIdentifier", 0 },
+		{ "{\"type\":\"dns\",\"value\":\"a_.a.test\"},{\"type\":\"dns\",\"value\":\"b_.a.test\"}", "compound",
+		  2 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct world_reply r = post(f, &f->alice, NEW_ORDER,
+					    str_fmt(&f->w.mem, "{\"identifiers\":[%s]}", rows[i].identifiers));
+		assert_null(json_get(r.json, "identifier"));
+		assert_int_equal(json_count(json_get(r.json, "subproblems")), rows[i].subproblems);
+		for (size_t k = 0; k < rows[i].subproblems; k++) {
+			const struct json *one = json_at(json_get(r.json, "subproblems"), k);
+			assert_true(str_eq(text_of(f, json_get(one, "identifier"), "type"), STR("dns")));
+		}
+		expect_problem(rows[i].type, &r, 400, rows[i].type, "");
+	}
 }
 
 /* --- 7.1: objects --------------------------------------------------------------------------------------------------*/
@@ -354,6 +391,22 @@ static void a_new_account_ignores_what_is_not_the_clients(void **state)
 			   str_fmt(&f->w.mem, "%.*s/orders", STR_FMT(world_header(&r, "Location")))));
 	expect_status("new", &r, 201);
 	key_free(a.key);
+}
+
+/* 7.3: terms that must be agreed to are in the directory. */
+static void the_directory_names_the_terms(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct world_reply r;
+	MUST(world_configure(&f->w, REALM("    terms-of-service: https://ca.test/terms/7\n"), &err));
+	MUST(world_send(&f->w, HTTP_GET, STR("/directory"), STR_NONE, STR_NONE, &r, &err));
+	assert_true(str_eq(text_of(f, json_get(r.json, "meta"), "termsOfService"), STR("https://ca.test/terms/7")));
+	expect_status("directory", &r, 200);
+	MUST(world_configure(&f->w, REALM(""), &err));
+	MUST(world_send(&f->w, HTTP_GET, STR("/directory"), STR_NONE, STR_NONE, &r, &err));
+	assert_null(json_get(json_get(r.json, "meta"), "termsOfService"));
+	expect_status("directory", &r, 200);
 }
 
 /* 7.3.1: the account as it was, whatever the request says. */
@@ -512,79 +565,6 @@ static struct str certid_of(struct fixture *f, struct str der)
 	return str_fmt(&f->w.mem, "%.*s.%.*s", (int)a.n, a.p, (int)s.n, s.p);
 }
 
-static void window_of(struct fixture *f, struct str certid, int64_t *ret_start, int64_t *ret_end)
-{
-	struct err err = { 0 };
-	uint64_t wait;
-	struct world_reply r = get(f, str_fmt(&f->w.mem, "/renewal-info/%.*s", STR_FMT(certid)));
-	const struct json *window = json_get(r.json, "suggestedWindow");
-	MUST(time_read(text_of(f, window, "start"), ret_start, &err));
-	MUST(time_read(text_of(f, window, "end"), ret_end, &err));
-	MUST(str_u64(world_header(&r, "Retry-After"), 8 * 3600, &wait, &err));
-	assert_true(wait >= 5 * 3600 && wait <= 7 * 3600);
-	assert_string_equal(r.content_type, "application/json");
-	expect_status("renewal information", &r, 200);
-}
-
-/* 9773 4.1, 4.2, 6: anybody may ask, the window has a beginning before its end and lies within the certificate's life,
- * for long lives and for very short ones. */
-static void renewal_windows_are_for_everybody_and_have_an_end_after_their_start(void **state)
-{
-	struct fixture *f = *state;
-	struct err err = { 0 };
-	static const char *const lives[] = { "90d", "6d", "1d", "10m" };
-	for (size_t i = 0; i < ARRAY_LEN(lives); i++) {
-		AUTO(cert_auto) struct cert *cert = NULL;
-		AUTO(key_auto) struct key *k = key_new(KEY_P256, 0);
-		struct str der, text;
-		int64_t start, end, again_start, again_end, from, until;
-		text = str_fmt(&f->w.mem, REALM("") "profile:\n  server:\n    lifetime: %s\n    backdate: 0s\n",
-			       lives[i]);
-		MUST(world_configure(&f->w, str_dupz_raw(&f->w.mem, text), &err));
-		MUST(world_issue(&f->w, &f->alice, k, STR("ari.a.test"), &der, &err));
-		MUST(cert_read_der(der, &cert, &err));
-		from = cert_get_not_before(cert);
-		until = cert_get_not_after(cert);
-		struct str certid = certid_of(f, der);
-		window_of(f, certid, &start, &end);
-		window_of(f, certid, &again_start, &again_end);
-		assert_true(start < end && start > from && end < until);
-		assert_true(start == again_start && end == again_end);
-	}
-	MUST(world_configure(&f->w, REALM(""), &err));
-}
-
-/* 9773 4.1, 8555 6.1: one name for a certificate; whatever else is asked for is told apart by nothing. */
-static void renewal_information_has_one_name(void **state)
-{
-	struct fixture *f = *state;
-	struct err err = { 0 };
-	AUTO(key_auto) struct key *k = key_new(KEY_P256, 0);
-	struct str der;
-	MUST(world_issue(&f->w, &f->alice, k, STR("named.a.test"), &der, &err));
-	struct str id = certid_of(f, der), aki = str_sub(id, 0, str_find(id, '.', 0));
-	struct str serial = str_sub(id, aki.n + 1, id.n);
-	const struct {
-		const char *name;
-		struct str path;
-		int status;
-	} rows[] = {
-		{ "padding", str_fmt(&f->w.mem, "/renewal-info/%.*s=.%.*s", STR_FMT(aki), STR_FMT(serial)), 400 },
-		{ "no dot", str_fmt(&f->w.mem, "/renewal-info/%.*s", STR_FMT(aki)), 400 },
-		{ "no serial number", str_fmt(&f->w.mem, "/renewal-info/%.*s.", STR_FMT(aki)), 400 },
-		{ "three parts", str_fmt(&f->w.mem, "/renewal-info/%.*s.AA", STR_FMT(id)), 400 },
-		{ "another serial number", str_fmt(&f->w.mem, "/renewal-info/%.*s.AQID", STR_FMT(aki)), 404 },
-		{ "another issuer", str_fmt(&f->w.mem, "/renewal-info/AQID.%.*s", STR_FMT(serial)), 404 },
-		{ "another realm", str_fmt(&f->w.mem, "/realm/other/renewal-info/%.*s", STR_FMT(id)), 404 },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct world_reply r = get(f, rows[i].path);
-		expect_problem(rows[i].name, &r, rows[i].status, "malformed", "");
-	}
-	struct world_reply r = get(f, str_fmt(&f->w.mem, "/renewal-info/%.*s", STR_FMT(id)));
-	expect_status("its name", &r, 200);
-}
-
 /* 9773 5: what an order replaces is in it whenever it is read. */
 static void an_order_says_what_it_replaces_whenever_it_is_read(void **state)
 {
@@ -637,18 +617,19 @@ int main(void)
 		cmocka_unit_test(a_payload_is_utf8),
 		cmocka_unit_test(each_algorithm_that_is_served_makes_an_account),
 		cmocka_unit_test(a_key_that_is_refused_is_told_why),
+		cmocka_unit_test(the_nonce_of_a_refusal_serves_the_second_try),
 		cmocka_unit_test(a_limit_says_when_it_ends),
+		cmocka_unit_test(no_problem_names_an_identifier_at_its_top),
 		cmocka_unit_test(the_list_of_orders_has_the_open_and_not_the_invalid),
 		cmocka_unit_test(an_order_is_whole_in_every_state_and_keeps_its_lists),
 		cmocka_unit_test(authorizations_and_challenges_are_whole_in_every_state),
 		cmocka_unit_test(a_new_account_ignores_what_is_not_the_clients),
+		cmocka_unit_test(the_directory_names_the_terms),
 		cmocka_unit_test(a_known_key_gets_its_account_as_it_was),
 		cmocka_unit_test(a_deactivated_account_leaves_its_certificates),
 		cmocka_unit_test(a_challenge_response_is_an_object_whatever_it_holds),
 		cmocka_unit_test(no_certificate_holds_the_key_of_any_account),
 		cmocka_unit_test(an_authorization_says_whether_it_serves_what_is_below),
-		cmocka_unit_test(renewal_windows_are_for_everybody_and_have_an_end_after_their_start),
-		cmocka_unit_test(renewal_information_has_one_name),
 		cmocka_unit_test(an_order_says_what_it_replaces_whenever_it_is_read),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
