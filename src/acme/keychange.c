@@ -16,6 +16,16 @@ struct key_change {
 	struct account_row holder; /* who has the new key already */
 };
 
+static fallible request_size_check(const struct call *c, struct err *err)
+{
+	const struct jws *j = &c->jws;
+	size_t n = j->protected_b64.n + j->payload_b64.n + j->signature_b64.n + 2;
+	if (n > KEY_CHANGE_JWS_MAX)
+		FAIL(err, ERR_MALFORMED, "the request has %zu bytes; a key change has at most %d", n,
+		     KEY_CHANGE_JWS_MAX);
+	return OK;
+}
+
 static fallible inner_read(struct key_change *k, struct err *err)
 {
 	struct call *c = k->c;
@@ -114,6 +124,25 @@ static fallible change_audit(const struct key_change *k, struct store_tx *tx, st
 	return call_audit(k->c, tx, "account key changed", call_actor(k->c), buf_str(&detail), err);
 }
 
+/* What the two keys signed is kept, for whoever must be shown that the earlier one was this account's (dns-persist-01). */
+static fallible change_keep(const struct key_change *k, struct store_tx *tx, struct err *err)
+{
+	struct call *c = k->c;
+	AUTO(buf_done) struct buf jws = BUF_MAX(KEY_CHANGE_JWS_MAX);
+	const struct str parts[] = { c->jws.protected_b64, STR("."), c->jws.payload_b64, STR("."),
+				     c->jws.signature_b64 };
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		TRY(buf_add(&jws, parts[i], err));
+	const struct key_change_row row = {
+		.account = c->account.id,
+		.was = str_z(c->thumbprint.z),
+		.became = str_z(k->thumbprint.z),
+		.jws = buf_str(&jws),
+		.created_at = c->now_ms,
+	};
+	return key_change_insert(tx, &row, err);
+}
+
 static fallible key_change_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct key_change *k = ctx;
@@ -123,6 +152,7 @@ static fallible key_change_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(key_is_free(k, tx, err));
 	TRY(key_check_blocked(tx, &k->key_hash, ERR_BAD_PUBLIC_KEY, err));
 	TRY(account_set_key(tx, c->account.id, str_z(c->thumbprint.z), str_z(k->thumbprint.z), k->jwk, err));
+	TRY(change_keep(k, tx, err));
 	TRY(change_audit(k, tx, err));
 	return account_by_id(tx, c->mem, c->account.id, &c->account, err);
 }
@@ -136,6 +166,7 @@ static fallible key_change_run(struct key_change *k, struct err *err)
 {
 	struct call *c = k->c;
 	struct err why = { 0 };
+	TRY(request_size_check(c, err));
 	TRY(inner_read(k, err));
 	TRY(inner_check(k, err));
 	TRY(new_key_describe(k, err));

@@ -70,6 +70,37 @@ static void an_account_that_has_ended_keeps_its_key(void **state)
 	}
 }
 
+static void key_changes_are_kept_in_their_order(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct key_change_row *list;
+	size_t n;
+	add_account(b);
+	struct account_row other = test_account(ID(2), "other");
+	GOOD(account_insert(&b->tx, &other, &err));
+	static const char *const keys[] = { "a", "b", "a", "c" };
+	for (size_t i = 0; i + 1 < ARRAY_LEN(keys); i++) { /* all at the same time: the order is not by the clock */
+		const struct key_change_row k = { .account = ID(ACCOUNT),
+						  .was = str_z(keys[i]),
+						  .became = str_z(keys[i + 1]),
+						  .jws = STR("p.q.r"),
+						  .created_at = 7 };
+		GOOD(key_change_insert(&b->tx, &k, &err));
+	}
+	const struct key_change_row theirs = { .account = ID(2), .was = STR("x"), .became = STR("y"), .jws = STR("s") };
+	GOOD(key_change_insert(&b->tx, &theirs, &err));
+	GOOD(key_changes_of_account(&b->tx, &b->mem, ID(ACCOUNT), 10, &list, &n, &err));
+	assert_int_equal(n, 3);
+	assert_true(str_eq(list[0].was, STR("a")) && str_eq(list[0].became, STR("c")));
+	assert_true(str_eq(list[1].was, STR("b")) && str_eq(list[1].became, STR("a")));
+	assert_true(str_eq(list[2].was, STR("a")) && str_eq(list[2].became, STR("b")));
+	assert_true(str_eq(list[2].jws, STR("p.q.r")) && list[2].created_at == 7);
+	GOOD(key_changes_of_account(&b->tx, &b->mem, ID(ACCOUNT), 2, &list, &n, &err));
+	assert_true(n == 2 && str_eq(list[0].became, STR("c")));
+	GOOD(key_changes_of_account(&b->tx, &b->mem, ID(NOBODY), 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+}
+
 static void accounts_of_an_external_key_come_in_pages(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -99,7 +130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH(the_terms_are_kept_with_the_time),          BENCH(the_key_is_changed_by_who_has_the_earlier_one),
 		BENCH(the_same_key_may_serve_in_two_realms),      BENCH(an_account_that_has_ended_keeps_its_key),
-		BENCH(accounts_of_an_external_key_come_in_pages),
+		BENCH(accounts_of_an_external_key_come_in_pages), BENCH(key_changes_are_kept_in_their_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,16 @@ fallible account_set_tos(struct store_tx *tx, struct id id, struct str url, int6
  * The caller has looked in the same transaction that no account of the realm has the new key. */
 fallible account_set_key(struct store_tx *tx, struct id id, struct str was, struct str thumbprint, struct str jwk,
 			 struct err *err);
+struct key_change_row { /* one of an account's, carried out */
+	struct id account;
+	struct str was, became; /* thumbprints */
+	struct str jws;         /* the request: "protected.payload.signature", base64url as the client sent it */
+	int64_t created_at;
+};
+fallible key_change_insert(struct store_tx *tx, const struct key_change_row *k, struct err *err);
+/* The latest ones, latest first. */
+fallible key_changes_of_account(struct store_tx *tx, struct arena *mem, struct id account, size_t limit,
+				struct key_change_row **ret, size_t *ret_count, struct err *err);
 /* Valid accounts bound to this external account key, oldest first, ids after `after`. */
 fallible accounts_of_eab(struct store_tx *tx, struct arena *mem, struct str kid, struct id after, size_t limit,
 			 struct id **ret, size_t *ret_count, struct err *err);
