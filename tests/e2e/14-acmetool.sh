@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# 14-acmetool.sh: acmetool (Go) obtains through a web server's folder, renews and revokes.
+# 14-acmetool.sh: acmetool (Go) obtains through a web server's folder and renews. It can neither revoke (its command does
+# nothing) nor bind its account to an external account key nor change the account's key.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -49,9 +50,26 @@ ca_set backdate 50s
 ca_reload
 acmetool_run 0 short.log want short.e2e.test
 short=$(serial_of "$state/live/short.e2e.test/cert")
+sleep 1.1 # of two that end in the same second, acmetool may keep the older one in use
 acmetool_run 0 renew.log reconcile
 assert_ne "the serial is a new one" "$(serial_of "$state/live/short.e2e.test/cert")" "$short"
 assert_eq "serial of the other, not renewed" "$(serial_of "$state/live/one.e2e.test/cert")" "$first"
+
+note "acmetool revoke: this acmetool notes the wish, says nothing and asks no CA; certbot with the certificate's key does"
+certificate=$state/live/one.e2e.test
+acmetool_run 0 revoke.log revoke "$(basename "$(readlink "$certificate")")"
+[ -e "$certificate/revoke" ] || fail "acmetool has not noted it"
+acmetool_run 0 reconcile.log reconcile
+assert_not_revoked "$certificate/cert"
+certbot_revoke() { # certbot_revoke CODE LOG
+	REQUESTS_CA_BUNDLE=$root_pem run "$1" "$work/logs/$2" certbot revoke --server "$directory" --non-interactive \
+		--config-dir "$work/certbot/etc" --work-dir "$work/certbot/var" --logs-dir "$work/certbot/log" \
+		--cert-path "$certificate/cert" --key-path "$certificate/privkey" --reason cessationofoperation --no-delete-after-revoke
+}
+certbot_revoke 0 certbot.log
+assert_revoked "$certificate/cert" 5 key
+certbot_revoke 1 certbot-again.log
+assert_has "certbot's log has the CA's words" "$work/certbot/log/letsencrypt.log" "alreadyRevoked"
 
 ca_stop
 e2e_done
