@@ -130,6 +130,8 @@ fallible reply_order(struct call *c, int status, const struct order_row *o, cons
 fallible reply_authz(struct call *c, int status, const struct authz_row *z, bool declined,
 		     const struct challenge_row *ch, size_t ch_count, struct err *err);
 fallible reply_challenge(struct call *c, const struct challenge_row *ch, struct err *err);
+/* A JSON array of them. */
+void write_names(struct jw *w, const struct conf_list *names);
 fallible problem_text(struct arena *mem, const struct err *e, struct str extra, struct str *ret, struct err *err);
 void reply_problem(struct call *c, const struct err *e);
 

@@ -20,6 +20,15 @@ struct verdict_apply {
 	size_t ready;        /* orders that became ready */
 };
 
+/* Validators of before say nothing of the account, and looked at nothing that depends on it. */
+static bool account_fits(const struct verdict_apply *v)
+{
+	struct str url = v->verdict.account_url;
+	if (url.n == 0)
+		return !challenge_wants_account_url(v->challenge.type);
+	return str_ends(url, str_fmt(v->mem, "/account/%s", id_show(v->attempt.account).z));
+}
+
 /* A verdict is what its perspective signed, about this very challenge; anything else is dropped and logged as an alarm.
  */
 static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
@@ -30,7 +39,7 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 	    !str_eq(got->ident.value, v->authz.ident.value) || got->wildcard != v->authz.wildcard ||
 	    got->subdomains != v->authz.subdomains || !str_eq(got->token, v->challenge.token) ||
 	    !str_eq(got->thumbprint, v->authz.thumbprint) || !str_eq(got->realm, v->attempt.realm) ||
-	    !str_eq(got->zone, v->attempt.zone))
+	    !str_eq(got->zone, v->attempt.zone) || !account_fits(v))
 		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
 	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
 	for (size_t i = 0; zone != NULL && i < zone->perspectives.n; i++)
@@ -38,6 +47,32 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 			return OK;
 	FAIL(err, ERR_UNAUTHORIZED, "perspective %.*s is not in zone %.*s", STR_FMT(got->perspective),
 	     STR_FMT(v->attempt.zone));
+}
+
+#define PERSIST_VALID_MS ((int64_t)10 * 86400 * 1000) /* BR 3.2.2.4.22 */
+
+/* draft-ietf-acme-dns-persist-02 4.1: no longer than the record says, as each perspective saw it; and ten days at most. */
+static fallible persist_clamp(const struct verdict_apply *v, struct store_tx *tx, int64_t *end, struct err *err)
+{
+	struct verdict_row *rows;
+	size_t count;
+	if (v->challenge.type != CHALLENGE_DNSPERSIST01)
+		return OK;
+	if (*end > v->now_ms + PERSIST_VALID_MS)
+		*end = v->now_ms + PERSIST_VALID_MS;
+	TRY(verdicts_of_attempt(tx, v->mem, v->attempt.id, &rows, &count, err));
+	for (size_t i = 0; i < count; i++) {
+		struct jws_compact jws;
+		struct verdict seen;
+		int64_t until_ms;
+		TRY(jws_compact_read(v->mem, rows[i].jws, STR(VERDICT_TYP), VERDICT_JWS_MAX, &jws, err));
+		TRY(verdict_read(v->mem, jws.payload, &seen, err));
+		if (seen.persist_until_s == 0 || __builtin_mul_overflow(seen.persist_until_s, 1000, &until_ms))
+			continue;
+		if (*end > until_ms)
+			*end = until_ms;
+	}
+	return OK;
 }
 
 /* RFC 8555 7.1.6: the authorization is proved; orders that waited for nothing else become ready. */
@@ -50,6 +85,7 @@ static fallible verdict_prove(struct verdict_apply *v, struct store_tx *tx, stru
 	/* However short the reuse: the orders that wait for it end no later than it would have pending, and need it
 	 * until then. */
 	int64_t end = reuse_end > v->authz.expires_at ? reuse_end : v->authz.expires_at;
+	TRY(persist_clamp(v, tx, &end, err));
 	TRY(attempt_move(tx, v->attempt.id, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
 	TRY(challenge_end(tx, v->challenge.id, CHALLENGE_VALID, v->now_ms, STR_NONE, err));
 	v->outcome = "valid";
@@ -68,12 +104,10 @@ static fallible verdict_prove(struct verdict_apply *v, struct store_tx *tx, stru
 	return OK;
 }
 
-static fallible verdict_disprove(struct verdict_apply *v, struct store_tx *tx, struct err *err)
+static fallible verdict_disprove(struct verdict_apply *v, struct store_tx *tx, const struct err *why, struct err *err)
 {
-	struct err why = { 0 };
 	struct str problem;
-	err_set(&why, v->verdict.problem, "%.*s", STR_FMT(v->verdict.problem_detail));
-	TRY(problem_text(v->mem, &why, STR_NONE, &problem, err));
+	TRY(problem_text(v->mem, why, STR_NONE, &problem, err));
 	v->outcome = "invalid";
 	return jobs_fail_challenge(tx, v->mem, &v->challenge, v->attempt.id, v->now_ms, problem, err);
 }
@@ -89,9 +123,28 @@ static fallible verdict_decide(struct verdict_apply *v, struct store_tx *tx, str
 		good += rows[i].valid;
 	if (good >= (size_t)zone->quorum)
 		return verdict_prove(v, tx, err);
-	if (count - good > zone->perspectives.n - (size_t)zone->quorum)
-		return verdict_disprove(v, tx, err);
-	return OK;
+	if (count - good <= zone->perspectives.n - (size_t)zone->quorum)
+		return OK;
+	struct err why = { 0 };
+	err_set(&why, v->verdict.problem, "%.*s", STR_FMT(v->verdict.problem_detail));
+	return verdict_disprove(v, tx, &why, err);
+}
+
+/* draft-ietf-acme-dns-persist-02 4.2: a record proves nothing for an account that has ended, from that moment on. */
+static fallible verdict_of_ended_account(struct verdict_apply *v, struct store_tx *tx, bool *ret, struct err *err)
+{
+	struct account_row account;
+	struct err why = { 0 };
+	*ret = false;
+	if (v->challenge.type != CHALLENGE_DNSPERSIST01)
+		return OK;
+	TRY(account_by_id(tx, v->mem, v->attempt.account, &account, err));
+	*ret = account.status != ACCOUNT_VALID;
+	if (!*ret)
+		return OK;
+	err_set(&why, ERR_UNAUTHORIZED, "the account is %s: its dns-persist-01 records prove nothing any more",
+		account_status_name(account.status));
+	return verdict_disprove(v, tx, &why, err);
 }
 
 static fallible verdict_tx(struct store_tx *tx, void *ctx, struct err *err)
@@ -105,6 +158,10 @@ static fallible verdict_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
 	TRY(verdict_fits(v, err));
 	if (v->attempt.status != ATTEMPT_OPEN)
+		return OK;
+	bool ended;
+	TRY(verdict_of_ended_account(v, tx, &ended, err));
+	if (ended)
 		return OK;
 	struct verdict_row row = { .attempt = v->attempt.id,
 				   .perspective = v->verdict.perspective,

@@ -123,7 +123,7 @@ static fallible challenge_may_begin(const struct answer *a, struct err *err)
 	if (a->authz.status != AUTHZ_PENDING || a->authz.expires_at <= c->now_ms)
 		FAIL(err, ERR_MALFORMED, "the authorization is %s; make a new order for a new one",
 		     a->authz.status == AUTHZ_PENDING ? "expired" : authz_status_name(a->authz.status));
-	if (!list_has(&c->realm->challenges, str_z(method))) /* A40: a reload took it away */
+	if (!realm_offers(c->realm, a->challenge.type)) /* A40: a reload took it away */
 		FAIL(err, ERR_MALFORMED,
 		     "%s is not offered any more; use another challenge of the authorization, or make a new order",
 		     method);

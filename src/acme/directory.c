@@ -38,10 +38,17 @@ static void write_caa(struct jw *w, const struct call *c)
 	if (c->realm->caa_identities.n == 0)
 		return;
 	jw_key(w, "caaIdentities");
-	jw_array(w);
-	for (size_t i = 0; i < c->realm->caa_identities.n; i++)
-		jw_str(w, c->realm->caa_identities.v[i]);
-	jw_array_end(w);
+	write_names(w, &c->realm->caa_identities);
+}
+
+static void write_persist(struct jw *w, const struct call *c)
+{
+	if (!realm_offers(c->realm, CHALLENGE_DNSPERSIST01)) /* draft-ietf-acme-dns-persist-02 3.2, 4.1 */
+		return;
+	jw_key(w, "issuerDomainNames");
+	write_names(w, &c->realm->caa_identities);
+	jw_kstr(w, "accountHashPrefix",
+		conf_realm_hash_prefix(c->realm, realm_base(c->conf, c->realm, c->mem), c->mem));
 }
 
 static void write_meta(struct jw *w, const struct call *c)
@@ -53,6 +60,7 @@ static void write_meta(struct jw *w, const struct call *c)
 	if (c->realm->website.n > 0)
 		jw_kstr(w, "website", c->realm->website);
 	write_caa(w, c);
+	write_persist(w, c);
 	jw_kbool(w, "externalAccountRequired", str_eq(c->realm->eab, STR("required")));
 	write_profiles(w, c);
 	if (realm_has_subdomains(c->realm)) /* RFC 9444 4.4 */

@@ -6,9 +6,24 @@
  */
 #include "acme/order.h"
 
+struct key_changes { /* latest first */
+	struct key_change_row *v;
+	size_t n;
+};
+
+/* Where the account came to this key, the last time that it did; n: its first key, or not known any more. */
+static size_t changes_find(const struct key_changes *k, struct str became)
+{
+	size_t i = 0;
+	while (i < k->n && !str_eq(k->v[i].became, became))
+		i++;
+	return i;
+}
+
 struct validation {
 	struct arena *mem;
 	struct id id;
+	struct key_changes changes; /* of the account; read for dns-persist-01 only */
 	struct attempt_row attempt;
 	struct challenge_row challenge;
 	struct authz_row authz;
@@ -19,7 +34,20 @@ static fallible validation_read(struct store_tx *tx, void *ctx, struct err *err)
 	struct validation *v = ctx;
 	TRY(attempt_by_id(tx, v->mem, v->id, &v->attempt, err));
 	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
-	return authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err);
+	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
+	if (v->challenge.type != CHALLENGE_DNSPERSIST01)
+		return OK;
+	return key_changes_of_account(tx, v->mem, v->authz.account, EARLIER_KEYS_MAX, &v->changes.v, &v->changes.n,
+				      err);
+}
+
+/* draft-ietf-acme-dns-persist-02 4.2: the keys before the one that the authorization is for, latest first. */
+static void job_add_earlier(const struct validation *v, struct validate_job *job)
+{
+	size_t from = changes_find(&v->changes, v->authz.thumbprint);
+	job->earlier_thumbprints = ARENA_ARRAY(v->mem, struct str, v->changes.n);
+	for (size_t i = from; i < v->changes.n; i++)
+		job->earlier_thumbprints[job->earlier_count++] = v->changes.v[i].was;
 }
 
 fallible jobs_send_validation(struct acme *a, const struct view *view, struct id attempt, struct err *err)
@@ -32,6 +60,11 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 	if (zone == NULL)
 		FAIL(err, ERR_CONFIG, "zone %.*s of an attempt is not in the configuration any more",
 		     STR_FMT(v.attempt.zone));
+	const struct conf_realm *realm = conf_realm(view->conf, v.attempt.realm);
+	if (realm == NULL)
+		FAIL(err, ERR_CONFIG, "realm %.*s of an attempt is not in the configuration any more",
+		     STR_FMT(v.attempt.realm));
+	struct str base = realm_base(view->conf, realm, &mem);
 	struct validate_job job = {
 		.attempt = v.attempt.id,
 		.authz = v.authz.id,
@@ -45,7 +78,9 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 		.token = v.challenge.token,
 		.thumbprint = v.authz.thumbprint,
 		.deadline_ms = v.attempt.deadline_at,
+		.account_url = str_fmt(&mem, "%.*s/account/%s", STR_FMT(base), id_show(v.authz.account).z),
 	};
+	job_add_earlier(&v, &job);
 	TRY(validate_job_write(&job, &body, err));
 	struct rc rc = OK;
 	for (size_t i = 0; i < zone->perspectives.n;
@@ -68,6 +103,8 @@ struct signing {
 	size_t ident_count;
 	struct str *verdicts;
 	size_t verdict_count;
+	struct str *key_changes; /* oldest first */
+	size_t key_change_count;
 	int64_t now_ms;
 	struct err why; /* there is no job: why not */
 };
@@ -95,6 +132,43 @@ static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct er
 	return OK;
 }
 
+/* How many changes back from `last`, where the proof's key came, lies the key that the record names; 0: none is needed, or
+ * it is not to be had and the signer will say so. */
+static size_t changes_needed(const struct signing *s, const struct key_changes *k, struct str verdict, size_t *ret_last)
+{
+	struct jws_compact jws;
+	struct verdict v;
+	if (FAILED(jws_compact_read(s->mem, verdict, STR(VERDICT_TYP), VERDICT_JWS_MAX, &jws, NULL)) ||
+	    FAILED(verdict_read(s->mem, jws.payload, &v, NULL)) || v.record_thumbprint.n == 0)
+		return 0;
+	*ret_last = changes_find(k, v.thumbprint);
+	for (size_t i = *ret_last; i < k->n; i++)
+		if (str_eq(k->v[i].was, v.record_thumbprint))
+			return i - *ret_last + 1;
+	return 0;
+}
+
+/* The signer believes that a key was this account's only of what the keys signed. All proofs of an order are under one
+ * key, so one unbroken row of changes serves them all. Most accounts never changed theirs. */
+static fallible key_changes_add(struct signing *s, struct store_tx *tx, struct err *err)
+{
+	struct key_changes k = { 0 };
+	size_t last = 0, most = 0;
+	TRY(key_changes_of_account(tx, s->mem, s->account.id, EARLIER_KEYS_MAX, &k.v, &k.n, err));
+	for (size_t i = 0; k.n > 0 && i < s->verdict_count; i++) {
+		size_t at = 0, needed = changes_needed(s, &k, s->verdicts[i], &at);
+		if (needed > most) {
+			most = needed;
+			last = at;
+		}
+	}
+	s->key_changes = ARENA_ARRAY(s->mem, struct str, most);
+	s->key_change_count = most;
+	for (size_t i = 0; i < most; i++)
+		s->key_changes[i] = k.v[last + most - 1 - i].jws;
+	return OK;
+}
+
 static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct signing *s = ctx;
@@ -102,7 +176,8 @@ static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
 	TRY(account_by_id(tx, s->mem, s->issuance.account, &s->account, err));
 	TRY(idents_read(s->mem, s->order.identifiers, &s->idents, &s->ident_count, err));
-	return order_verdicts(s, tx, err);
+	TRY(order_verdicts(s, tx, err));
+	return key_changes_add(s, tx, err);
 }
 
 fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
@@ -161,6 +236,8 @@ static fallible signing_write(const struct signing *from, struct buf *body, stru
 		.account_jwk = s.issuance.account_jwk.n > 0 ? s.issuance.account_jwk : s.account.jwk,
 		.verdicts = s.verdicts,
 		.verdict_count = s.verdict_count,
+		.key_changes = s.key_changes,
+		.key_change_count = s.key_change_count,
 	};
 	return sign_job_write(&job, body, err);
 }

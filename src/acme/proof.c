@@ -26,13 +26,9 @@ int64_t proof_serves_until(const struct call *c, const struct authz_row *z)
 	return z->status == AUTHZ_VALID && reuse_end < z->expires_at ? reuse_end : z->expires_at;
 }
 
-static bool is_offered(const struct call *c, enum challenge_type t)
-{
-	return list_has(&c->realm->challenges, str_z(challenge_type_name(t)));
-}
-
 /* The signer takes verdicts of the realm's own zone and methods only: what was proved before the realm moved to others
- * is no proof. */
+ * is no proof. What dns-persist-01 proves holds for the orders that waited for it: the record is there, and to look again
+ * costs nobody a change. So no proof outlives the record's removal by more than an order. */
 static fallible valid_one_counts(const struct proofs *p, const struct authz_row *z, bool *ret, struct err *err)
 {
 	struct call *c = p->c;
@@ -43,7 +39,8 @@ static fallible valid_one_counts(const struct proofs *p, const struct authz_row 
 	if (!FAILED(rc))
 		rc = challenge_by_id(p->tx, c->mem, attempt.challenge, &challenge, err);
 	if (!FAILED(rc))
-		*ret = str_eq(attempt.zone, c->realm->zone) && is_offered(c, challenge.type);
+		*ret = str_eq(attempt.zone, c->realm->zone) && realm_offers(c->realm, challenge.type) &&
+		       challenge.type != CHALLENGE_DNSPERSIST01;
 	return rc.kind == ERR_NOT_FOUND ? OK : rc;
 }
 
@@ -56,7 +53,7 @@ static fallible pending_one_counts(const struct proofs *p, const struct authz_ro
 	*ret = true;
 	TRY(challenges_of_authz(p->tx, c->mem, z->id, &have, &count, err));
 	for (unsigned t = 0; t < CHALLENGE_TYPE_COUNT; t++) {
-		bool found = !is_offered(c, (enum challenge_type)t) ||
+		bool found = !realm_offers(c->realm, (enum challenge_type)t) ||
 			     !challenge_proves((enum challenge_type)t, z->ident.type, z->wildcard || z->subdomains);
 		for (size_t i = 0; i < count; i++)
 			found |= (unsigned)have[i].type == t;
@@ -101,7 +98,8 @@ static fallible challenges_make(const struct proofs *p, const struct authz_row *
 			.id = ids[made], .authz = z->id, .status = CHALLENGE_PENDING, .token = str_n(token.z, TOKEN_LEN)
 		};
 		TRY(challenge_type_read(c->realm->challenges.v[i], &ch.type, err));
-		if (!challenge_proves(ch.type, z->ident.type, z->wildcard || z->subdomains))
+		if (!realm_offers(c->realm, ch.type) ||
+		    !challenge_proves(ch.type, z->ident.type, z->wildcard || z->subdomains))
 			continue;
 		TRY(challenge_insert(p->tx, &ch, err));
 		made++;

@@ -115,13 +115,26 @@ fallible reply_order(struct call *c, int status, const struct order_row *o, cons
 	return jw_end(&w);
 }
 
+void write_names(struct jw *w, const struct conf_list *names)
+{
+	jw_array(w);
+	for (size_t i = 0; i < names->n; i++)
+		jw_str(w, names->v[i]);
+	jw_array_end(w);
+}
+
 static void write_challenge(struct jw *w, const struct call *c, const struct challenge_row *ch)
 {
 	jw_object(w);
 	jw_kz(w, "type", challenge_type_name(ch->type));
 	write_url(w, c, "url", "challenge", ch->id, "");
 	jw_kz(w, "status", challenge_status_name(ch->status));
-	jw_kstr(w, "token", ch->token);
+	if (ch->type == CHALLENGE_DNSPERSIST01) { /* its record is there before any token could be known */
+		jw_key(w, "issuerDomainNames");
+		write_names(w, &c->realm->caa_identities);
+	} else {
+		jw_kstr(w, "token", ch->token);
+	}
 	if (ch->validated_at != 0)
 		write_time(w, "validated", ch->validated_at);
 	write_stored(w, "error", ch->error);

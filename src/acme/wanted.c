@@ -24,6 +24,12 @@ bool realm_has_subdomains(const struct conf_realm *r)
 	return r->subdomain_auth && conf_realm_proves(r, false, true);
 }
 
+bool realm_offers(const struct conf_realm *r, enum challenge_type t)
+{
+	return list_has(&r->challenges, str_z(challenge_type_name(t))) &&
+	       (t != CHALLENGE_DNSPERSIST01 || r->caa_identities.n > 0);
+}
+
 bool challenge_proves(enum challenge_type t, enum ident_type type, bool dns_only)
 {
 	switch (t) {
@@ -82,7 +88,9 @@ static fallible name_provable(const struct call *c, const struct ident *ident, s
 	bool wildcard = ident_is_wildcard(ident);
 	if (conf_realm_proves(c->realm, false, wildcard))
 		return OK;
-	FAIL(err, ERR_REJECTED_IDENTIFIER, "%.*s: a wildcard is proved by dns-01 only, which realm %.*s does not offer",
+	FAIL(err, ERR_REJECTED_IDENTIFIER,
+	     "%.*s: a wildcard is proved by dns-01, dns-account-01 or dns-persist-01 only; realm %.*s offers none of "
+	     "them",
 	     STR_FMT(ident->value), STR_FMT(c->realm->name));
 }
 

@@ -380,7 +380,8 @@ static void what_cannot_be_proved_here_is_not_ordered(void **state)
 		const char *realm, *ident, *words;
 	} rows[] = {
 		{ "plain", DNS("*.x.a.test"),
-		  "*.x.a.test: a wildcard is proved by dns-01 only, which realm plain does not offer" },
+		  "*.x.a.test: a wildcard is proved by dns-01, dns-account-01 or dns-persist-01 only; realm plain offers "
+		  "none of them" },
 		{ "dns", IP("192.0.2.7"),
 		  "192.0.2.7: an address is proved by http-01 or tls-alpn-01, which realm dns does not offer" },
 		{ "shut", DNS("www.a.test"), "realm shut allows no names yet" },
