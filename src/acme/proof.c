@@ -87,7 +87,7 @@ static int id_order(const void *a, const void *b)
 static fallible challenges_make(const struct proofs *p, const struct authz_row *z, struct err *err)
 {
 	struct call *c = p->c;
-	struct id ids[CHALLENGE_TYPE_COUNT];
+	struct id ids[CHALLENGE_TYPE_COUNT] = { 0 };
 	size_t made = 0;
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
 		ids[i] = id_new(c->a->d.clk, c->a->d.rng);

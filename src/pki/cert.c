@@ -377,7 +377,7 @@ static fallible get_san(struct arena *mem, const struct cert *c, struct san *ret
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err)
 {
-	struct san san;
+	struct san san = { 0 };
 	TRY(get_san(mem, c, &san, err));
 	*ret = san.names;
 	*ret_count = san.name_count;
@@ -386,7 +386,7 @@ fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str 
 
 fallible cert_get_addrs(struct arena *mem, const struct cert *c, struct addr **ret, size_t *ret_count, struct err *err)
 {
-	struct san san;
+	struct san san = { 0 };
 	TRY(get_san(mem, c, &san, err));
 	*ret = san.addrs;
 	*ret_count = san.addr_count;
