@@ -23,6 +23,7 @@ struct check {
 	struct str base; /* of the realm's URLs */
 	struct key *account;
 	struct thumbprint thumbprint;
+	struct str *earlier; /* thumbprints of the account's earlier keys, as far as the job shows them */
 	struct str csr_der;
 	struct csr csr;
 };
@@ -192,6 +193,16 @@ static fallible finalize_kid_check(const struct check *x, const struct jws *j, s
 	return OK;
 }
 
+/* Keys that the account had before: nothing is proven by them but what a record of dns-persist-01 says of one. */
+static fallible check_key_changes(struct check *x, struct err *err)
+{
+	const struct key_chain_want want = { .crypto = x->rk->crypto,
+					     .url = str_fmt(x->mem, "%.*s/key-change", STR_FMT(x->base)),
+					     .account_url = own_url(x, "account", x->job->account, ""),
+					     .thumbprint = str_z(x->thumbprint.z) };
+	return key_chain_read(&want, x->mem, x->job->key_changes, x->job->key_change_count, &x->earlier, err);
+}
+
 static fallible payload_csr(struct check *x, struct str payload, struct err *err)
 {
 	AUTO(json_auto) struct json *top = NULL;
@@ -326,10 +337,10 @@ static fallible proof_method(const struct check *x, const struct verdict *v, str
 	if (!list_has(&x->realm->challenges, str_z(method)))
 		FAIL(err, ERR_UNAUTHORIZED, "realm \"%.*s\" does not take %s", STR_FMT(x->realm->name), method);
 	/* RFC 8555 8.3, RFC 8737 3: a name that answers for itself says nothing of those below it. */
-	if (v->wildcard && v->method != CHALLENGE_DNS01)
+	if (v->wildcard && !challenge_is_dns(v->method))
 		FAIL(err, ERR_UNAUTHORIZED, "%s cannot prove a wildcard", method);
 	/* RFC 8738 7: the reverse tree is no proof of who has the address. */
-	if (v->ident.type == IDENT_IP && v->method == CHALLENGE_DNS01)
+	if (v->ident.type == IDENT_IP && challenge_is_dns(v->method))
 		FAIL(err, ERR_UNAUTHORIZED, "%s cannot prove an address", method);
 	return OK;
 }
@@ -345,6 +356,38 @@ static fallible proof_fresh(const struct check *x, const struct verdict *v, stru
 		     (long long)((now - v->finished_ms) / 1000), STR_FMT(x->realm->name),
 		     (long long)x->realm->authz_valid_s);
 	return OK;
+}
+
+#define PERSIST_VALID_MS ((int64_t)10 * 86400 * 1000) /* BR 3.2.2.4.22 */
+
+/* draft-ietf-acme-dns-persist-02 4.1, 4.2 */
+static fallible proof_persists(const struct check *x, const struct verdict *v, struct err *err)
+{
+	int64_t now = x->rk->now_ms;
+	bool found = v->record_thumbprint.n == 0;
+	if (v->method != CHALLENGE_DNSPERSIST01)
+		return OK;
+	if (v->finished_ms < now - PERSIST_VALID_MS)
+		FAIL(err, ERR_UNAUTHORIZED, "it is %lld s old, dns-persist-01 holds for %lld s",
+		     (long long)((now - v->finished_ms) / 1000), (long long)(PERSIST_VALID_MS / 1000));
+	if (v->persist_until_s != 0 && v->persist_until_s < now / 1000)
+		FAIL(err, ERR_UNAUTHORIZED, "its record held until %lld s before now",
+		     (long long)(now / 1000 - v->persist_until_s));
+	for (size_t i = 0; !found && i < x->job->key_change_count; i++)
+		found = str_eq(x->earlier[i], v->record_thumbprint);
+	if (!found)
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "its record names an earlier key of the account, and no key change of the job shows that");
+	return OK;
+}
+
+/* Where a record was looked for, or what it had to say, depends on the account's URL: it must be this account's. */
+static fallible proof_account(const struct check *x, const struct verdict *v, struct err *err)
+{
+	struct str want = own_url(x, "account", x->job->account, "");
+	if (v->account_url.n > 0 && !str_eq(v->account_url, want))
+		FAIL(err, ERR_UNAUTHORIZED, "it is for the account \"%.*s\"", STR_FMT(v->account_url));
+	return OK; /* the model has seen to it that it is there where it matters */
 }
 
 /* All but the signature, which costs most and comes last. */
@@ -363,6 +406,8 @@ static fallible proof_says(const struct check *x, struct proof *p, struct err *e
 		FAIL(err, ERR_UNAUTHORIZED, "it is for another account's key");
 	TRY(proof_speaker(x, p, err));
 	TRY(proof_method(x, v, err));
+	TRY(proof_account(x, v, err));
+	TRY(proof_persists(x, v, err));
 	return proof_fresh(x, v, err);
 }
 
@@ -384,12 +429,12 @@ static bool is_below(struct str name, struct str ancestor)
 	return name.n > ancestor.n + 1 && str_ends(name, ancestor) && name.p[name.n - ancestor.n - 1] == '.';
 }
 
-/* RFC 9444: a proof by dns-01 that was asked for with all that lies below serves the names below, where the realm wants
+/* RFC 9444: a proof in the DNS that was asked for with all that lies below serves the names below, where the realm wants
  * that. It names no wildcards, and a wildcard stands for more than any one name: that is proven for itself only. Nor is
  * a whole top-level domain anybody's to prove. */
 static bool proof_covers_below(const struct check *x, const struct verdict *v, struct str name)
 {
-	return x->realm->subdomain_auth && v->subdomains && !v->wildcard && v->method == CHALLENGE_DNS01 &&
+	return x->realm->subdomain_auth && v->subdomains && !v->wildcard && challenge_is_dns(v->method) &&
 	       is_below(name, v->ident.value) && !FAILED(name_check(v->ident.value, false, NULL));
 }
 
@@ -461,9 +506,9 @@ fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct s
 	static const struct {
 		fallible (*fn)(struct check *, struct err *);
 	} checks[] = {
-		{ check_realm },    { check_profile },  { check_issuer },    { check_names },
-		{ check_serial },   { check_validity }, { check_order_age }, { check_account },
-		{ check_finalize }, { check_csr },      { check_csr_names }, { check_evidence },
+		{ check_realm },    { check_profile },   { check_issuer },   { check_names },    { check_serial },
+		{ check_validity }, { check_order_age }, { check_account },  { check_finalize }, { check_key_changes },
+		{ check_csr },      { check_csr_names }, { check_evidence },
 	};
 	AUTO(check_done) struct check x = { .rk = rk, .mem = mem, .job = job };
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)

@@ -67,6 +67,7 @@ static void check_rows(const struct row *rows, size_t count)
 CHANGE(third_instead, p->votes[0].cast = false; p->votes[2].cast = true)
 CHANGE(one_extra_bad, p->votes[2].cast = true; p->votes[2].valid = false)
 CHANGE(one_extra_forged, p->votes[2].cast = true; p->votes[2].spoil = true)
+CHANGE(wildcard_account, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNSACCOUNT01))
 CHANGE(wildcard_dns, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01))
 CHANGE(reused, BOTH(started_ms, NOW_MS - 30 * DAY_S * 1000); BOTH(finished_ms, NOW_MS - 30 * DAY_S * 1000))
 CHANGE(brief, p->profile = "brief"; p->not_after = p->not_before + 7 * DAY_S - 1)
@@ -98,6 +99,7 @@ static void good_jobs_hold(void **state)
 		{ "a third that saw a failure", one_extra_bad, ERR_NONE, NULL, NULL },
 		{ "a third that is forged", one_extra_forged, ERR_NONE, NULL, NULL },
 		{ "a wildcard by dns-01", wildcard_dns, ERR_NONE, NULL, NULL },
+		{ "a wildcard by dns-account-01", wildcard_account, ERR_NONE, NULL, NULL },
 		{ "evidence as old as the realm allows", reused, ERR_NONE, NULL, NULL },
 		{ "another profile of the realm", brief, ERR_NONE, NULL, NULL },
 		{ "an order as old as the realm allows", order_seven_days, ERR_NONE, NULL, NULL },
@@ -500,7 +502,7 @@ static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
 		  "proven by 0", NULL },
 		{ "a proof of the ancestor alone", ancestor_no_flag, ERR_UNAUTHORIZED, "proven by 0", NULL },
 		{ "one of two of the ancestor alone", ancestor_one_flag, ERR_UNAUTHORIZED, "proven by 1", NULL },
-		{ "by http-01, with the flag", ancestor_http, ERR_UNAUTHORIZED, "goes with dns-01", NULL },
+		{ "by http-01, with the flag", ancestor_http, ERR_UNAUTHORIZED, "goes with a DNS method", NULL },
 		{ "by http-01, without", ancestor_http_plain, ERR_UNAUTHORIZED, "proven by 0", NULL },
 		{ "of another realm", ancestor_of_realm, ERR_UNAUTHORIZED, "is for realm \"team\"", NULL },
 		{ "of another zone", ancestor_of_zone, ERR_UNAUTHORIZED, "in zone \"far\"", NULL },
@@ -526,6 +528,184 @@ static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+/* --- dns-account-01 and dns-persist-01: the account's URL, its earlier keys, and until when a record holds ---*/
+#define TEN_DAYS_MS (10 * DAY_S * 1000)
+CHANGE(by_account, BOTH(method, CHALLENGE_DNSACCOUNT01))
+CHANGE(by_account_of_other, by_account(p); BOTH(account_url, BASE "/account/01890000-0000-7000-8000-000000000009"))
+CHANGE(by_http_of_other, BOTH(account_url, BASE "/account/01890000-0000-7000-8000-000000000009"))
+CHANGE(by_persist, BOTH(method, CHALLENGE_DNSPERSIST01))
+CHANGE(by_persist_of_other, by_persist(p); BOTH(account_url, "https://evil.example/account/1"))
+CHANGE(persist_wildcard, by_persist(p); p->names[1] = STR("*.corp.example"))
+CHANGE(persist_addr, by_persist(p); addr_ordered(p); BOTH(account_url, NULL))
+CHANGE(persist_until_now, by_persist(p); BOTH(persist_until_s, NOW_S))
+CHANGE(persist_until_over, by_persist(p); BOTH(persist_until_s, NOW_S - 1))
+CHANGE(persist_one_over, by_persist(p); p->votes[1].persist_until_s = 1)
+CHANGE(persist_ten_days, by_persist(p); BOTH(started_ms, NOW_MS - TEN_DAYS_MS); BOTH(finished_ms, NOW_MS - TEN_DAYS_MS))
+CHANGE(persist_older, persist_ten_days(p); BOTH(finished_ms, NOW_MS - TEN_DAYS_MS - 1);
+       BOTH(started_ms, NOW_MS - TEN_DAYS_MS - 1))
+/* It was made for this order, and still does not hold as long as that. */
+CHANGE(persist_older_for_the_order, persist_older(p); p->order = p->url_order = id_at(NOW_MS - TEN_DAYS_MS - 60000, 2);
+       p->town->conf->realms[0].order_life_s = 30 * DAY_S)
+CHANGE(persist_earlier, by_persist(p); BOTH(record_of, p->town->stranger))
+CHANGE(persist_ancestor, ancestor(p); BOTH(method, CHALLENGE_DNSPERSIST01))
+CHANGE(persist_not_taken, by_persist(p); p->town->conf->realms[0].challenges.n = 3)
+
+/* One key change, as client and api would have it; what a row spoils is set apart. */
+struct change {
+	const struct key *was, *became;         /* what the payload says and the inner JWS embeds */
+	const struct key *signed_by, *inner_by; /* NULL: the same */
+	const char *url, *inner_url;            /* NULL: the right one */
+	const char *kid, *account;              /* likewise */
+	bool inner_by_kid, inner_spoilt;
+};
+
+static struct str change_text(struct plan *p, const struct change *c)
+{
+	struct town *t = p->town;
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096), inner = BUF_MAX(JWS_BODY_MAX), outer = BUF_MAX(JWS_BODY_MAX);
+	AUTO(json_auto) struct json *top = NULL;
+	struct err err = { 0 };
+	struct str own = str_fmt(&t->mem, BASE "/account/%s", id_show(p->account).z);
+	struct str url = c->url != NULL ? str_z(c->url) : STR(BASE "/key-change");
+	struct str account = c->account != NULL ? str_z(c->account) : own;
+	MUST(jwk_write(c->was, &jwk, &err));
+	struct str payload = str_fmt(&t->mem, "{\"account\":\"%.*s\",\"oldKey\":%.*s}", (int)account.n, account.p,
+				     (int)jwk.n, jwk.p);
+	MUST(jws_sign_acme(t->crypto, c->inner_by != NULL ? c->inner_by : c->became, c->inner_by_kid ? own : STR_NONE,
+			   STR_NONE, c->inner_url != NULL ? str_z(c->inner_url) : url, payload, &inner, &err));
+	if (c->inner_spoilt) {
+		char *s = memmem(inner.p, inner.n, "\"signature\":\"", 13);
+		assert_non_null(s);
+		s[20] = s[20] == 'A' ? 'B' : 'A';
+	}
+	MUST(jws_sign_acme(t->crypto, c->signed_by != NULL ? c->signed_by : c->was,
+			   c->kid != NULL ? str_z(c->kid) : own, STR("bm9uY2U"), url, buf_str(&inner), &outer, &err));
+	MUST(json_read(buf_str(&outer), JWS_BODY_MAX, &top, &err));
+	struct str a = json_member(t, top, "protected"), b = json_member(t, top, "payload");
+	struct str s = json_member(t, top, "signature");
+	return str_fmt(&t->mem, "%.*s.%.*s.%.*s", (int)a.n, a.p, (int)b.n, b.p, (int)s.n, s.p);
+}
+
+static void show(struct plan *p, struct sign_job *j, const struct change *changes, size_t count)
+{
+	j->key_changes = ARENA_ARRAY(&p->town->mem, struct str, count);
+	j->key_change_count = count;
+	for (size_t i = 0; i < count; i++)
+		j->key_changes[i] = change_text(p, &changes[i]);
+}
+
+/* The account began with the stranger's key and came to its own by way of a third. */
+#define FIRST p->town->stranger
+#define MIDDLE p->town->voters[3]
+#define LAST p->town->account
+#define SHOW(name, ...)                                          \
+	static void name(struct plan *p, struct sign_job *j)     \
+	{                                                        \
+		const struct change changes[] = { __VA_ARGS__ }; \
+		show(p, j, changes, ARRAY_LEN(changes));         \
+	}
+SHOW(chain_one, { FIRST, LAST })
+SHOW(chain_two, { FIRST, MIDDLE }, { MIDDLE, LAST })
+SHOW(chain_there_and_back, { LAST, FIRST }, { FIRST, LAST })
+SHOW(chain_longer_than_needed, { MIDDLE, FIRST }, { FIRST, LAST })
+SHOW(chain_short, { MIDDLE, LAST })
+SHOW(chain_gap, { FIRST, MIDDLE }, { p->town->subscriber, LAST })
+SHOW(chain_backwards, { MIDDLE, LAST }, { FIRST, MIDDLE })
+SHOW(chain_to_nowhere, { FIRST, MIDDLE })
+SHOW(chain_unsigned_old, { FIRST, LAST, .signed_by = MIDDLE })
+SHOW(chain_unsigned_new, { FIRST, LAST, .inner_by_kid = true })
+SHOW(chain_inner_spoilt, { FIRST, LAST, .inner_spoilt = true })
+SHOW(chain_url, { FIRST, LAST, .url = BASE "/new-order" })
+SHOW(chain_url_of_realm, { FIRST, LAST, .url = BASE "/realm/team/key-change" })
+SHOW(chain_inner_url, { FIRST, LAST, .inner_url = "https://evil.example/key-change" })
+SHOW(chain_kid, { FIRST, LAST, .kid = BASE "/account/01890000-0000-7000-8000-000000000009" })
+SHOW(chain_account, { FIRST, LAST, .account = BASE "/account/01890000-0000-7000-8000-000000000009" })
+AFTER(chain_garbage, chain_one(p, j); j->key_changes[0] = STR("a.b"))
+AFTER(chain_no_base64, chain_one(p, j); j->key_changes[0] = STR("a.!.c"))
+static void chain_inner_of_other(struct plan *p, struct sign_job *j)
+{ /* the new key is put in by whoever holds the old one alone */
+	const struct change changes[] = { { FIRST, LAST, .inner_by = MIDDLE } };
+	show(p, j, changes, 1);
+}
+static void chain_spliced(struct plan *p, struct sign_job *j)
+{ /* the signature of one change under the payload of another */
+	const struct change a = { FIRST, LAST }, b = { FIRST, MIDDLE };
+	struct str x = change_text(p, &a), y = change_text(p, &b);
+	size_t dot = str_find(x, '.', str_find(x, '.', 0) + 1), dot_y = str_find(y, '.', str_find(y, '.', 0) + 1);
+	chain_one(p, j);
+	j->key_changes[0] = str_fmt(&p->town->mem, "%.*s%.*s", (int)dot, x.p, (int)(y.n - dot_y), y.p + dot_y);
+}
+
+static void a_record_that_stays_holds_for_its_account_and_its_time(void **state)
+{
+	static const struct row rows[] = {
+		{ "dns-account-01", by_account, ERR_NONE, NULL, NULL },
+		{ "dns-account-01 with another account's label", by_account_of_other, ERR_UNAUTHORIZED,
+		  "it is for the account \"" BASE "/account/01890000", NULL },
+		{ "another method that says whose it is, and it is another's", by_http_of_other, ERR_UNAUTHORIZED,
+		  "it is for the account", NULL },
+		{ "dns-persist-01", by_persist, ERR_NONE, NULL, NULL },
+		{ "dns-persist-01 for another account", by_persist_of_other, ERR_UNAUTHORIZED, "evil.example", NULL },
+		{ "a wildcard by dns-persist-01", persist_wildcard, ERR_NONE, NULL, NULL },
+		{ "a domain for what is below it by dns-persist-01", persist_ancestor, ERR_NONE, NULL, NULL },
+		{ "an address by dns-persist-01", persist_addr, ERR_UNAUTHORIZED, "cannot prove an address", NULL },
+		{ "where it is not taken", persist_not_taken, ERR_UNAUTHORIZED, "does not take dns-persist-01", NULL },
+		{ "a record that holds until now", persist_until_now, ERR_NONE, NULL, NULL },
+		{ "a record that held until a second ago", persist_until_over, ERR_UNAUTHORIZED,
+		  "its record held until 1 s before now", NULL },
+		{ "a record that is over for one", persist_one_over, ERR_UNAUTHORIZED, "proven by 1 of the 2", NULL },
+		{ "a proof of ten days", persist_ten_days, ERR_NONE, NULL, NULL },
+		{ "a proof of more than ten days", persist_older, ERR_UNAUTHORIZED, "dns-persist-01 holds for 864000 s",
+		  NULL },
+		{ "a proof of more than ten days for an order that is as old", persist_older_for_the_order,
+		  ERR_UNAUTHORIZED, "dns-persist-01 holds for 864000 s", NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+static void an_earlier_key_counts_when_key_changes_lead_from_it(void **state)
+{
+	static const struct row rows[] = {
+		{ "one change", persist_earlier, ERR_NONE, NULL, chain_one },
+		{ "two changes", persist_earlier, ERR_NONE, NULL, chain_two },
+		{ "changes from before that key", persist_earlier, ERR_NONE, NULL, chain_longer_than_needed },
+		{ "there and back", persist_earlier, ERR_NONE, NULL, chain_there_and_back },
+		{ "changes that nothing asks for", by_persist, ERR_NONE, NULL, chain_two },
+		{ "none", persist_earlier, ERR_UNAUTHORIZED,
+		  "its record names an earlier key of the account, and no key change of the job shows that", NULL },
+		{ "not from that key", persist_earlier, ERR_UNAUTHORIZED, "no key change of the job shows",
+		  chain_short },
+		{ "a gap", persist_earlier, ERR_UNAUTHORIZED,
+		  "key change 2 of 2: its old key is not the new one of the change before", chain_gap },
+		{ "the wrong order", persist_earlier, ERR_UNAUTHORIZED, "key change 2 of 2: its old key is not",
+		  chain_backwards },
+		{ "not to the key that signed finalize", persist_earlier, ERR_UNAUTHORIZED,
+		  "key change 1 of 1: its new key is not the one that signed finalize", chain_to_nowhere },
+		{ "not signed by the old key", persist_earlier, ERR_UNAUTHORIZED,
+		  "key change 1 of 1: its old key did not sign it", chain_unsigned_old },
+		{ "no new key in it", persist_earlier, ERR_MALFORMED, "key change 1 of 1: its inner JWS has no jwk",
+		  chain_unsigned_new },
+		{ "not signed by the new key", persist_earlier, ERR_UNAUTHORIZED,
+		  "key change 1 of 1: its new key did not sign the inner JWS", chain_inner_spoilt },
+		{ "another new key than the one wanted", persist_earlier, ERR_UNAUTHORIZED,
+		  "its new key is not the one that signed finalize", chain_inner_of_other },
+		{ "a signature from another change", persist_earlier, ERR_UNAUTHORIZED, "its old key did not sign it",
+		  chain_spliced },
+		{ "sent to another URL", persist_earlier, ERR_UNAUTHORIZED,
+		  "it was sent to \"" BASE "/new-order\", key changes go to \"" BASE "/key-change\"", chain_url },
+		{ "of another realm", persist_earlier, ERR_UNAUTHORIZED, "it was sent to", chain_url_of_realm },
+		{ "an inner URL of another server", persist_earlier, ERR_UNAUTHORIZED,
+		  "its inner JWS is for \"https://evil.example/key-change\"", chain_inner_url },
+		{ "of another account", persist_earlier, ERR_UNAUTHORIZED, "key change 1 of 1: it is from", chain_kid },
+		{ "for another account", persist_earlier, ERR_UNAUTHORIZED, "its new key was for", chain_account },
+		{ "two parts", persist_earlier, ERR_MALFORMED, "PROTECTED.PAYLOAD.SIGNATURE", chain_garbage },
+		{ "no base64url", persist_earlier, ERR_MALFORMED, "key change 1 of 1", chain_no_base64 },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -535,6 +715,8 @@ int main(void)
 		cmocka_unit_test(what_the_perspectives_did_not_prove_is_refused),
 		cmocka_unit_test(the_proof_of_an_address_is_its_own),
 		cmocka_unit_test(an_ancestors_proof_serves_what_rfc_9444_says),
+		cmocka_unit_test(a_record_that_stays_holds_for_its_account_and_its_time),
+		cmocka_unit_test(an_earlier_key_counts_when_key_changes_lead_from_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,8 @@ static inline void town_conf(struct town *t)
 		"validator:\n  perspective: a\n"
 		"realm:\n"
 		"  default:\n    names: ['*.corp.example']\n    addresses: [192.0.2.0/24, '2001:db8::/32']\n"
-		"    challenges: [http-01, dns-01]\n    profiles: [server, brief]\n    names-per-order: 3\n"
+		"    challenges: [http-01, dns-01, dns-account-01, dns-persist-01]\n"
+		"    caa-identities: [ca.corp.example]\n    profiles: [server, brief]\n    names-per-order: 3\n"
 		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n"
 		"zone:\n"
 		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
@@ -159,7 +160,10 @@ struct vote { /* one perspective's verdict for every name of the plan */
 	bool claim_subdomains; /* the member is put there by hand: what no writer of ours would write */
 	int64_t started_ms, finished_ms;
 	bool twice;
-	bool spoil; /* change a byte of the payload after it was signed */
+	const struct key *record_of; /* dns-persist-01: the key that the record names; NULL: thumbprint_of */
+	int64_t persist_until_s;
+	const char *account_url; /* NULL: the account's where the method wants it; "": none */
+	bool spoil;              /* change a byte of the payload after it was signed */
 };
 struct plan {
 	struct town *town;
@@ -315,6 +319,16 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .started_ms = v->started_ms,
 				   .finished_ms = v->finished_ms,
 				   .caa = STR("not-checked") };
+	struct thumbprint record_thumb;
+	if (v->record_of != NULL) {
+		MUST(jwk_thumbprint(t->crypto, v->record_of, &record_thumb, &err));
+		verdict.record_thumbprint = str_z(record_thumb.z);
+	}
+	verdict.persist_until_s = v->persist_until_s;
+	if (v->account_url != NULL)
+		verdict.account_url = str_z(v->account_url);
+	else if (challenge_wants_account_url(v->method))
+		verdict.account_url = str_fmt(&t->mem, "%s/account/%s", p->kid_base, id_show(p->account).z);
 	if (v->type >= 0)
 		verdict.ident.type = (enum ident_type)v->type;
 	MUST(verdict_write(&verdict, &payload, &err));
