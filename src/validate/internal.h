@@ -26,6 +26,9 @@ struct probe {
 	/* What dns-persist-01 found, for the verdict. */
 	struct str record_thumbprint;
 	int64_t persist_until_s;
+	bool proved;         /* control of the identifier; later attempts look up CAA only */
+	struct str caa_text; /* for the verdict; empty: not checked */
+	enum caa_result caa_result;
 	bool final; /* set before failing for a reason that another attempt would meet again */
 };
 
@@ -90,9 +93,9 @@ fallible persist_hash(const struct crypto *c, struct arena *mem, struct str doma
 
 /* --- methods: OK means that the identifier is proven --------------------------------------------------------------*/
 
-fallible http01(struct probe *p, struct err *err);    /* RFC 8555 8.3 */
-fallible dns01(struct probe *p, struct err *err);     /* RFC 8555 8.4 */
-fallible tlsalpn01(struct probe *p, struct err *err); /* RFC 8737, RFC 8738 */
+fallible http01(struct probe *p, struct err *err);       /* RFC 8555 8.3 */
+fallible dns01(struct probe *p, struct err *err);        /* RFC 8555 8.4 */
+fallible tlsalpn01(struct probe *p, struct err *err);    /* RFC 8737, RFC 8738 */
 fallible dnsaccount01(struct probe *p, struct err *err); /* draft-ietf-acme-dns-account-label-03 */
 fallible dnspersist01(struct probe *p, struct err *err); /* draft-ietf-acme-dns-persist-02 */
 
@@ -102,6 +105,29 @@ fallible alpn_cert_check(const struct crypto *c, struct str der, const struct id
 			 struct arena *mem, struct err *err);
 /* What a client asks for by name that goes to an address (RFC 8738 6): "7.2.0.192.in-addr.arpa". */
 struct str addr_reverse_name(struct arena *mem, const struct addr *a);
+
+/* --- CAA (RFC 8659, RFC 8657) -------------------------------------------------------------------------------------*/
+
+struct caa_question {
+	const struct conf_list *identities; /* this CA's names */
+	struct str account_url;             /* empty: not known, and no accounturi is met */
+	struct str method;                  /* "dns-01" */
+	bool wildcard;
+};
+struct caa_value {                         /* slices of a property's value */
+	struct str issuer;                 /* empty: nobody */
+	struct str account_uri, methods;   /* the last of each */
+	size_t account_uris, method_lists; /* how many there are */
+};
+/* issue and issuewild (RFC 8659 4.2): ERR_MALFORMED says what is wrong. */
+fallible caa_value_read(struct str text, struct caa_value *ret, struct err *err);
+/* Does a set that is not empty let this CA issue? ret_text: the record that does. ERR_CAA says which record does not, and
+ * what to do. */
+fallible caa_judge(const struct caa_question *q, const struct resolve_caa_answer *set, struct arena *mem,
+		   struct str *ret_text, struct err *err);
+struct str caa_set_show(struct arena *mem, const struct resolve_caa_answer *set); /* fit for a message */
+/* May this CA issue for the job's identifier? Sets p->caa_text and p->caa_result; a lookup that fails is ERR_DNS. */
+fallible caa_check(struct probe *p, struct err *err);
 
 /* --- zones --------------------------------------------------------------------------------------------------------*/
 

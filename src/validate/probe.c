@@ -137,6 +137,15 @@ static int64_t pause_before_next(const struct probe *p, int64_t done, int64_t at
 	return left < ATTEMPT_MIN_MS ? 0 : pause < room ? pause : room;
 }
 
+/* Control first: who does not have the name learns nothing of its CAA records. */
+static struct rc attempt_run(struct probe *p, struct err *err)
+{
+	if (!p->proved)
+		TRY(methods[p->job->method](p, err));
+	p->proved = true;
+	return caa_check(p, err);
+}
+
 /* Records spread, servers start, firewalls open: what may be better in a moment is tried again. */
 static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *err)
 {
@@ -144,7 +153,7 @@ static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *e
 	for (int64_t done = 1;; done++) {
 		struct err why = { 0 };
 		p->final = false;
-		struct rc rc = methods[p->job->method](p, &why);
+		struct rc rc = attempt_run(p, &why);
 		bool again = rc.kind != ERR_NONE && kind_for_verdict(p, rc.kind) != ERR_INTERNAL && !p->final &&
 			     done < attempts;
 		int64_t pause = again ? pause_before_next(p, done, attempts) : 0;
@@ -193,7 +202,10 @@ static void verdict_end(const struct probe *p, struct rc rc, struct err *why, st
 	ret->steps = p->steps;
 	ret->step_count = p->step_count;
 	ret->valid = rc.kind == ERR_NONE;
+	if (p->caa_text.n > 0)
+		ret->caa = str_dup(p->mem, p->caa_text);
 	if (ret->valid) {
+		ret->caa_result = p->caa_result;
 		ret->record_thumbprint = str_dup(p->mem, p->record_thumbprint);
 		ret->persist_until_s = p->persist_until_s;
 		return;

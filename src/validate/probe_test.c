@@ -442,6 +442,9 @@ static fallible world_fetch(void *ctx, const struct fetch_request *rq, struct ar
 	return OK;
 }
 
+/* What CAA records do is in caa_test.c. */
+static const struct conf_realm no_caa = { .name = { "default", 7 }, .caa = { "off", 3 } };
+
 static struct validate_job job_make(void)
 {
 	return (struct validate_job){
@@ -470,6 +473,7 @@ static void run(struct world *w, const struct validate_job *job, int64_t http_po
 		.resolve = world_resolve, .resolver_name = world_resolver_name, .fetch = world_fetch, .ctx = w
 	};
 	const struct probe_env env = { .zone = &zone,
+				       .realm = &no_caa,
 				       .allowed = allowed,
 				       .allowed_count = 2,
 				       .ops = &ops,
@@ -488,7 +492,9 @@ static void check_verdict(const struct verdict *v, const struct validate_job *jo
 		fail_msg("%s", err.detail);
 	assert_true(id_eq(v->attempt, job->attempt) && id_eq(v->authz, job->authz));
 	assert_true(str_eq(v->perspective, STR("local")));
-	assert_true(str_eq(v->caa, STR("not-checked")));
+	assert_true(str_eq(v->caa, v->valid ? STR("not-needed: off in this realm") : STR("not-checked")) ||
+		    job->ident.type == IDENT_IP);
+	assert_int_equal(v->caa_result, v->valid ? CAA_NOT_NEEDED : CAA_NOT_CHECKED);
 	assert_int_equal(v->valid, v->problem == ERR_NONE);
 	assert_true(v->step_count <= VERDICT_STEPS_MAX);
 }
@@ -599,7 +605,11 @@ static void ten_redirects_are_followed_and_no_more(void **state)
 					       .fetch = chain_fetch,
 					       .ctx = &left };
 		const struct probe_env env = {
-			.zone = &zone, .ops = &ops, .clk = &clock_system, .perspective = STR("local")
+			.zone = &zone,
+			.realm = &no_caa,
+			.ops = &ops,
+			.clk = &clock_system,
+			.perspective = STR("local"),
 		};
 		struct validate_job job = job_make();
 		job.deadline_ms = clock_now_ms(&clock_system) + 60000;

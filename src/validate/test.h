@@ -32,6 +32,7 @@ struct script {
 		bool connected;
 		int64_t takes_ms;
 		struct resolve_txt_answer txt;
+		struct resolve_caa_answer caa;
 		struct str addrs;               /* separated by blanks */
 		const struct alpn_cert *cert;   /* what the server shows */
 		struct str alpn;                /* what it agrees to */
@@ -39,7 +40,8 @@ struct script {
 	} * steps;
 	size_t count, at;
 	int64_t pauses[16];
-	size_t pause_count, stop_at; /* stop_at: which pause is cut short; 0: none */
+	const struct conf_realm *realm; /* NULL: one that looks up no CAA records */
+	size_t pause_count, stop_at;    /* stop_at: which pause is cut short; 0: none */
 	struct crypto *crypto;
 	struct key *key;
 };
@@ -54,6 +56,26 @@ static inline const struct script_step *script_next(struct script *s)
 	assert_true(s->at < s->count);
 	s->now += s->steps[s->at].takes_ms;
 	return &s->steps[s->at++];
+}
+
+static inline fallible script_resolve_caa(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
+					  struct resolve_caa_answer *ret, struct err *err)
+{
+	struct script *s = ctx;
+	(void)mem;
+	assert_true(deadline_mono_ms <= s->now + 10000);
+	const struct script_step *step = script_next(s);
+	assert_true(str_eq(name, str_z(step->asked)));
+	*ret = step->caa;
+	if (step->fail != NULL)
+		FAIL(err, step->kind, "%s", step->fail);
+	return OK;
+}
+
+static inline bool script_in_static_table(void *ctx, struct str name)
+{
+	(void)ctx;
+	return str_ends(name, STR(".static.test"));
 }
 
 static inline struct str script_resolver_name(void *ctx)
@@ -174,12 +196,16 @@ static inline bool script_run(struct script *s, const struct script_step *steps,
 	const struct clock clk = { script_now, script_now, s };
 	const struct probe_ops ops = { .resolve = script_resolve,
 				       .resolve_txt = script_resolve_txt,
+				       .resolve_caa = script_resolve_caa,
+				       .in_static_table = script_in_static_table,
 				       .resolver_name = script_resolver_name,
 				       .fetch = script_fetch,
 				       .tls = script_tls,
 				       .pause = script_pause,
 				       .ctx = s };
+	const struct conf_realm off = { .name = STR("default"), .caa = STR("off") };
 	const struct probe_env env = { .zone = &zone,
+				       .realm = s->realm != NULL ? s->realm : &off,
 				       .allowed = allowed,
 				       .allowed_count = ARRAY_LEN(allowed),
 				       .ops = &ops,

@@ -358,7 +358,8 @@ static void a_name_is_proven_and_the_verdict_signed(void **state)
 	assert_true(v.valid);
 	assert_true(str_eq(v.ident.value, STR("www.a.test")) && str_eq(v.token, STR(TOKEN)) &&
 		    str_eq(v.thumbprint, STR(THUMB)));
-	assert_true(str_eq(v.caa, STR("not-checked")));
+	assert_true(str_eq(v.caa, STR("static table")));
+	assert_int_equal(v.caa_result, CAA_ALLOWED);
 	assert_int_equal(v.step_count, 2);
 	assert_true(
 		str_eq(v.steps[0].detail, STR("www.a.test AAAA,A from static table: 127.0.0.1 (set by the operator)")));

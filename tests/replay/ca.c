@@ -4,11 +4,38 @@
  */
 #include "story.h"
 
+/* "0 issue ca.test; accounturi=@alice": where @ stands, the URL of that account is meant. */
+static fallible site_caa(struct story *s, struct world_site *site, const struct str *w, size_t n, struct err *err)
+{
+	site->caa_count = 0;
+	WANT(n <= WORLD_CAA_MAX, "site: too many CAA records");
+	for (size_t i = 0; i < n; i++) {
+		struct named_account *a;
+		uint64_t flags;
+		size_t tag = str_find(w[i], ' ', 0), value = str_find(w[i], ' ', tag + 1);
+		struct str text = str_sub(w[i], value + 1, w[i].n);
+		size_t at = str_find(text, '@', 0);
+		TRY(str_u64(str_sub(w[i], 0, tag), 255, &flags, err));
+		if (at < text.n) {
+			TRY(account_named(s, str_sub(text, at + 1, text.n), &a, err));
+			text = str_fmt(&s->w.mem, "%.*s%.*s", STR_FMT(str_sub(text, 0, at)), STR_FMT(a->a.url));
+		}
+		site->caa[site->caa_count++] = (struct resolve_caa_record){
+			.flags = (uint8_t)flags,
+			.tag = str_dup(&s->w.mem, str_sub(w[i], tag + 1, value)),
+			.value = str_dup(&s->w.mem, text),
+		};
+	}
+	return OK;
+}
+
 fallible do_site(struct story *s, const struct str *w, size_t n, struct err *err)
 {
 	struct named_account *a;
 	uint64_t status;
-	WANT(n >= 2, "site NAME account A | body TEXT | txt TEXT | status N | refuses | answers");
+	uint64_t failures;
+	WANT(n >= 2, "site NAME account A | body TEXT | txt TEXT | status N | caa RECORD... | caa-fails N | refuses | "
+		     "answers");
 	struct world_site *site = world_site(&s->w, w[0]);
 	if (str_eq(w[1], STR("refuses"))) {
 		site->refuses = true;
@@ -22,6 +49,11 @@ fallible do_site(struct story *s, const struct str *w, size_t n, struct err *err
 		site->body = w[2];
 	} else if (n == 3 && str_eq(w[1], STR("txt"))) {
 		site->txt = w[2];
+	} else if (str_eq(w[1], STR("caa"))) {
+		return site_caa(s, site, w + 2, n - 2, err);
+	} else if (n == 3 && str_eq(w[1], STR("caa-fails"))) {
+		TRY(str_u64(w[2], 99, &failures, err));
+		site->caa_failures = (size_t)failures;
 	} else if (n == 3 && str_eq(w[1], STR("status"))) {
 		TRY(str_u64(w[2], 999, &status, err));
 		site->status = (int)status;

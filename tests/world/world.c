@@ -245,7 +245,7 @@ struct world_site *world_site(struct world *w, struct str name)
 }
 
 /* --- the validator's eyes --- */
-static const struct world_site *site_find(const struct world *w, struct str name)
+static struct world_site *site_find(struct world *w, struct str name)
 {
 	for (size_t i = 0; i < w->site_count; i++)
 		if (str_eq(w->sites[i].name, name))
@@ -255,7 +255,7 @@ static const struct world_site *site_find(const struct world *w, struct str name
 
 /* What a probe is told depends on its job: a scripted TXT record fits the token that is asked for. */
 struct eyes {
-	const struct world *w;
+	struct world *w;
 	const struct validate_job *job;
 };
 
@@ -295,6 +295,36 @@ static fallible world_resolve_txt(void *ctx, struct str name, int64_t deadline, 
 	TRY(digest_sha256(e->w->crypto, text, &digest, err));
 	ret->records[0] = b64url_encode(mem, str_n(digest.b, sizeof digest.b));
 	return OK;
+}
+
+static fallible world_resolve_caa(void *ctx, struct str name, int64_t deadline, struct arena *mem,
+				  struct resolve_caa_answer *ret, struct err *err)
+{
+	const struct eyes *e = ctx;
+	(void)deadline;
+	(void)mem;
+	*ret = (struct resolve_caa_answer){ .dnssec = DNSSEC_INSECURE };
+	struct world_site *s = site_find(e->w, name);
+	if (s == NULL)
+		return OK;
+	s->caa_lookups++;
+	if (s->caa_failures > 0) {
+		s->caa_failures--;
+		FAIL(err, ERR_DNS, "%.*s CAA from scripted: SERVFAIL", STR_FMT(name));
+	}
+	ret->records = s->caa;
+	ret->count = s->caa_count;
+	return OK;
+}
+
+static bool world_in_static_table(void *ctx, struct str name)
+{
+	const struct eyes *e = ctx;
+	const struct conf_zone *zone = conf_zone(e->w->conf, e->job->zone);
+	for (size_t i = 0; i < zone->name_count; i++)
+		if (name_matches(zone->names[i].pattern, name))
+			return true;
+	return false;
 }
 
 /* RFC 8737 3 and RFC 8738, for the account that the site serves; sites without one speak plain HTTP only. */
@@ -390,6 +420,8 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 	struct eyes eyes = { .w = w, .job = &job };
 	const struct probe_ops ops = { .resolve = world_resolve,
 				       .resolve_txt = world_resolve_txt,
+				       .resolve_caa = world_resolve_caa,
+				       .in_static_table = world_in_static_table,
 				       .resolver_name = world_resolver_name,
 				       .fetch = world_fetch,
 				       .tls = world_tls,
@@ -397,11 +429,12 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 				       .ctx = &eyes };
 	TRY(validate_job_read(&mem, body, &job, err));
 	struct probe_env env = { .zone = conf_zone(w->conf, job.zone),
+				 .realm = conf_realm(w->conf, job.realm),
 				 .ops = &ops,
 				 .crypto = w->crypto,
 				 .clk = &w->clock,
 				 .perspective = STR("local") };
-	if (env.zone == NULL) /* the real one says so in a verdict, which is no vote */
+	if (env.zone == NULL || env.realm == NULL) /* the real one says so in a verdict, which is no vote */
 		return OK;
 	TRY(ranges_read(env.zone, &mem, &env, err));
 	probe_run(&env, &job, &mem, &v);

@@ -17,6 +17,7 @@
 #define WORLD_BASE "https://ca.test"
 #define WORLD_QUEUE_MAX 4096
 #define WORLD_SITES_MAX 64
+#define WORLD_CAA_MAX 8
 
 struct world_message {
 	struct str topic, body;
@@ -27,6 +28,10 @@ struct world_site { /* what a name answers over HTTP and, as _acme-challenge's T
 	struct str body, txt;  /* served for any token, instead */
 	int status;
 	bool refuses; /* connection refused, SERVFAIL */
+	struct resolve_caa_record caa[WORLD_CAA_MAX];
+	size_t caa_count;
+	size_t caa_failures; /* so many lookups of CAA are answered SERVFAIL before the records are */
+	size_t caa_lookups;
 };
 
 struct world {
