@@ -11,6 +11,7 @@
 #define DAY_S ((int64_t)86400)
 #define RETRY_S ((int64_t)6 * 3600)
 #define EXEMPT_PER_HOUR 10
+#define EXEMPT_AGE_MS (DAY_S * 1000)
 
 /* --- names of certificates --- */
 static fallible certid_part(struct arena *mem, struct str text, size_t max, const char *what, struct str *ret,
@@ -170,11 +171,22 @@ static fallible shares_one(const struct certificate_row *row, const struct ident
 	FAIL(err, ERR_MALFORMED, "replaces: the certificate has none of the order's identifiers");
 }
 
+/* Was the account asked to renew it by now? A certificate that was made today is renewed at the account's expense whatever
+ * became of it: a row of certificates, each of which replaces the one before, is no way around the limit. */
+static fallible is_due(const struct call *c, const struct certificate_row *row, bool *ret, struct err *err)
+{
+	struct window window;
+	int64_t now_s = c->now_ms / 1000;
+	TRY(window_of(c, row, &window, err));
+	*ret = now_s >= window.start && now_s <= row->not_after_s && c->now_ms - row->created_at >= EXEMPT_AGE_MS;
+	return OK;
+}
+
 fallible replaces_check(struct call *c, struct store_tx *tx, const struct replacing *r,
 			const struct ident_wanted *idents, size_t count, bool *ret_exempt, struct err *err)
 {
 	struct certificate_row row;
-	bool taken, open;
+	bool taken, open, due;
 	*ret_exempt = false;
 	if (!r->given)
 		return OK;
@@ -187,7 +199,8 @@ fallible replaces_check(struct call *c, struct store_tx *tx, const struct replac
 	TRY(order_replacing(tx, r->id.text, c->now_ms, &taken, &open, err));
 	if (taken)
 		FAIL(err, ERR_ALREADY_REPLACED, "another order replaces certificate %.*s already", STR_FMT(r->id.text));
-	if (open || row.not_after_s < c->now_ms / 1000)
+	TRY(is_due(c, &row, &due, err));
+	if (open || !due)
 		return OK;
 	/* An order that fails leaves the certificate to be replaced by the next one: not as often as one likes. */
 	return limit_has_room(c, tx, str_fmt(c->mem, "replaces:%.*s", STR_FMT(row.serial)), EXEMPT_PER_HOUR, ret_exempt,

@@ -267,6 +267,46 @@ static struct str replacing(struct fixture *f, struct str certid)
 			  str_dupz_raw(&f->w.mem, str_fmt(&f->w.mem, ",\"replaces\":\"%.*s\"", STR_FMT(certid))));
 }
 
+/* On to where its window begins, with the hour's one order made already: what comes now is a favour. */
+static void until_due(struct fixture *f, const struct issued *c)
+{
+	f->w.now_ms = window_of(f, c->certid).start * 1000;
+	(void)step_make(&f->w, &f->alice, NEW_ORDER, order_text(f, "used.a.test", ""));
+}
+
+static void expect_counted(struct fixture *f, const char *what, struct str certid)
+{
+	struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, replacing(f, certid));
+	expect_problem(what, &r, 429, "rateLimited", "too many new orders by this account: 1 an hour");
+}
+
+/* Otherwise a certificate could be replaced by one that is replaced by one, and nothing would ever count. */
+static void only_what_is_due_and_not_of_today_is_replaced_for_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct issued c = issue_new(f, "www.a.test", "");
+	expect_counted(f, "made just now", c.certid);
+	f->w.now_ms = window_of(f, c.certid).start * 1000 - 3600 * 1000;
+	(void)step_make(&f->w, &f->alice, NEW_ORDER, order_text(f, "used.a.test", ""));
+	expect_counted(f, "not due yet", c.certid);
+	until_due(f, &c);
+	struct issued next =
+		issue(f, &f->alice, step_make(&f->w, &f->alice, NEW_ORDER, replacing(f, c.certid)), "www.a.test");
+	expect_counted(f, "its successor", next.certid);
+	struct issued brief = issue_new(f, "www.a.test", ",\"profile\":\"minute\"");
+	f->w.now_ms = window_of(f, brief.certid).end * 1000;
+	expect_counted(f, "due within a minute", brief.certid);
+	struct issued revoked = issue_new(f, "www.a.test", "");
+	struct world_reply r =
+		step_post(&f->w, &f->alice, STR(WORLD_BASE "/revoke-cert"),
+			  str_fmt(&f->w.mem, "{\"certificate\":\"%.*s\"}", STR_FMT(b64(f, revoked.der))));
+	expect_status("revoke", &r, 200);
+	expect_counted(f, "revoked on its first day", revoked.certid);
+	f->w.now_ms += 24 * HOUR_MS;
+	(void)step_make(&f->w, &f->alice, NEW_ORDER, order_text(f, "used.a.test", ""));
+	(void)step_make(&f->w, &f->alice, NEW_ORDER, replacing(f, revoked.certid));
+}
+
 static void each_wrong_replacement_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -300,7 +340,8 @@ static void each_wrong_replacement_is_refused(void **state)
 		struct world_reply r = step_post(&f->w, rows[i].who, NEW_ORDER, order_text(f, rows[i].name, more));
 		expect_problem(rows[i].what, &r, 400, "malformed", rows[i].words);
 	}
-	/* All that did not count, and did no harm: it may still be replaced, once. */
+	/* All that did no harm: it may still be replaced, once. */
+	until_due(f, &c);
 	struct str order = step_make(&f->w, &f->alice, NEW_ORDER, replacing(f, c.certid));
 	struct world_reply r = step_post(&f->w, &f->alice, order, STR_NONE);
 	assert_true(str_eq(step_text(&f->w, r.json, "replaces"), c.certid)); /* RFC 9773 5: MUST reflect it */
@@ -312,6 +353,7 @@ static void a_certificate_is_replaced_once(void **state)
 	struct fixture *f = *state;
 	const char *const names[] = { "www.a.test", NULL }, *const none[] = { NULL };
 	struct issued c = issue_new(f, "www.a.test", "");
+	until_due(f, &c);
 	struct str first = step_make(&f->w, &f->alice, NEW_ORDER, replacing(f, c.certid));
 	/* A second one while the first is open: no favour, but no refusal either. */
 	struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, replacing(f, c.certid));
@@ -331,6 +373,7 @@ static void failed_replacements_are_free_some_times_only(void **state)
 	struct fixture *f = *state;
 	struct issued c = issue_new(f, "www.a.test", "");
 	size_t made = 0;
+	until_due(f, &c);
 	for (size_t i = 0; i < 30; i++) {
 		struct str urls[IDENTS_MAX];
 		struct world_reply r = step_post(&f->w, &f->alice, NEW_ORDER, replacing(f, c.certid));
@@ -396,6 +439,7 @@ int main(void)
 		cmocka_unit_test(each_path_that_names_no_certificate_is_refused),
 		cmocka_unit_test(each_wrong_replacement_is_refused),
 		cmocka_unit_test(a_certificate_is_replaced_once),
+		cmocka_unit_test(only_what_is_due_and_not_of_today_is_replaced_for_nothing),
 		cmocka_unit_test(failed_replacements_are_free_some_times_only),
 		cmocka_unit_test(an_ended_certificate_may_be_replaced_but_counts),
 	};
