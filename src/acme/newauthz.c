@@ -25,7 +25,7 @@ static fallible new_authz_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_authz *n = ctx;
 	struct call *c = n->c;
-	struct proofs proofs = { .c = c, .tx = tx };
+	struct proofs proofs = { .c = c, .tx = tx, .itself = true };
 	TRY(account_still_valid(c, tx, err));
 	TRY(proof_get(&proofs, &n->wanted, &n->row, &n->fresh, err));
 	if (n->fresh)

@@ -58,6 +58,7 @@ struct ancestor_proof;
 struct proofs { /* of one transaction */
 	struct call *c;
 	struct store_tx *tx;
+	bool itself;                      /* newAuthz: one of this very identifier, and not of a domain above it */
 	struct ancestor_proof *ancestors; /* looked up already */
 };
 /* One that this account has under this key, or a fresh one with its challenges. */

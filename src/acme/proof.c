@@ -44,7 +44,8 @@ static fallible valid_one_counts(const struct proofs *p, const struct authz_row 
 	return rc.kind == ERR_NOT_FOUND ? OK : rc;
 }
 
-/* All that the realm offers by now is there: otherwise a client might be left without the one way that it has. */
+/* All that the realm offers by now is there: otherwise a client might be left without the one way that it has. And nobody
+ * has begun to prove it: the signer would take that for a proof from before the order, which ages while the order waits. */
 static fallible pending_one_counts(const struct proofs *p, const struct authz_row *z, bool *ret, struct err *err)
 {
 	struct call *c = p->c;
@@ -59,6 +60,8 @@ static fallible pending_one_counts(const struct proofs *p, const struct authz_ro
 			found |= (unsigned)have[i].type == t;
 		*ret &= found;
 	}
+	for (size_t i = 0; i < count; i++)
+		*ret &= have[i].status == CHALLENGE_PENDING;
 	return OK;
 }
 
@@ -181,7 +184,7 @@ fallible proof_get(struct proofs *p, const struct ident_wanted *w, struct authz_
 	TRY(find(p, &want, ret, &found, err));
 	if (found && ret->status == AUTHZ_VALID)
 		return OK;
-	if (!w->subdomains) { /* newAuthz wants one that says it of this very domain */
+	if (!p->itself) {
 		struct authz_row above;
 		bool proved;
 		TRY(proved_above(p, &want, &above, &proved, err));

@@ -268,6 +268,36 @@ static void pre_authorizations_are_limited_as_orders_are(void **state)
 	MUST(world_configure(&f->w, REALM(""), &err));
 }
 
+/* Where proofs are not used again, the signer takes none that was begun before the order: an order that stands on one
+ * would be ready and could never be finalized. */
+static void a_proof_that_is_under_way_serves_the_orders_that_it_was_begun_for(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	const char *const none[] = { NULL };
+	MUST(world_configure(&f->w, REALM("    authz-valid: 0s\n"), &err));
+	struct str name = name_new(f);
+	const char *const names[] = { str_dupz_raw(&f->w.mem, name), NULL };
+	f->w.now_ms += 60 * DAY_MS; /* earlier tests have proved it, too */
+	struct str first = order_new(f, &f->alice, name);
+	step_answer(&f->w, &f->alice, first_authz(f, &f->alice, first), NULL);
+	MUST(world_step(&f->w, &err)); /* the validator has looked; nobody knows yet what it saw */
+	f->w.now_ms += 1000;
+	struct str second = order_new(f, &f->alice, name);
+	MUST(world_run(&f->w, &err));
+	f->w.now_ms += 1000;
+	if (str_eq(step_status(&f->w, &f->alice, second), STR("pending")))
+		step_prove(&f->w, &f->alice, second);
+	STATUS_IS(&f->w, &f->alice, second, "ready");
+	AUTO(key_auto) struct key *key = NULL;
+	MUST(key_generate(KEY_P256, 0, &key, &err));
+	struct world_reply r = step_finalize(&f->w, &f->alice, second, step_csr(&f->w, key, names, none));
+	expect_status("finalize", &r, 200);
+	MUST(world_run(&f->w, &err));
+	STATUS_IS(&f->w, &f->alice, second, "valid");
+	MUST(world_configure(&f->w, REALM(""), &err));
+}
+
 static void what_nobody_uses_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -324,6 +354,10 @@ static void a_domains_proof_serves_what_is_below_it_and_nothing_else(void **stat
 		if (served != rows[i].served)
 			fail_msg("%s: %s", rows[i].name, served ? "served" : "not served");
 	}
+	/* RFC 8555 7.4.1: who asks for an authorization of a name gets one of that name. */
+	struct world_reply r = step_post(&f->w, &f->alice, NEW_AUTHZ, authz_text(f, STR("w.corp.a.test"), ""));
+	assert_true(str_eq(step_text(&f->w, json_get(r.json, "identifier"), "value"), STR("w.corp.a.test")));
+	expect_status("beforehand", &r, 201);
 	/* A realm that has stopped to offer it (promise 6). */
 	MUST(world_configure(&f->w, REALM(""), &err));
 	STATUS_IS(&f->w, &f->alice, order_new(f, &f->alice, STR("later.corp.a.test")), "pending");
@@ -424,6 +458,7 @@ int main(void)
 		cmocka_unit_test(a_plain_proof_by_dns_does_not_serve_what_is_below),
 		cmocka_unit_test(a_pending_domain_is_no_order_for_the_name_itself),
 		cmocka_unit_test(what_a_realm_does_not_offer_is_declined_aloud),
+		cmocka_unit_test(a_proof_that_is_under_way_serves_the_orders_that_it_was_begun_for),
 		cmocka_unit_test(what_nobody_uses_ends),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
