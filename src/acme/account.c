@@ -9,14 +9,14 @@
 #define ORDERS_PAGE 100
 
 /* One addr-spec and nothing else: no list, no header fields (RFC 8555 7.3). */
-static fallible contact_check(struct str url, struct err *err)
+static fallible contact_check(struct arena *mem, struct str url, struct err *err)
 {
 	struct str address = url;
 	if (!str_eq_nocase(str_sub(url, 0, 7), STR("mailto:")))
 		FAIL(err, ERR_UNSUPPORTED_CONTACT, "contact \"%.*s\" is not served; use mailto:", STR_FMT(url));
 	address = str_sub(url, 7, url.n);
 	size_t at = str_find(address, '@', 0);
-	struct str domain = str_sub(address, at + 1, address.n);
+	struct str domain = name_lower(mem, str_sub(address, at + 1, address.n)); /* people write capitals there */
 	bool fine =
 		at > 0 && at < address.n && str_find(domain, '@', 0) == domain.n && str_find(domain, '.', 0) < domain.n;
 	for (size_t i = 0; i < address.n; i++) {
@@ -45,7 +45,7 @@ static fallible contacts_read(struct call *c, struct str *ret, bool *ret_given, 
 		if (!json_as_str(json_at(list, i), &url) || url.n > CONTACT_MAX)
 			FAIL(err, ERR_INVALID_CONTACT, "contact %zu is not a string of at most %d bytes", i,
 			     CONTACT_MAX);
-		TRY(contact_check(url, err));
+		TRY(contact_check(c->mem, url, err));
 		jw_str(&w, url);
 	}
 	jw_array_end(&w);

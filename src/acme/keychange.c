@@ -151,6 +151,9 @@ static fallible key_change_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(account_still_valid(c, tx, err));
 	TRY(key_is_free(k, tx, err));
 	TRY(key_check_blocked(tx, &k->key_hash, ERR_BAD_PUBLIC_KEY, err));
+	/* Each leaves rows behind that stay as long as the account. */
+	TRY(limit_check(c, tx, str_fmt(c->mem, "key-change:%s", id_show(c->account.id).z), c->realm->orders_per_hour,
+			"key changes of this account", err));
 	TRY(account_set_key(tx, c->account.id, str_z(c->thumbprint.z), str_z(k->thumbprint.z), k->jwk, err));
 	TRY(change_keep(k, tx, err));
 	TRY(change_audit(k, tx, err));

@@ -997,6 +997,8 @@ static void an_update_changes_contacts_and_ignores_what_is_not_the_clients(void 
 		{ "orders", "{\"orders\":\"https://ca.test/elsewhere\"}", "/orders\"", "elsewhere" },
 		{ "a status of the server's", "{\"status\":\"revoked\"}", "\"status\":\"valid\"", "revoked" },
 		{ "unknown members", "{\"favouriteColour\":\"blue\"}", "\"status\":\"valid\"", "blue" },
+		{ "a domain in capitals", "{\"contact\":[\"mailto:Ann@A.Example.COM\"]}",
+		  "\"contact\":[\"mailto:Ann@A.Example.COM\"]", "deactivated" },
 		{ "no contacts", "{\"contact\":[]}", "\"status\":\"valid\"", "contact" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -1034,6 +1036,28 @@ static void a_compromised_key_gets_no_account(void **state)
 	struct world_account mallory = { .key = f->blocked };
 	struct world_reply r = post(f, &mallory, NEW_ACCOUNT, STR("{}"));
 	expect_problem("newAccount", &r, 400, "badPublicKey", "this key is known to be compromised");
+}
+
+/* What stays for ever is not made without end (THREATS A70). */
+static void key_changes_are_limited_as_orders_are(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	MUST(world_configure(&f->w, REALM("    orders-per-hour: 1\n"), &err));
+	struct carol c = carol_new(f);
+	struct world_account third = { .key = key_new(), .url = c.old.url };
+	struct world_reply r = change_key(f, &c.old, c.now.key);
+	expect_status("first", &r, 200);
+	r = change_key(f, &c.now, third.key);
+	assert_true(world_header(&r, "Retry-After").n > 0);
+	expect_problem("second", &r, 429, "rateLimited", "too many key changes of this account: 1 an hour");
+	assert_good(f, &c.now);
+	f->w.now_ms += 2 * 3600 * 1000;
+	r = change_key(f, &c.now, third.key);
+	expect_status("later", &r, 200);
+	key_free(third.key);
+	carol_done(&c);
+	MUST(world_configure(&f->w, REALM(""), &err));
 }
 
 static void a_key_change_that_is_sent_twice_to_the_byte_is_done_once(void **state)
@@ -1115,6 +1139,7 @@ int main(void)
 		cmocka_unit_test(a_deactivated_account_can_do_nothing_and_its_key_gets_no_other),
 		cmocka_unit_test(a_compromised_key_gets_no_account),
 		cmocka_unit_test(a_key_change_that_is_sent_twice_to_the_byte_is_done_once),
+		cmocka_unit_test(key_changes_are_limited_as_orders_are),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
 }
