@@ -283,12 +283,11 @@ static fallible disable(struct store_tx *tx, void *ctx, struct err *err)
 
 static fallible revoke_account(struct store_tx *tx, const struct disabling *d, struct id id, struct err *err)
 {
-	struct id_text text = id_show(id);
 	TRY(account_move(tx, id, ACCOUNT_VALID, ACCOUNT_REVOKED, err));
 	const struct audit_row audit = { .at = d->c->now_ms,
 					 .actor = d->c->actor,
 					 .event = STR("account revoked"),
-					 .object = str_z(text.z),
+					 .object = str_fmt(d->c->mem, "account:%s", id_show(id).z),
 					 .detail = str_fmt(d->c->mem, "{\"eabKid\":\"%.*s\"}", STR_FMT(d->kid)) };
 	return audit_insert(tx, &audit, err);
 }

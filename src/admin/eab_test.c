@@ -362,7 +362,7 @@ static void accounts_are_revoked_only_when_asked_and_only_its_own(void **state)
 	assert_int_equal(count_sql(t, "SELECT count(*) FROM accounts WHERE status = 'revoked' AND eab_kid = 'k'"), 250);
 	assert_int_equal(count_sql(t, "SELECT count(*) FROM accounts WHERE status = 'valid'"), 5);
 	assert_int_equal(count_sql(t, "SELECT count(*) FROM audit WHERE event = 'account revoked' AND detail = "
-				      "'{\"eabKid\":\"k\"}'"),
+				      "'{\"eabKid\":\"k\"}' AND object LIKE 'account:________-%'"),
 			 250);
 	AUTO(json_auto) struct json *again = test_ask(t, "eab.disable", "\"kid\":\"k\",\"accounts\":true");
 	assert_int_equal(test_i64(again, "revoked"), 0);
