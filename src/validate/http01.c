@@ -13,6 +13,7 @@
 #define BODY_MAX 128 /* a key authorization has 87 bytes */
 #define HEADERS_MAX (16 * 1024)
 #define CONNECT_MAX_MS 10000
+#define LEAVE_OUT "leave /.well-known/acme-challenge/ out of the redirects"
 #define USER_AGENT "cairn-validator (+RFC 8555 http-01)"
 
 struct hop {
@@ -21,6 +22,7 @@ struct hop {
 	struct str shown; /* the URL for messages */
 	struct targets targets;
 	char peer[ADDR_TEXT_MAX]; /* who answered, or was tried last */
+	const char *passed_over;  /* what to say of an address that was not asked, because this one answered */
 	struct fetch_reply reply;
 };
 
@@ -50,6 +52,8 @@ static fallible exchange_fail(const struct hop *h, enum err_kind kind, const str
 			      struct err *err)
 {
 	const char *advice = "check the web server there";
+	if (kind == ERR_CONNECTION && !h->url.https)
+		advice = "check the web server there: it must speak plain HTTP on this port";
 	if (kind == ERR_TLS)
 		advice = "check the TLS settings there, or redirect to http";
 	else if (!h->reply.connected)
@@ -62,6 +66,17 @@ static fallible exchange_fail(const struct hop *h, enum err_kind kind, const str
 	     h->url.port, advice, earlier);
 }
 
+/* The usual surprise: the site is served over IPv4, and its AAAA record leads to some other machine. */
+static const char *passed_over(const struct probe *p, const struct hop *h)
+{
+	char text[ADDR_TEXT_MAX];
+	addr_show(&h->targets.addrs[1], text);
+	return str_dupz_raw(p->mem, str_fmt(p->mem,
+					    " (the AAAA record leads there; %s of the A record is asked only when that "
+					    "cannot be reached)",
+					    text));
+}
+
 /* The second address is for the case that the first cannot be reached, and for the first hop only: what has accepted a
  * connection has had its chance (A38). */
 static fallible exchange(struct probe *p, struct hop *h, struct err *err)
@@ -69,6 +84,7 @@ static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 	const struct probe_ops *ops = p->env->ops;
 	size_t tries = h->number == 0 ? h->targets.count : 1;
 	const char *earlier = "";
+	h->passed_over = "";
 	for (size_t i = 0;; i++) {
 		bool another = i + 1 < tries;
 		struct fetch_request rq = request_make(p, h, i, another);
@@ -81,6 +97,8 @@ static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 			     h->peer, STR_FMT(h->shown), (double)p->allowed_ms / 1000.0, earlier);
 		struct rc rc = ops->fetch(ops->ctx, &rq, p->mem, &h->reply, &why);
 		if (rc.kind == ERR_NONE) {
+			if (another)
+				h->passed_over = passed_over(p, h);
 			probe_step(p, "response", "%s: GET %.*s answered %d with %s%zu bytes", h->peer,
 				   STR_FMT(h->shown), h->reply.status, h->reply.body_cut ? "more than " : "",
 				   h->reply.body.n);
@@ -88,6 +106,8 @@ static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 		}
 		probe_step(p, "connect", "%s: GET %.*s: %s", h->peer, STR_FMT(h->shown), why.detail);
 		bool unreachable = !h->reply.connected && (rc.kind == ERR_CONNECTION || rc.kind == ERR_TIMEOUT);
+		if (another && h->reply.connected)
+			earlier = passed_over(p, h);
 		if (!another || !unreachable)
 			return exchange_fail(h, rc.kind, &why, earlier, err);
 		earlier = str_dupz_raw(p->mem, str_fmt(p->mem, " (%s was tried first: %.100s)", h->peer, why.detail));
@@ -126,7 +146,7 @@ static fallible redirect_check(const struct probe *p, const struct url *to, stru
 		return OK;
 	if (str_ends(to->host, STR(".well-known")))
 		FAIL(err, ERR_CONNECTION,
-		     "the host ends in .well-known: the redirect target lacks a '/' after the host name");
+		     "the host ends in .well-known: the redirect target lacks a '/' after the host name, add it");
 	struct err why = { 0 };
 	if (FAILED(name_check(to->host, false, &why)))
 		FAIL(err, ERR_CONNECTION, "host refused: %s", why.detail);
@@ -146,19 +166,19 @@ static fallible redirect_read(struct probe *p, const struct hop *h, const struct
 	if (rc.kind == ERR_NONE)
 		rc = redirect_check(p, ret, &why);
 	if (rc.kind != ERR_NONE)
-		FAIL(err, ERR_CONNECTION, "%s: GET %.*s answered %d to \"%.*s\", which is not followed: %s", h->peer,
-		     STR_FMT(h->shown), h->reply.status, STR_FMT(shown), why.detail);
+		FAIL(err, ERR_CONNECTION, "%s: GET %.*s answered %d to \"%.*s\", which is not followed: %s; " LEAVE_OUT,
+		     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown), why.detail);
 	struct str next = url_show(p->mem, ret);
 	for (unsigned i = 0; i <= h->number; i++)
 		if (str_eq(visited[i], next))
 			FAIL(err, ERR_CONNECTION,
 			     "%s: GET %.*s answered %d to \"%.*s\": redirect loop; wanted 200 with the key "
-			     "authorization",
+			     "authorization; " LEAVE_OUT,
 			     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown));
 	if (h->number == REDIRECTS_MAX)
 		FAIL(err, ERR_CONNECTION,
 		     "%s: GET %.*s answered %d to \"%.*s\": more than %d redirects; wanted 200 with the key "
-		     "authorization",
+		     "authorization; " LEAVE_OUT,
 		     h->peer, STR_FMT(h->shown), h->reply.status, STR_FMT(shown), REDIRECTS_MAX);
 	p->final = false;
 	probe_step(p, "redirect", "%d to %.*s", h->reply.status, STR_FMT(peer_text(p->mem, next, URL_SHOWN_MAX)));
@@ -174,6 +194,34 @@ static struct str trim_end(struct str s)
 	return s;
 }
 
+static bool contains(struct str s, struct str part)
+{
+	for (size_t i = 0; i + part.n <= s.n; i++)
+		if (str_eq(str_sub(s, i, i + part.n), part))
+			return true;
+	return false;
+}
+
+/* What is in the file instead, and what to do about it. */
+static const char *advice_for(const struct validate_job *job, struct str body, struct str wanted, bool cut)
+{
+	if (str_starts(body, STR("\xff\xfe")) || str_starts(body, STR("\xfe\xff")))
+		return "the file is UTF-16 text: write it as plain ASCII";
+	if (cut)
+		return "serve the challenge file itself, not a page";
+	if (str_starts(body, STR("\xef\xbb\xbf")))
+		return "the file begins with a byte order mark: write it without";
+	if (contains(body, wanted))
+		return "put the challenge file of this order there, with nothing before or after the key authorization";
+	if (str_eq(body, job->token))
+		return "the file has the token alone: write the whole key authorization into it";
+	if (str_starts(body, job->token) && body.p[job->token.n] == '.')
+		return "the challenge file belongs to another account key";
+	if (body.n == wanted.n && str_ends(body, job->thumbprint))
+		return "that is the file of another order: put the challenge file of this order there";
+	return "put the challenge file of this order there";
+}
+
 static fallible body_judge(const struct probe *p, const struct hop *h, struct err *err)
 {
 	const struct validate_job *job = p->job;
@@ -184,25 +232,40 @@ static fallible body_judge(const struct probe *p, const struct hop *h, struct er
 	struct str shown = peer_text(p->mem, r->body, PEER_TEXT_MAX);
 	/* RFC 8555 8.3 (5) lets a server end the body with blanks. */
 	struct str body = trim_end(r->body);
-	if (r->body_cut || r->body.n >= BODY_MAX)
+	bool cut = r->body_cut || r->body.n >= BODY_MAX;
+	if (!cut && str_eq(body, wanted))
+		return OK;
+	const char *advice = advice_for(job, body, wanted, cut);
+	if (cut)
 		FAIL(err, ERR_INCORRECT_RESPONSE,
 		     "%s: GET %.*s answered 200 with %d bytes or more, beginning \"%.*s\"; wanted nothing but the key "
-		     "authorization \"%.*s\", %zu bytes; serve the challenge file itself, not a page",
-		     h->peer, STR_FMT(h->shown), BODY_MAX, STR_FMT(shown), STR_FMT(shortened), wanted.n);
-	if (str_eq(body, wanted))
-		return OK;
+		     "authorization \"%.*s\", %zu bytes; %s%s",
+		     h->peer, STR_FMT(h->shown), BODY_MAX, STR_FMT(shown), STR_FMT(shortened), wanted.n, advice,
+		     h->passed_over);
 	if (body.n == 0)
 		FAIL(err, ERR_UNAUTHORIZED,
 		     "%s: GET %.*s answered 200 with an empty body; wanted the key authorization \"%.*s\"; write it "
-		     "into the "
-		     "challenge file",
-		     h->peer, STR_FMT(h->shown), STR_FMT(shortened));
-	bool other_key = str_starts(body, job->token) && body.n > job->token.n && body.p[job->token.n] == '.';
+		     "into the challenge file%s",
+		     h->peer, STR_FMT(h->shown), STR_FMT(shortened), h->passed_over);
 	FAIL(err, ERR_UNAUTHORIZED,
-	     "%s: GET %.*s answered 200 with \"%.*s\"; wanted the key authorization \"%.*s\"; %s", h->peer,
-	     STR_FMT(h->shown), STR_FMT(shown), STR_FMT(shortened),
-	     other_key ? "the challenge file belongs to another account key"
-		       : "put the challenge file of this order there");
+	     "%s: GET %.*s answered 200 with \"%.*s\"; wanted the key authorization \"%.*s\"; %s%s", h->peer,
+	     STR_FMT(h->shown), STR_FMT(shown), STR_FMT(shortened), advice, h->passed_over);
+}
+
+static const char *advice_for_status(int status)
+{
+	switch (status) {
+	case 400:
+		return "the web server did not understand the request: it must speak plain HTTP on this port, not TLS";
+	case 401:
+	case 407:
+		return "serve /.well-known/acme-challenge/ without a login";
+	case 403:
+		return "let everybody read the challenge file: access rules or the file's mode forbid it";
+	default:
+		return status >= 500 ? "see the log of the web server, or of the proxy in front of it"
+				     : "put the challenge file under the web root that serves this name";
+	}
 }
 
 static fallible answer_judge(const struct probe *p, const struct hop *h, struct err *err)
@@ -215,11 +278,8 @@ static fallible answer_judge(const struct probe *p, const struct hop *h, struct 
 		     "%s: GET %.*s answered %d, which is not followed; wanted 200, or a redirect by 301, 302, 307 or "
 		     "308",
 		     h->peer, STR_FMT(h->shown), status);
-	FAIL(err, ERR_UNAUTHORIZED,
-	     "%s: GET %.*s answered %d; wanted 200 with the key authorization; put the challenge file under the web "
-	     "root "
-	     "that serves this name",
-	     h->peer, STR_FMT(h->shown), status);
+	FAIL(err, ERR_UNAUTHORIZED, "%s: GET %.*s answered %d; wanted 200 with the key authorization; %s%s", h->peer,
+	     STR_FMT(h->shown), status, advice_for_status(status), h->passed_over);
 }
 
 static fallible first_url(struct probe *p, struct url *ret, struct err *err)

@@ -15,6 +15,7 @@
 
 #define TOKEN "tttttttt-_0123456789abcdefghijklmnopqrstuvw"
 #define THUMB "hhhhhhhh-_0123456789ABCDEFGHIJKLMNOPQRSTUVU"
+#define OTHER_TOKEN "oooooooo-_0123456789abcdefghijklmnopqrstuvw"
 #define KEYAUTH TOKEN "." THUMB
 #define SHORT "tttttttt....hhhhhhhh..."
 #define PATH "/.well-known/acme-challenge/" TOKEN
@@ -66,7 +67,8 @@ static const struct row rows[] = {
 	  { { FIRST, "192.0.2.7", .status = 200, .text = " " KEYAUTH } },
 	  ERR_UNAUTHORIZED,
 	  GET " answered 200 with \" tttttttt-_0123456789abcdefghijklmnopqrstuvw.hhhhhhhh-_01234...\"; wanted the key "
-	      "authorization \"" SHORT "\"; put the challenge file of this order there" },
+	      "authorization \"" SHORT
+	      "\"; put the challenge file of this order there, with nothing before or after the key authorization" },
 	/* DNS */
 	{ "a name that does not resolve",
 	  { { "a.test", NULL, "a.test does not exist: NXDOMAIN from 127.0.0.1:5353" } },
@@ -79,8 +81,7 @@ static const struct row rows[] = {
 	  { { 0 } },
 	  ERR_CONNECTION,
 	  "a.test has no address that may be contacted: 127.0.0.1 is loopback (127.0.0.0/8); wanted a public address, "
-	  "or one in "
-	  "allow-addresses of zone \"inside\"" },
+	  "or one in allow-addresses of zone \"inside\"; publish one where this validator asks: 127.0.0.1:5353" },
 	{ "metadata, private, mapped and unspecified addresses are refused together",
 	  { { "a.test", "::ffff:10.0.0.1 fd00::5 ::1 64:ff9b::7f00:1 169.254.169.254 10.0.0.1 0.0.0.0", NULL } },
 	  { { 0 } },
@@ -97,8 +98,7 @@ static const struct row rows[] = {
 	  ERR_CONNECTION,
 	  LED
 	  "in.test has no address that may be contacted: 10.0.0.5 is private (10.0.0.0/8); wanted a public address, or "
-	  "one in "
-	  "allow-addresses of zone \"inside\"" },
+	  "one in allow-addresses of zone \"inside\"; publish one where this validator asks: 127.0.0.1:5353" },
 	{ "a redirect to an inner address in figures is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://169.254.169.254/latest" } },
@@ -148,7 +148,7 @@ static const struct row rows[] = {
 	  ERR_CONNECTION,
 	  GET " answered 302 to \"ftp://a.test/\", which is not followed: URL \"ftp://a.test/\" does not begin with "
 	      "http:// or "
-	      "https://" },
+	      "https://; leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "a file is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "file:///etc/passwd" } },
@@ -159,30 +159,34 @@ static const struct row rows[] = {
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://a.test:8080/" } },
 	  ERR_CONNECTION,
 	  GET " answered 302 to \"http://a.test:8080/\", which is not followed: port 8080 is not followed; wanted 80 "
-	      "or 443" },
+	      "or 443; leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "port 22 is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://a.test:22/" } },
 	  ERR_CONNECTION,
 	  GET
-	  " answered 302 to \"http://a.test:22/\", which is not followed: port 22 is not followed; wanted 80 or 443" },
+	  " answered 302 to \"http://a.test:22/\", which is not followed: port 22 is not followed; wanted 80 or 443; "
+	  "leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "userinfo is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://u:p@a.test/" } },
 	  ERR_CONNECTION,
-	  GET " answered 302 to \"http://u:p@a.test/\", which is not followed: URL has userinfo before its host" },
+	  GET " answered 302 to \"http://u:p@a.test/\", which is not followed: URL has userinfo before its host; "
+	      "leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "an empty host is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http:///x" } },
 	  ERR_CONNECTION,
-	  GET " answered 302 to \"http:///x\", which is not followed: URL has no host" },
+	  GET " answered 302 to \"http:///x\", which is not followed: URL has no host; "
+	      "leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "a missing slash is recognised",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "https://a.test.well-known/x" } },
 	  ERR_CONNECTION,
 	  GET
 	  " answered 302 to \"https://a.test.well-known/x\", which is not followed: the host ends in .well-known: the "
-	  "redirect target lacks a '/' after the host name" },
+	  "redirect target lacks a '/' after the host name, add it; leave /.well-known/acme-challenge/ out of the "
+	  "redirects" },
 	{ "303 is not followed",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 303, .text = "http://a.test/x" } },
@@ -210,14 +214,15 @@ static const struct row rows[] = {
 	  ERR_CONNECTION,
 	  LED "192.0.2.7: GET http://a.test/b answered 302 to "
 	      "\"/.well-known/acme-challenge/tttttttt-_0123456789abcdefghijkl...\": "
-	      "redirect loop; wanted 200 with the key authorization" },
+	      "redirect loop; wanted 200 with the key authorization; leave "
+	      "/.well-known/acme-challenge/ out of the redirects" },
 	{ "a path of 2,001 bytes is refused",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "/" X1000 X1000 } },
 	  ERR_CONNECTION,
 	  GET " answered 302 to \"/" X10 X10 X10 X10 X10
 	      "xxxxxxxxx...\", which is not followed: its path has 2001 bytes; at most "
-	      "2000 are followed" },
+	      "2000 are followed; leave /.well-known/acme-challenge/ out of the redirects" },
 	{ "peer bytes are escaped",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .status = 302, .text = "http://a.test/\x1b[2J\"\\\r\n" } },
@@ -299,12 +304,50 @@ static const struct row rows[] = {
 	  GET " answered 200 with \"" TOKEN ".other\"; wanted the key authorization \"" SHORT
 	      "\"; the challenge file belongs to "
 	      "another account key" },
+	{ "the file of another order",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 200, .text = OTHER_TOKEN "." THUMB } },
+	  ERR_UNAUTHORIZED,
+	  GET " answered 200 with \"" OTHER_TOKEN ".hhhhhhhh-_012345...\"; wanted the key authorization \"" SHORT
+	      "\"; that is the file of another order: put the challenge file of this order there" },
+	{ "the token alone",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 200, .text = TOKEN "\n" } },
+	  ERR_UNAUTHORIZED,
+	  GET " answered 200 with \"" TOKEN "\\x0a\"; wanted the key authorization \"" SHORT
+	      "\"; the file has the token alone: write the whole key authorization into it" },
+	{ "a byte order mark",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 200, .text = "\xef\xbb\xbf" KEYAUTH } },
+	  ERR_UNAUTHORIZED,
+	  GET
+	  " answered 200 with \"\\xef\\xbb\\xbftttttttt-_0123456789abcdefghijklmnopqrstuvw.hhhh...\"; wanted the key "
+	  "authorization \"" SHORT "\"; the file begins with a byte order mark: write it without" },
+	{ "UTF-16",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 200, .text = "\xff\xfet", .cut = true } },
+	  ERR_INCORRECT_RESPONSE,
+	  GET " answered 200 with 128 bytes or more, beginning \"\\xff\\xfet\"; wanted nothing but the key "
+	      "authorization \"" SHORT "\", 87 bytes; the file is UTF-16 text: write it as plain ASCII" },
+	{ "400: TLS is what this port speaks",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 400, .text = "" } },
+	  ERR_UNAUTHORIZED,
+	  GET " answered 400; wanted 200 with the key authorization; the web server did not understand the request: it "
+	      "must speak plain HTTP on this port, not TLS" },
+	{ "403: nobody may read it",
+	  { { "a.test", "192.0.2.7", NULL } },
+	  { { FIRST, "192.0.2.7", .status = 403, .text = "" } },
+	  ERR_UNAUTHORIZED,
+	  GET " answered 403; wanted 200 with the key authorization; let everybody read the challenge file: access "
+	      "rules or the file's mode forbid it" },
 	/* A35: the fetcher's word for what is no HTTP */
 	{ "no HTTP at all",
 	  { { "a.test", "192.0.2.7", NULL } },
 	  { { FIRST, "192.0.2.7", .text = "the answer is not HTTP/1.x", .fail = ERR_CONNECTION, .connected = true } },
 	  ERR_CONNECTION,
-	  GET ": the answer is not HTTP/1.x; wanted an answer on port 80; check the web server there" },
+	  GET ": the answer is not HTTP/1.x; wanted an answer on port 80; check the web server there: it must speak "
+	      "plain HTTP on this port" },
 	/* A38: fall back to v4 */
 	{ "v6 cannot be reached, v4 can",
 	  { { "a.test", "2001:db8::7 192.0.2.7", NULL } },
@@ -326,7 +369,10 @@ static const struct row rows[] = {
 	      .connected = true } },
 	  ERR_CONNECTION,
 	  "2001:db8::7: GET " FIRST
-	  ": connection reset after connect; wanted an answer on port 80; check the web server there" },
+	  ": connection reset after connect; wanted an answer on port 80; check the web server there: it must "
+	  "speak plain HTTP on this port (the AAAA record leads there; 192.0.2.7 of the A record is asked only when "
+	  "that "
+	  "cannot be reached)" },
 	{ "v6 has the wrong answer: no second chance",
 	  { { "a.test", "2001:db8::7 192.0.2.7", NULL } },
 	  { { FIRST, "2001:db8::7", .status = 404, .text = KEYAUTH } },
@@ -623,7 +669,8 @@ static void ten_redirects_are_followed_and_no_more(void **state)
 		assert_true(str_eq(v.steps[VERDICT_STEPS_MAX - 1].what, STR("response")));
 		if (redirects == 11)
 			assert_non_null(strstr(str_dupz_raw(&mem, v.problem_detail),
-					       ": more than 10 redirects; wanted 200 with the key authorization"));
+					       ": more than 10 redirects; wanted 200 with the key authorization; leave "
+					       "/.well-known/acme-challenge/ out of the redirects"));
 	}
 }
 

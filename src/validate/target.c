@@ -15,9 +15,10 @@ static bool address_is_allowed(const struct probe_env *env, const struct addr *a
 	return addr_special(a) == NULL;
 }
 
-/* Takes the first address of each family that may be contacted. What may not is told in the transcript, all of it. */
-static fallible targets_vet(struct probe *p, struct str host, const struct addr *addrs, size_t n, struct targets *ret,
-			    struct err *err)
+/* from: the resolver, for the case of a split view; empty when none was asked.
+ * Takes the first address of each family that may be contacted. What may not is told in the transcript, all of it. */
+static fallible targets_vet(struct probe *p, struct str host, struct str from, const struct addr *addrs, size_t n,
+			    struct targets *ret, struct err *err)
 {
 	struct str refused = STR("");
 	bool have_v6 = false, have_v4 = false;
@@ -42,9 +43,9 @@ static fallible targets_vet(struct probe *p, struct str host, const struct addr 
 	p->final = true;
 	FAIL(err, ERR_CONNECTION,
 	     "%.*s has no address that may be contacted: %.*s; wanted a public address, or one in allow-addresses of "
-	     "zone "
-	     "\"%.*s\"",
-	     STR_FMT(host), STR_FMT(str_sub(refused, 0, 300)), STR_FMT(p->env->zone->name));
+	     "zone \"%.*s\"%s%.*s",
+	     STR_FMT(host), STR_FMT(str_sub(refused, 0, 300)), STR_FMT(p->env->zone->name),
+	     from.n == 0 ? "" : "; publish one where this validator asks: ", STR_FMT(from));
 }
 
 static struct str addrs_show(struct arena *mem, const struct addr *addrs, size_t n)
@@ -62,7 +63,7 @@ fallible targets_find(struct probe *p, struct str host, const struct addr *liter
 		      struct err *err)
 {
 	if (literal != NULL)
-		return targets_vet(p, host, literal, 1, ret, err);
+		return targets_vet(p, host, STR(""), literal, 1, ret, err);
 	const struct probe_ops *ops = p->env->ops;
 	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
 	if (until > p->deadline_mono_ms)
@@ -82,5 +83,5 @@ fallible targets_find(struct probe *p, struct str host, const struct addr *liter
 		   answer.from_static               ? "set by the operator"
 		   : answer.dnssec == DNSSEC_SECURE ? "secure"
 						    : "insecure");
-	return targets_vet(p, host, answer.addrs, answer.addr_count, ret, err);
+	return targets_vet(p, host, answer.from_static ? STR("") : from, answer.addrs, answer.addr_count, ret, err);
 }
