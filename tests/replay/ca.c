@@ -29,12 +29,33 @@ static fallible site_caa(struct story *s, struct world_site *site, const struct 
 	return OK;
 }
 
+/* "ca.test; accounturi=@alice; policy=wildcard": where @ and a name stand, the hashed URI of that account under its key of
+ * now is meant; with @* the one over "*". */
+static fallible site_persist(struct story *s, struct world_site *site, struct str text, struct err *err)
+{
+	struct named_account *a;
+	struct str uri, domain = site->name;
+	size_t at = str_find(text, '@', 0), end = str_find(text, ';', at);
+	site->persist = text;
+	if (at == text.n)
+		return OK;
+	struct str name = str_sub(text, at + 1, end);
+	if (str_skip(&name, STR("*")))
+		domain = STR("*");
+	TRY(account_named(s, name, &a, err));
+	TRY(world_persist_uri(&s->w, &a->a, domain, &uri, err));
+	site->persist = str_fmt(&s->w.mem, "%.*s%.*s%.*s", STR_FMT(str_sub(text, 0, at)), STR_FMT(uri),
+				STR_FMT(str_sub(text, end, text.n)));
+	return OK;
+}
+
 fallible do_site(struct story *s, const struct str *w, size_t n, struct err *err)
 {
 	struct named_account *a;
 	uint64_t status;
 	uint64_t failures;
-	WANT(n >= 2, "site NAME account A | body TEXT | txt TEXT | status N | caa RECORD... | caa-fails N | refuses | "
+	WANT(n >= 2, "site NAME account A | body TEXT | txt TEXT | persist TEXT | status N | caa RECORD... | caa-fails "
+		     "N | refuses | "
 		     "answers");
 	struct world_site *site = world_site(&s->w, w[0]);
 	if (str_eq(w[1], STR("refuses"))) {
@@ -49,6 +70,8 @@ fallible do_site(struct story *s, const struct str *w, size_t n, struct err *err
 		site->body = w[2];
 	} else if (n == 3 && str_eq(w[1], STR("txt"))) {
 		site->txt = w[2];
+	} else if (n == 3 && str_eq(w[1], STR("persist"))) {
+		return site_persist(s, site, w[2], err);
 	} else if (str_eq(w[1], STR("caa"))) {
 		return site_caa(s, site, w + 2, n - 2, err);
 	} else if (n == 3 && str_eq(w[1], STR("caa-fails"))) {

@@ -222,3 +222,15 @@ fallible world_eab_add(struct world *w, const struct eab_row *row, struct str se
 	e.created_at = w->now_ms;
 	return store_tx(w->store, eab_add_tx, &e, err);
 }
+
+fallible world_persist_uri(struct world *w, const struct world_account *a, struct str domain, struct str *ret,
+			   struct err *err)
+{
+	struct sha256 digest;
+	struct str in =
+		str_fmt(&w->mem, "%c%.*s%s%.*s", (int)domain.n, STR_FMT(domain), a->thumbprint.z, STR_FMT(a->url));
+	TRY(digest_sha256(w->crypto, in, &digest, err));
+	struct str hash = b64url_encode(&w->mem, str_n(digest.b, sizeof digest.b));
+	*ret = str_fmt(&w->mem, WORLD_BASE "/account-hash/sha-256/%.*s", STR_FMT(hash));
+	return OK;
+}

@@ -26,6 +26,7 @@ struct world_site { /* what a name answers over HTTP and, as _acme-challenge's T
 	struct str name;
 	struct str thumbprint; /* key authorizations of this account are served for any token */
 	struct str body, txt;  /* served for any token, instead */
+	struct str persist;    /* _validation-persist's TXT; empty: none */
 	int status;
 	bool refuses; /* connection refused, SERVFAIL */
 	struct resolve_caa_record caa[WORLD_CAA_MAX];
@@ -121,6 +122,10 @@ fallible world_csr(struct world *w, const struct key *k, struct str name, struct
 /* An order for this name, proven, finalized with a CSR under k and signed: the certificate, as DER. */
 fallible world_issue(struct world *w, const struct world_account *a, const struct key *k, struct str name,
 		     struct str *ret_der, struct err *err);
+/* What stands behind accounturi= in a record of dns-persist-01 for this account under its present key; domain: a name, or "*"
+ * (draft-ietf-acme-dns-persist-02 4.1). */
+fallible world_persist_uri(struct world *w, const struct world_account *a, struct str domain, struct str *ret,
+			   struct err *err);
 /* An external account key, as `cairn eab add` makes one: `row` without its secret, which is sealed here. */
 fallible world_eab_add(struct world *w, const struct eab_row *row, struct str secret, struct err *err);
 
