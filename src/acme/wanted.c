@@ -10,6 +10,7 @@
 
 #define TYPE_MAX 64
 #define VALUE_MAX 512
+#define SHOWN_MAX 128 /* of a value in a refusal, which escapes may make four times as long: the reason follows it */
 
 bool list_has(const struct conf_list *l, struct str s)
 {
@@ -79,7 +80,7 @@ static fallible name_syntax(struct call *c, struct str value, bool wildcard, str
 	if (!FAILED(rc))
 		rc = name_check(*ret, wildcard, err);
 	if (FAILED(rc))
-		err_prefix(err, "\"%.*s\": ", STR_FMT(value));
+		err_prefix(err, "\"%.*s\": ", STR_FMT(str_sub(value, 0, SHOWN_MAX)));
 	return rc;
 }
 
@@ -125,7 +126,7 @@ static fallible addr_wanted(struct call *c, struct str value, struct ident *ret,
 		FAIL(err, ERR_MALFORMED,
 		     "\"%.*s\" is not an address: four decimal parts without leading zeros, or IPv6 without brackets, "
 		     "zone and port, are wanted",
-		     STR_FMT(value));
+		     STR_FMT(str_sub(value, 0, SHOWN_MAX)));
 	if (a.family == AF_INET6 && memcmp(a.b, mapped, sizeof mapped) == 0) {
 		memcpy(v4.b, a.b + sizeof mapped, 4);
 		addr_show(&v4, shown);

@@ -72,6 +72,7 @@ static void account_in(struct fixture *f, struct world_account *a, struct str re
 #define IP(addr) "{\"type\":\"ip\",\"value\":\"" addr "\"}"
 #define BELOW(name, ancestor) "{\"type\":\"dns\",\"value\":\"" name "\",\"ancestorDomain\":\"" ancestor "\"}"
 #define TEN "aaaaaaaaaa"
+#define TEN_UMLAUTS "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc"
 #define SIXTY TEN TEN TEN TEN TEN TEN
 
 /* --- identifiers --------------------------------------------------------------------------------------------------*/
@@ -115,6 +116,12 @@ static const struct {
 	  "malformed", "the name is in Unicode; send each such label as its A-label, which begins with xn--" },
 	{ DNS("\\u24d0.a.test"), "malformed", "the name is in Unicode" },
 	{ DNS("www\\u3002a.test"), "malformed", "the name is in Unicode" },
+	{ DNS(TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS
+		      TEN_UMLAUTS TEN_UMLAUTS),
+	  "malformed", "as its A-label, which begins with xn-- (RFC 8555 7.1.4)" }, /* the reason has room */
+	{ IP(TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS TEN_UMLAUTS
+		     TEN_UMLAUTS),
+	  "malformed", "zone and port, are wanted" },
 	{ DNS("xn--a.a.test"), "malformed", "label \"xn--a\" is not an IDNA2008 A-label" },
 	{ DNS("xn--ls8h.a.test"), "malformed", "is not an IDNA2008 A-label" }, /* an emoji */
 	{ DNS("xn--abc-.a.test"), "malformed", "begins or ends with a hyphen" },
@@ -380,7 +387,8 @@ static void what_cannot_be_proved_here_is_not_ordered(void **state)
 		const char *realm, *ident, *words;
 	} rows[] = {
 		{ "plain", DNS("*.x.a.test"),
-		  "*.x.a.test: a wildcard is proved by dns-01, dns-account-01 or dns-persist-01 only; realm plain offers "
+		  "*.x.a.test: a wildcard is proved by dns-01, dns-account-01 or dns-persist-01 only; realm plain "
+		  "offers "
 		  "none of them" },
 		{ "dns", IP("192.0.2.7"),
 		  "192.0.2.7: an address is proved by http-01 or tls-alpn-01, which realm dns does not offer" },
