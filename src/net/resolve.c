@@ -370,11 +370,6 @@ static fallible txt_read(const struct outcome *o, const struct question *q, stru
 	return OK;
 }
 
-static bool is_tag_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 fallible resolve_caa_read(struct str rdata, struct resolve_caa_record *ret, struct err *err)
 {
 	struct resolve_caa_record rec = { .flags = 0 };
@@ -385,10 +380,6 @@ fallible resolve_caa_read(struct str rdata, struct resolve_caa_record *ret, stru
 	if (length == 0)
 		FAIL(err, ERR_MALFORMED, "a CAA record without a tag");
 	TRY(cur_take(&c, length, &rec.tag, err));
-	for (size_t i = 0; i < rec.tag.n; i++)
-		if (!is_tag_char(rec.tag.p[i]))
-			FAIL(err, ERR_MALFORMED, "byte 0x%02x in the tag of a CAA record; wanted letters and digits",
-			     (unsigned)(unsigned char)rec.tag.p[i]);
 	rec.value = cur_rest(&c);
 	if (rec.value.n > RESOLVE_CAA_VALUE_MAX)
 		FAIL(err, ERR_MALFORMED, "a CAA record with a value of %zu bytes; at most %d are read", rec.value.n,

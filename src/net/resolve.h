@@ -57,7 +57,7 @@ fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadli
 		     struct arena *mem, struct resolve_txt_answer *ret, struct err *err);
 struct resolve_caa_record { /* RFC 8659 4.1 */
 	uint8_t flags;
-	struct str tag;   /* 1 to 255 letters and digits, as they came; 15 are the most that RFC 8659 knows */
+	struct str tag;   /* 1 to 255 bytes, letters and digits if all is well */
 	struct str value; /* at most RESOLVE_CAA_VALUE_MAX bytes, whatever they are */
 };
 struct resolve_caa_answer {                 /* in the caller's arena */
