@@ -253,9 +253,10 @@ static fallible check_persist(struct checker *k, const struct conf_realm *r, str
 			return refuse(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE);
 	}
 	if (realm_has(r, "dns-persist-01") && (r->caa_identities.n == 0 || r->caa_identities.n > ISSUER_NAMES_MAX))
-		return refuse(k, SPOT("realm", r->name, "caa-identities"),
-			      str_fmt(&k->mem, "%zu names", r->caa_identities.n), err,
-			      "1 to 10 names, because dns-persist-01 is in challenges and its records name one of them");
+		return refuse(
+			k, SPOT("realm", r->name, "caa-identities"),
+			r->caa_identities.n == 0 ? STR_NONE : str_fmt(&k->mem, "%zu names", r->caa_identities.n), err,
+			"1 to 10 names, because dns-persist-01 is in challenges and its records name one of them");
 	return OK;
 }
 

@@ -126,8 +126,30 @@ static void values_out_of_their_row_are_refused(void **state)
 		{ "api:\n  tls-names: [a, a]\n", "c:2:14: api.tls-names: found \"a\"; allowed: each value once" },
 		{ "store:\n  url: \"\"\n", "c:2:8: store.url: found nothing; allowed: a value that is not empty" },
 		{ "realm:\n  a:\n    challenges: [http-01, smtp-01]\n",
-		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01, dns-01, tls-alpn-01, dns-account-01, "
+		  "c:3:27: realm.a.challenges: found \"smtp-01\"; allowed: http-01, dns-01, tls-alpn-01, "
+		  "dns-account-01, "
 		  "dns-persist-01" },
+		{ "realm:\n  a:\n    challenges: [http-01, dns-persist-01]\n",
+		  "c:2:3: realm.a.caa-identities: found nothing (the default); allowed: 1 to 10 names, because "
+		  "dns-persist-01 is in "
+		  "challenges and its records name one of them" },
+		{ "realm:\n  a:\n    challenges: dns-persist-01\n    caa-identities: "
+		  "'a.x,b.x,c.x,d.x,e.x,f.x,g.x,h.x,i.x,j.x,k.x'\n",
+		  "c:4:21: realm.a.caa-identities: found \"11 names\"; allowed: 1 to 10 names, because dns-persist-01 "
+		  "is "
+		  "in challenges and its records name one of them" },
+		{ "realm:\n  a:\n    account-hash-prefix: http://ca.example/h/\n",
+		  "c:3:26: realm.a.account-hash-prefix: found \"http://ca.example/h/\"; allowed: an https URL of at "
+		  "most "
+		  "256 bytes that ends in / and has no ;" },
+		{ "realm:\n  a:\n    account-hash-prefix: https://ca.example/h\n",
+		  "c:3:26: realm.a.account-hash-prefix: found \"https://ca.example/h\"; allowed: an https URL of at "
+		  "most "
+		  "256 bytes that ends in / and has no ;" },
+		{ "realm:\n  a:\n    account-hash-prefix: https://ca.example/h;/\n",
+		  "c:3:26: realm.a.account-hash-prefix: found \"https://ca.example/h;/\"; allowed: an https URL of at "
+		  "most "
+		  "256 bytes that ends in / and has no ;" },
 		/* the signer refuses what was begun two days ago, and a job may wait a day for it */
 		{ "profile:\n  server:\n    backdate: 25h\n",
 		  "c:3:15: profile.server.backdate: found \"25h\"; allowed: "
@@ -364,7 +386,8 @@ static void warnings_name_what_is_hardly_meant(void **state)
 		  "/etc/cairn/c:3:16: realm.default.addresses: none can be proved: challenges has neither http-01 nor "
 		  "tls-alpn-01\n" },
 		{ "realm:\n  default:\n    names: a.example\n    subdomain-auth: true\n",
-		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without a DNS method in challenges no domain can be "
+		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without a DNS method in challenges no domain can "
+		  "be "
 		  "proved with what is below it\n" },
 		{ "realm: { default: { names: a.example, subdomain-auth: true, challenges: [http-01, dns-01] } }\n",
 		  "" },
