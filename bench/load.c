@@ -104,22 +104,20 @@ static void on_step(void *ctx, const struct client_step *step)
 
 /* --- one order ----------------------------------------------------------------------------------------------------*/
 
-static fallible on_publish(void *ctx, struct str name, struct str token, struct str key_authorization, struct err *err)
+static fallible on_publish(void *ctx, const struct client_answer *answer, struct err *err)
 {
 	const struct worker *w = ctx;
-	(void)name;
-	return responder_add(w->s->responder, token, key_authorization, err);
+	return responder_add(w->s->responder, answer->token, answer->key_authorization, err);
 }
 
-static void on_withdraw(void *ctx, struct str name, struct str token)
+static void on_withdraw(void *ctx, const struct client_answer *answer)
 {
 	const struct worker *w = ctx;
-	(void)name;
-	responder_remove(w->s->responder, token);
+	responder_remove(w->s->responder, answer->token);
 }
 
 /* Parsing a certificate is dear in OpenSSL 3, so the issuers, which do not change, are looked at once. */
-static fallible chain_look(struct worker *w, struct str pem, const struct str *name, struct err *err)
+static fallible chain_look(struct worker *w, struct str pem, const struct ident *name, struct err *err)
 {
 	static const char end[] = "-----END CERTIFICATE-----\n";
 	struct client_chain chain;
@@ -149,9 +147,12 @@ static fallible one_order(struct worker *w, uint64_t number, struct err *err)
 		.patient = o->tolerate,
 	};
 	struct str pem;
-	struct str name =
-		str_fmt(&w->order_mem, "c%u-%06llu%.*s", w->number, (unsigned long long)number, STR_FMT(o->suffix));
-	TRY(client_order(w->client, &name, 1, w->key, err));
+	const struct ident name = {
+		IDENT_DNS,
+		str_fmt(&w->order_mem, "c%u-%06llu%.*s", w->number, (unsigned long long)number, STR_FMT(o->suffix)),
+	};
+	const struct client_wanted wanted = { .idents = &name, .count = 1, .key = w->key };
+	TRY(client_order(w->client, &wanted, err));
 	TRY(client_drive(w->client, &how, &w->order_mem, &pem, err));
 	return chain_look(w, pem, &name, err);
 }
@@ -217,7 +218,6 @@ static fallible worker_open(struct worker *w, struct shared *s, unsigned number,
 		.directory_url = s->o->server,
 		.account_key = w->account_key,
 		.terms_agreed = true,
-		.method = CHALLENGE_HTTP01,
 		.poll_ms = (int64_t)s->o->poll_ms,
 	};
 	return client_new(&conf, &w->client, err);

@@ -15,7 +15,7 @@
 
 struct fixture {
 	struct crypto *c;
-	struct key *key;
+	struct key *key, *next;
 };
 
 static const struct fixture *fixture_get(void)
@@ -25,6 +25,7 @@ static const struct fixture *fixture_get(void)
 		json_seed(&rng_system);
 		CHECK(!FAILED(crypto_new(&f.c, NULL)));
 		CHECK(!FAILED(key_generate(KEY_P256, 0, &f.key, NULL)));
+		CHECK(!FAILED(key_generate(KEY_P256, 0, &f.next, NULL)));
 	}
 	return &f;
 }
@@ -92,12 +93,18 @@ static struct client_reply reply_next(struct str *script, struct buf *body)
 	return reply_body(r, str_sub(one, head.n + 1, one.n), body);
 }
 
-static void check_token(struct str token)
+/* What goes up is a file's name, or a name and a value of the DNS: nothing that a server could use for more. */
+static void check_answer(const struct client_answer *a)
 {
+	struct str token = a->token;
 	CHECK(token.n >= 22 && token.n <= 128);
 	for (size_t i = 0; i < token.n; i++)
 		CHECK(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", token.p[i]) != NULL &&
 		      token.p[i] != '\0');
+	CHECK(str_starts(a->key_authorization, token));
+	CHECK(client_method_serves(a->method, &a->ident));
+	if (a->dns_name.n > 0)
+		CHECK(str_ends(a->dns_name, STR("_acme-challenge.a.test")) && a->dns_value.n == 43);
 }
 
 struct run {
@@ -120,12 +127,11 @@ static struct rc step(struct run *x, struct err *err)
 		return client_replied(x->cl, &r, err);
 	}
 	case CLIENT_PUBLISH:
-		check_token(s.token);
-		CHECK(str_starts(s.key_authorization, s.token));
+		check_answer(&s.answer);
 		x->up++;
 		return client_did(x->cl, err);
 	case CLIENT_WITHDRAW:
-		check_token(s.token);
+		check_answer(&s.answer);
 		x->up--;
 		return client_did(x->cl, err);
 	case CLIENT_WAIT:
@@ -138,24 +144,66 @@ static struct rc step(struct run *x, struct err *err)
 	return OK;
 }
 
+static void check_record(struct client *cl, const struct ident *ident)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str name, value;
+	if (FAILED(client_persist_record(cl, &mem, ident, &name, &value, NULL)))
+		return;
+	for (size_t i = 0; i < value.n; i++)
+		CHECK(value.p[i] >= ' ' && value.p[i] <= '~' && value.p[i] != '"' && value.p[i] != '\\');
+}
+
+/* The first byte says what is wanted of the server, if it is one of these; an order otherwise. */
+static struct rc begin(struct run *x, const struct fixture *f, const struct ident *idents, size_t count)
+{
+	const struct client_wanted wanted = { .idents = idents, .count = count, .key = f->key, .profile = STR("p") };
+	const struct client_wanted plain = { .idents = idents, .count = count, .key = f->key };
+	char what = x->script.n > 0 ? x->script.p[0] : '\0';
+	if (strchr("RKDGP", what) == NULL || what == '\0')
+		return client_order(x->cl, &plain, NULL);
+	x->script = str_sub(x->script, 1, x->script.n);
+	switch (what) {
+	case 'R':
+		return client_revoke(x->cl, STR("certificate"), 1, NULL, NULL);
+	case 'K':
+		return client_key_change(x->cl, f->next, NULL);
+	case 'D':
+		return client_deactivate(x->cl, NULL);
+	case 'G':
+		return client_register(x->cl, NULL);
+	default:
+		return client_order(x->cl, &wanted, NULL);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const enum challenge_type methods[] = { CHALLENGE_HTTP01, CHALLENGE_DNSACCOUNT01, CHALLENGE_DNS01,
+						       CHALLENGE_TLSALPN01, CHALLENGE_DNSPERSIST01 };
 	const struct fixture *f = fixture_get();
-	const struct str names[] = { STR("a.test"), STR("b.test") };
+	const struct ident idents[] = { { IDENT_DNS, STR("a.test") },
+					{ IDENT_DNS, STR("*.a.test") },
+					{ IDENT_DNS, STR("b.test") },
+					{ IDENT_IP, STR("192.0.2.1") } };
 	const struct client_conf conf = { .crypto = f->c,
 					  .directory_url = STR("https://c.test/d"),
-					  .account_key = f->key };
+					  .account_key = f->key,
+					  .methods = methods,
+					  .method_count = ARRAY_LEN(methods),
+					  .settle_ms = 10 };
 	struct run x = { .script = str_n(data, size), .body = BUF_MAX(BODY_MAX) };
 	struct err err = { 0 };
 	struct rc rc = OK;
 	CHECK(!FAILED(client_new(&conf, &x.cl, NULL)));
-	CHECK(!FAILED(client_order(x.cl, names, 2, f->key, NULL)));
+	CHECK(!FAILED(begin(&x, f, idents, ARRAY_LEN(idents))));
 	for (int i = 0; rc.kind == ERR_NONE && !x.done; i++) {
 		CHECK(i < STEPS_MAX);
 		rc = step(&x, &err);
 	}
 	check_err(rc, &err);
 	CHECK(x.up == 0);
+	check_record(x.cl, &idents[1]);
 	client_free(x.cl);
 	buf_done(&x.body);
 	return 0;

@@ -17,6 +17,8 @@ struct world {
 	struct issuer *issuer;
 	struct arena mem;
 	struct str names[2];
+	struct addr addr;
+	struct ident idents[3];
 	struct str leaf, chain;
 };
 
@@ -28,6 +30,8 @@ static void make_leaf(struct world *w)
 	const struct cert_request r = {
 		.names = w->names,
 		.name_count = 2,
+		.addrs = &w->addr,
+		.addr_count = 1,
 		.key = w->key,
 		.serial = serial_new(1, &rng_system),
 		.not_before = NOW,
@@ -47,6 +51,10 @@ static int setup(void **state)
 	struct world *w = mem_alloc(sizeof *w);
 	w->names[0] = STR("a.test.example");
 	w->names[1] = STR("b.test.example");
+	MUST(addr_read(STR("2001:db8::7"), &w->addr, &err));
+	w->idents[0] = (struct ident){ IDENT_DNS, w->names[0] };
+	w->idents[1] = (struct ident){ IDENT_DNS, w->names[1] };
+	w->idents[2] = (struct ident){ IDENT_IP, STR("2001:db8::7") };
 	MUST(crypto_new(&w->c, &err));
 	struct key **const keys[] = { &w->root_key, &w->ca_key, &w->key, &w->other };
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -92,7 +100,7 @@ static void what_was_ordered_is_taken_apart(void **state)
 	struct world *w = *state;
 	struct err err = { 0 };
 	struct client_chain got;
-	MUST(client_chain_check(&w->mem, w->chain, w->key, w->names, 2, &got, &err));
+	MUST(client_chain_check(&w->mem, w->chain, w->key, w->idents, 3, &got, &err));
 	assert_int_equal(got.not_before, NOW);
 	assert_int_equal(got.not_after, NOW + 7 * DAY - 1);
 	assert_true(str_eq(got.leaf_pem, w->leaf));
@@ -104,7 +112,7 @@ static void a_leaf_alone_is_a_chain(void **state)
 	struct world *w = *state;
 	struct err err = { 0 };
 	struct client_chain got;
-	MUST(client_chain_check(&w->mem, w->leaf, w->key, w->names, 1, &got, &err));
+	MUST(client_chain_check(&w->mem, w->leaf, w->key, w->idents, 3, &got, &err));
 	assert_int_equal(got.issuers_pem.n, 0);
 }
 
@@ -115,35 +123,43 @@ static void what_stands_between_the_blocks_goes_into_no_file(void **state)
 	struct err err = { 0 };
 	struct client_chain got;
 	struct str noisy = str_fmt(&w->mem, "subject=/x\n%.*s\ncomment\n", STR_FMT(w->leaf));
-	MUST(client_chain_check(&w->mem, noisy, w->key, w->names, 2, &got, &err));
+	MUST(client_chain_check(&w->mem, noisy, w->key, w->idents, 3, &got, &err));
 	assert_true(str_eq(got.leaf_pem, w->leaf));
 }
 
 static void what_was_not_ordered_is_refused(void **state)
 {
 	struct world *w = *state;
-	const struct str more[] = { w->names[0], STR("c.test.example") };
+	const struct ident more[] = { w->idents[0], { IDENT_DNS, STR("c.test.example") }, w->idents[2] };
+	const struct ident other_address[] = { w->idents[0], w->idents[1], { IDENT_IP, STR("2001:db8::8") } };
+	const struct ident other_kind[] = { w->idents[0], w->idents[1], { IDENT_DNS, STR("2001:db8::7") } };
+	const struct ident fewer_names[] = { w->idents[0], w->idents[0], w->idents[2] };
+	const struct ident no_address[] = { w->idents[0], w->idents[1], w->idents[1] };
 	AUTO(buf_done) struct buf long_chain = BUF_MAX(CLIENT_REPLY_MAX);
 	for (int i = 0; i <= CLIENT_CHAIN_MAX; i++)
 		assert_false(FAILED(buf_add(&long_chain, w->leaf, NULL)));
 	const struct {
 		struct str pem;
 		const struct key *key;
-		const struct str *names;
+		const struct ident *idents;
 		const char *words;
 	} rows[] = {
-		{ w->chain, w->other, w->names, "another key" },
+		{ w->chain, w->other, w->idents, "another key" },
 		{ w->chain, w->key, more, "does not carry the name c.test.example" },
-		{ STR(""), w->key, w->names, "the chain does not parse: no certificate" },
-		{ STR("-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n"), w->key, w->names,
+		{ w->chain, w->key, other_address, "does not carry the address 2001:db8::8" },
+		{ w->chain, w->key, other_kind, "does not carry the name 2001:db8::7" },
+		{ w->chain, w->key, fewer_names, "carries the name b.test.example, which was not asked for" },
+		{ w->chain, w->key, no_address, "carries the address 2001:db8::7, which was not asked for" },
+		{ STR(""), w->key, w->idents, "the chain does not parse: no certificate" },
+		{ STR("-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n"), w->key, w->idents,
 		  "the chain does not parse" },
-		{ STR("-----BEGIN CERTIFICATE-----\n"), w->key, w->names, "the chain does not parse" },
-		{ buf_str(&long_chain), w->key, w->names, "more than 16 certificates" },
+		{ STR("-----BEGIN CERTIFICATE-----\n"), w->key, w->idents, "the chain does not parse" },
+		{ buf_str(&long_chain), w->key, w->idents, "more than 16 certificates" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err err = { 0 };
 		struct client_chain got;
-		struct rc rc = client_chain_check(&w->mem, rows[i].pem, rows[i].key, rows[i].names, 2, &got, &err);
+		struct rc rc = client_chain_check(&w->mem, rows[i].pem, rows[i].key, rows[i].idents, 3, &got, &err);
 		if (!FAILED(rc) || strstr(err.detail, rows[i].words) == NULL)
 			fail_msg("row %zu: %s \"%s\"", i, err_kind_name(rc.kind), err.detail);
 	}

@@ -125,7 +125,7 @@ static fallible do_publish(struct client *cl, const struct client_answers *a, co
 			   struct err *err)
 {
 	struct err why = { 0 };
-	if (FAILED(a->publish(a->ctx, step->name, step->token, step->key_authorization, &why)))
+	if (FAILED(a->publish(a->ctx, &step->answer, &why)))
 		return client_fail(cl, &why, err);
 	return client_did(cl, err);
 }
@@ -133,7 +133,7 @@ static fallible do_publish(struct client *cl, const struct client_answers *a, co
 static fallible do_withdraw(struct client *cl, const struct client_answers *a, const struct client_step *step,
 			    struct err *err)
 {
-	a->withdraw(a->ctx, step->name, step->token);
+	a->withdraw(a->ctx, &step->answer);
 	return client_did(cl, err);
 }
 
@@ -151,7 +151,7 @@ static void tell(const struct client_answers *a, const struct client_step *step)
 	if (a->step != NULL)
 		a->step(a->ctx, step);
 	if (a->progress != NULL)
-		a->progress(a->ctx, step->doing, step->name.n > 0 ? step->name : step->url);
+		a->progress(a->ctx, step->doing, step->answer.ident.value.n > 0 ? step->answer.ident.value : step->url);
 }
 
 fallible client_drive(struct client *cl, const struct client_drive *how, struct arena *mem, struct str *ret_chain_pem,
@@ -186,7 +186,8 @@ fallible client_drive(struct client *cl, const struct client_drive *how, struct 
 			TRY(do_wait(cl, how, &step, err));
 			break;
 		case CLIENT_DONE:
-			*ret_chain_pem = str_dup(mem, step.chain_pem);
+			if (ret_chain_pem != NULL)
+				*ret_chain_pem = str_dup(mem, step.chain_pem);
 			return OK;
 		}
 	}

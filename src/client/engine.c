@@ -25,17 +25,28 @@ static fallible directory_url_check(struct str text, struct err *err)
 	return OK;
 }
 
+static void methods_take(struct client *cl, const struct client_conf *conf)
+{
+	for (size_t i = 0; i < conf->method_count && cl->method_count < CHALLENGE_TYPE_COUNT; i++)
+		cl->methods[cl->method_count++] = conf->methods[i];
+	if (cl->method_count == 0)
+		cl->methods[cl->method_count++] = CHALLENGE_HTTP01;
+}
+
 fallible client_new(const struct client_conf *conf, struct client **ret, struct err *err)
 {
 	TRY(directory_url_check(conf->directory_url, err));
 	struct client *cl = mem_alloc(sizeof *cl);
 	cl->crypto = conf->crypto;
 	cl->account_key = conf->account_key;
-	cl->method = conf->method;
+	methods_take(cl, conf);
 	cl->terms_agreed = conf->terms_agreed;
 	cl->poll_ms = conf->poll_ms;
+	cl->settle_ms = conf->settle_ms;
 	cl->directory_url = str_dup(&cl->mem, conf->directory_url);
 	cl->contact = str_dup(&cl->mem, conf->contact);
+	cl->eab_kid = str_dup(&cl->mem, conf->eab_kid);
+	cl->eab_key = conf->eab_key;
 	cl->nonce.max = NONCE_MAX;
 	cl->body.max = BODY_MAX;
 	cl->chain.max = CLIENT_REPLY_MAX;
@@ -60,27 +71,97 @@ void client_free(struct client *cl)
 	free(cl);
 }
 
-fallible client_order(struct client *cl, const struct str *names, size_t count, const struct key *certificate_key,
-		      struct err *err)
+/* --- what to do --- */
+/* A certificate's own key is all that its revocation needs (RFC 8555 7.6). */
+static bool needs_account(const struct client *cl)
 {
-	if (count == 0 || count > IDENTS_MAX)
-		FAIL(err, ERR_CONFIG, "%zu names; an order has 1 to %d", count, IDENTS_MAX);
+	return cl->account_url.n == 0 && !(cl->goal == GOAL_REVOKE && cl->certificate_key != NULL);
+}
+
+static void begin(struct client *cl, enum goal goal)
+{
 	arena_done(&cl->order_mem);
 	memset(cl->authzs, 0, sizeof cl->authzs);
-	cl->authz_count = cl->at = 0;
-	cl->certificate_key = certificate_key;
-	cl->names = ARENA_ARRAY(&cl->order_mem, struct str, count);
-	for (size_t i = 0; i < count; i++)
-		cl->names[i] = str_dup(&cl->order_mem, names[i]);
-	cl->name_count = count;
-	cl->order_url = cl->finalize_url = cl->certificate_url = cl->csr_b64 = STR_NONE;
-	cl->looked = false;
+	cl->authz_count = cl->at = cl->ident_count = 0;
+	cl->goal = goal;
+	cl->certificate_key = cl->new_key = NULL;
+	cl->order_url = cl->finalize_url = cl->certificate_url = cl->csr_b64 = cl->revoke_b64 = cl->profile = STR_NONE;
+	cl->looked = cl->agreed = false;
 	cl->polls = cl->retries = 0;
 	cl->wait_ms = 0;
 	cl->asked_nonce = false;
 	cl->failure = (struct err){ 0 };
 	buf_reset(&cl->chain);
-	cl->phase = cl->new_order.n == 0 ? PH_DIRECTORY : cl->account_url.n == 0 ? PH_ACCOUNT : PH_ORDER;
+}
+
+static void first_phase(struct client *cl)
+{
+	cl->phase = cl->directory.new_order.n == 0 ? PH_DIRECTORY
+		    : needs_account(cl)            ? PH_ACCOUNT
+						   : phase_of_goal(cl->goal);
+}
+
+fallible client_order(struct client *cl, const struct client_wanted *w, struct err *err)
+{
+	if (w->count == 0 || w->count > IDENTS_MAX)
+		FAIL(err, ERR_CONFIG, "%zu names; an order has 1 to %d", w->count, IDENTS_MAX);
+	for (size_t i = 0; i < w->count; i++)
+		TRY(ident_check(&w->idents[i], true, err));
+	begin(cl, GOAL_ORDER);
+	cl->certificate_key = w->key;
+	cl->profile = str_dup(&cl->order_mem, w->profile);
+	cl->idents = ARENA_ARRAY(&cl->order_mem, struct ident, w->count);
+	for (size_t i = 0; i < w->count; i++)
+		cl->idents[i] = (struct ident){ w->idents[i].type, str_dup(&cl->order_mem, w->idents[i].value) };
+	cl->ident_count = w->count;
+	first_phase(cl);
+	return OK;
+}
+
+fallible client_register(struct client *cl, struct err *err)
+{
+	(void)err;
+	begin(cl, GOAL_REGISTER);
+	first_phase(cl);
+	return OK;
+}
+
+fallible client_find(struct client *cl, struct err *err)
+{
+	(void)err;
+	begin(cl, GOAL_FIND);
+	first_phase(cl);
+	return OK;
+}
+
+fallible client_revoke(struct client *cl, struct str certificate_der, int reason, const struct key *certificate_key,
+		       struct err *err)
+{
+	if (certificate_der.n == 0 || certificate_der.n > CERT_DER_MAX)
+		FAIL(err, ERR_CONFIG, "a certificate of %zu bytes; wanted 1 to %d", certificate_der.n, CERT_DER_MAX);
+	begin(cl, GOAL_REVOKE);
+	cl->revoke_b64 = b64url_encode(&cl->order_mem, certificate_der);
+	cl->revoke_reason = reason;
+	cl->certificate_key = certificate_key;
+	first_phase(cl);
+	return OK;
+}
+
+fallible client_key_change(struct client *cl, const struct key *key, struct err *err)
+{
+	if (key_public_eq(key, cl->account_key))
+		FAIL(err, ERR_CONFIG, "the new key is the account's already");
+	begin(cl, GOAL_KEY_CHANGE);
+	cl->new_key = key;
+	first_phase(cl);
+	return OK;
+}
+
+fallible client_deactivate(struct client *cl, struct err *err)
+{
+	(void)err;
+	begin(cl, GOAL_DEACTIVATE);
+	first_phase(cl);
 	return OK;
 }
 
@@ -91,16 +172,19 @@ static fallible step_signed(struct client *cl, struct client_step *ret, struct e
 	struct str url = STR_NONE;
 	cl->asked_nonce = cl->nonce.n == 0;
 	if (cl->asked_nonce) {
-		*ret = (struct client_step){
-			.kind = CLIENT_REQUEST, .method = STR("HEAD"), .url = cl->new_nonce, .doing = "new nonce"
-		};
+		*ret = (struct client_step){ .kind = CLIENT_REQUEST,
+					     .method = STR("HEAD"),
+					     .url = cl->directory.new_nonce,
+					     .doing = "new nonce" };
 		return OK;
 	}
 	TRY(phase_row(cl->phase)->ask(cl, &url, &payload, err));
 	buf_reset(&cl->body);
-	struct str kid = cl->phase == PH_ACCOUNT ? STR_NONE : cl->account_url;
-	TRY(jws_sign_acme(cl->crypto, cl->account_key, kid, buf_str(&cl->nonce), url, buf_str(&payload), &cl->body,
-			  err));
+	/* RFC 8555 6.2: the key itself where there is no account that could name it. */
+	bool by_certificate = cl->phase == PH_REVOKE && cl->certificate_key != NULL;
+	struct str kid = cl->phase == PH_ACCOUNT || by_certificate ? STR_NONE : cl->account_url;
+	const struct key *key = by_certificate ? cl->certificate_key : cl->account_key;
+	TRY(jws_sign_acme(cl->crypto, key, kid, buf_str(&cl->nonce), url, buf_str(&payload), &cl->body, err));
 	*ret = (struct client_step){
 		.kind = CLIENT_REQUEST, .method = STR("POST"), .url = url, .body = buf_str(&cl->body)
 	};
@@ -109,10 +193,7 @@ static fallible step_signed(struct client *cl, struct client_step *ret, struct e
 
 static struct client_step step_answer(const struct client *cl, enum client_kind kind)
 {
-	const struct client_authz *z = &cl->authzs[cl->at];
-	return (struct client_step){
-		.kind = kind, .name = z->name, .token = z->token, .key_authorization = z->key_authorization
-	};
+	return (struct client_step){ .kind = kind, .answer = cl->authzs[cl->at].answer };
 }
 
 fallible client_next(struct client *cl, struct client_step *ret, struct err *err)
@@ -130,6 +211,8 @@ fallible client_next(struct client *cl, struct client_step *ret, struct err *err
 		*ret = (struct client_step){ .kind = CLIENT_DONE, .chain_pem = buf_str(&cl->chain) };
 	} else if (cl->phase == PH_IDLE || cl->phase == PH_FAILED) {
 		FAIL(err, ERR_INTERNAL, "no order is under way");
+	} else if (cl->phase == PH_SETTLE) {
+		*ret = (struct client_step){ .kind = CLIENT_WAIT, .wait_ms = cl->settle_ms };
 	} else {
 		TRY(step_signed(cl, ret, err));
 	}
@@ -260,6 +343,17 @@ static bool is_unready(struct client *cl, enum err_kind kind)
 	return true;
 }
 
+/* RFC 8555 7.3.3: the terms have changed since the account agreed. Whoever runs us agrees to them as they are. */
+static bool is_agreeable(struct client *cl, enum err_kind kind)
+{
+	if (cl->phase != PH_ORDER || cl->asked_nonce || kind != ERR_USER_ACTION_REQUIRED || !cl->terms_agreed ||
+	    cl->agreed)
+		return false;
+	cl->agreed = true;
+	cl->phase = PH_AGREE;
+	return true;
+}
+
 static enum err_kind kind_of_status(int status)
 {
 	return status == 503   ? ERR_UNAVAILABLE
@@ -272,7 +366,7 @@ static enum err_kind kind_of_status(int status)
 static bool terms_are_why(const struct client *cl, const struct client_reply *r, enum err_kind kind)
 {
 	bool refused = r->status >= 400 && r->status < 500 && r->status != 429 && kind != ERR_BAD_NONCE;
-	return refused && cl->phase == PH_ACCOUNT && !cl->asked_nonce && !cl->terms_agreed && cl->terms.n > 0;
+	return refused && cl->phase == PH_ACCOUNT && !cl->asked_nonce && !cl->terms_agreed && cl->directory.terms.n > 0;
 }
 
 static void problem_err(const struct client *cl, const struct client_reply *r, const struct json *body, struct err *ret)
@@ -289,7 +383,7 @@ static void problem_err(const struct client *cl, const struct client_reply *r, c
 			STR_FMT(words));
 	if (terms_are_why(cl, r, ret->kind)) {
 		ret->kind = ERR_USER_ACTION_REQUIRED;
-		err_prefix(ret, "the server's terms, %.*s, were not agreed to; ", STR_FMT(cl->terms));
+		err_prefix(ret, "the server's terms, %.*s, were not agreed to; ", STR_FMT(cl->directory.terms));
 	}
 	int64_t wait = retry_after_ms(r);
 	if (wait > 0)
@@ -300,7 +394,7 @@ static fallible reply_failed(struct client *cl, const struct client_reply *r, co
 {
 	struct err why = { 0 };
 	problem_err(cl, r, body, &why);
-	if (is_passing(cl, r, why.kind) || is_unready(cl, why.kind))
+	if (is_passing(cl, r, why.kind) || is_unready(cl, why.kind) || is_agreeable(cl, why.kind))
 		return OK;
 	return fail_order(cl, &why, err);
 }
@@ -355,7 +449,11 @@ fallible client_did(struct client *cl, struct err *err)
 	}
 	if (cl->phase == PH_PUBLISH) {
 		cl->authzs[cl->at].published = true;
-		cl->phase = PH_CHALLENGE;
+		authz_next(cl);
+		return OK;
+	}
+	if (cl->phase == PH_SETTLE) {
+		challenges_begin(cl);
 		return OK;
 	}
 	if (cl->phase != PH_WITHDRAW)

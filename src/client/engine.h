@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * engine.h: the engine's state, shared by engine.c (the machine) and phases.c (what each reply means).
+ * engine.h: the engine's state, shared by engine.c (the machine), phases.c (what each reply means) and answer.c (what is
+ * published).
  */
 #ifndef CAIRN_CLIENT_ENGINE_H
 #define CAIRN_CLIENT_ENGINE_H
@@ -14,9 +15,14 @@ enum phase {
 	PH_IDLE,
 	PH_DIRECTORY,
 	PH_ACCOUNT,
+	PH_REVOKE,
+	PH_KEY_CHANGE,
+	PH_DEACTIVATE,
+	PH_AGREE, /* to terms that changed, once an order */
 	PH_ORDER,
 	PH_AUTHZ,     /* read authorization `at` */
 	PH_PUBLISH,   /* its answer goes up */
+	PH_SETTLE,    /* answers in the DNS get some time */
 	PH_CHALLENGE, /* tell the server */
 	PH_POLL_AUTHZ,
 	PH_WITHDRAW,
@@ -29,36 +35,57 @@ enum phase {
 	PH_COUNT
 };
 
+enum goal { GOAL_ORDER, GOAL_REGISTER, GOAL_FIND, GOAL_REVOKE, GOAL_KEY_CHANGE, GOAL_DEACTIVATE };
+
 struct client_authz {
-	struct str url, name, challenge_url, token, key_authorization;
-	bool published, done;
+	struct str url, challenge_url;
+	struct ident ordered; /* what of the order it is for, with "*." */
+	struct client_answer answer;
+	bool published, told, done;
+};
+
+/* What the directory says; the rest of it is not kept. */
+struct client_directory {
+	struct str new_nonce, new_account, new_order, revoke_cert, key_change; /* the last two may be empty */
+	struct str terms; /* where the server's terms of service are to be read; for messages only */
+	struct str *profiles;
+	size_t profile_count;
+	struct str persist_issuer, persist_prefix; /* dns-persist-01: empty where the server does not serve it */
 };
 
 struct client {
 	const struct crypto *crypto;
-	const struct key *account_key, *certificate_key;
-	enum challenge_type method;
+	const struct key *account_key;
+	enum challenge_type methods[CHALLENGE_TYPE_COUNT];
+	size_t method_count;
 	bool terms_agreed;
 	struct thumbprint thumbprint;
 	struct arena mem; /* lives as long as the client: directory, account */
-	struct str directory_url, contact, new_nonce, new_account, new_order, account_url;
-	struct str terms; /* where the server's terms of service are to be read; for messages only */
+	struct str directory_url, contact, eab_kid, account_url;
+	const struct secret *eab_key;
+	struct client_directory directory;
 	struct buf nonce;
 
 	struct arena order_mem; /* lives as long as the order */
+	enum goal goal;
 	enum phase phase;
 	struct err failure; /* PH_FAILED comes after the answers were withdrawn */
-	struct str *names;
-	size_t name_count;
+	const struct key *certificate_key, *new_key;
+	struct ident *idents;
+	size_t ident_count;
+	struct str profile;
 	struct str order_url, finalize_url, certificate_url;
 	struct client_authz authzs[IDENTS_MAX];
 	size_t authz_count, at;
 	struct str csr_b64; /* made once an order, so that a repeated finalize is the same request */
+	struct str revoke_b64;
+	int revoke_reason;
 	unsigned polls, retries;
-	int64_t poll_ms;  /* client_conf */
-	int64_t wait_ms;  /* > 0: wait before the next request of this phase */
-	bool looked;      /* the order itself was seen ready */
-	bool asked_nonce; /* the request under way is for a nonce */
+	int64_t poll_ms, settle_ms; /* client_conf */
+	int64_t wait_ms;            /* > 0: wait before the next request of this phase */
+	bool looked;                /* the order itself was seen ready */
+	bool agreed;                /* to the terms, again, in this order */
+	bool asked_nonce;           /* the request under way is for a nonce */
 	struct buf body, chain;
 };
 
@@ -69,6 +96,14 @@ struct phase_row {
 	fallible (*answer)(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err);
 };
 const struct phase_row *phase_row(enum phase p);
+/* Where the goal leads, once there is an account. */
+enum phase phase_of_goal(enum goal g);
+void authz_next(struct client *cl);       /* to the next authorization to read, or on */
+void challenges_begin(struct client *cl); /* all answers are up: the server is told */
+
+/* What proves the identifier to this server by this method; token is checked. */
+fallible answer_make(const struct client *cl, struct arena *mem, enum challenge_type method, const struct ident *ident,
+		     struct str token, struct client_answer *ret, struct err *err);
 
 bool is_base64url(struct str s); /* one character at least */
 /* A Retry-After in milliseconds, not capped; -1: none, or none that can be read. */

@@ -44,6 +44,12 @@ struct server {
 	bool finalized;
 	struct str csr;
 	unsigned finalizes;
+	unsigned offers; /* bits of challenge types */
+	const char *meta;
+	unsigned asked[CHALLENGE_TYPE_COUNT]; /* how often which challenge was answered */
+	const struct key *certificate, *next_key;
+	bool agreed, has_account, deactivated;
+	struct str account_payload, order_payload, revocation;
 };
 
 struct world {
@@ -54,20 +60,44 @@ struct world {
 	char story[4096];
 	unsigned deeds[DEEDS];
 	int64_t waited_ms, longest_ms;
-	struct str chain;
+	struct str chain, answers, profile;
 };
 
+static enum ident_type type_of(const char *name)
+{
+	struct addr a;
+	return FAILED(addr_read(str_z(name), &a, NULL)) ? IDENT_DNS : IDENT_IP;
+}
+
 /* --- the server ---------------------------------------------------------------------------------------------------*/
+
+#define OFFERS(type) (1u << (type))
+
+static struct str challenges_text(struct server *s, size_t i)
+{
+	struct str all = STR_NONE;
+	for (unsigned t = 0; t < CHALLENGE_TYPE_COUNT; t++) {
+		if ((s->offers & OFFERS(t)) == 0)
+			continue;
+		struct str token = t == CHALLENGE_DNSPERSIST01
+					   ? STR("")
+					   : str_fmt(&s->mem, ",\"token\":\"token-of-authorization-%zu\"", i);
+		all = str_fmt(&s->mem, "%.*s%s{\"type\":\"%s\",\"url\":\"" HOST "/chall/%u/%zu\"%.*s}", STR_FMT(all),
+			      all.n == 0 ? "" : ",", challenge_type_name((enum challenge_type)t), t, i, STR_FMT(token));
+	}
+	return all;
+}
 
 static struct str authz_text(struct server *s, size_t i)
 {
 	bool valid = s->reused[i] || (s->told[i] && s->polls[i]++ >= s->polls_until_valid);
-	return str_fmt(&s->mem,
-		       "{\"status\":\"%s\",\"identifier\":{\"type\":\"dns\",\"value\":\"%s\"},\"challenges\":["
-		       "{\"type\":\"dns-01\",\"url\":\"" HOST "/chall/d%zu\",\"token\":\"x\"},"
-		       "{\"type\":\"http-01\",\"url\":\"" HOST
-		       "/chall/%zu\",\"token\":\"token-of-authorization-%zu\"}]}",
-		       valid ? "valid" : "pending", s->names[i], i, i, i);
+	struct str name = str_z(s->names[i]), challenges = challenges_text(s, i);
+	bool wildcard = str_skip(&name, STR("*."));
+	return str_fmt(
+		&s->mem,
+		"{\"status\":\"%s\",\"identifier\":{\"type\":\"%s\",\"value\":\"%.*s\"},%s\"challenges\":[%.*s]}",
+		valid ? "valid" : "pending", ident_type_name(type_of(s->names[i])), STR_FMT(name),
+		wildcard ? "\"wildcard\":true," : "", STR_FMT(challenges));
 }
 
 static struct str order_text(struct server *s)
@@ -92,11 +122,12 @@ static struct jws check_signed(struct server *s, const struct client_step *step)
 	struct jws j;
 	unsigned nonce = 0;
 	MUST(jws_read(&s->mem, step->body, &j, &err));
-	MUST(jws_verify(s->c, &j, s->account, &err));
+	bool by_certificate = j.jwk != NULL && str_eq(step->url, STR(HOST "/revoke"));
+	MUST(jws_verify(s->c, &j, by_certificate ? s->certificate : s->account, &err));
 	assert_true(str_eq(j.url, step->url));
 	bool first = str_eq(step->url, STR(HOST "/account"));
-	assert_int_equal(j.jwk != NULL, first);
-	if (!first)
+	assert_int_equal(j.jwk != NULL, first || by_certificate);
+	if (!first && !by_certificate)
 		assert_true(str_eq(j.kid, STR(HOST "/account/1")));
 	assert_int_equal(sscanf(str_dupz_raw(&s->mem, j.nonce), "nonce-%u", &nonce), 1);
 	assert_in_range(nonce, 1, s->nonces);
@@ -115,7 +146,7 @@ static void check_finalize(struct server *s, struct str payload)
 	MUST(json_want_str(body, "csr", 65536, &b64, &err));
 	MUST(b64url_decode(&s->mem, b64, CSR_DER_MAX, &der, &err));
 	MUST(csr_read(s->c, &s->mem, der, &csr, &err));
-	assert_int_equal(csr.name_count, s->name_count);
+	assert_int_equal(csr.name_count + csr.addr_count, s->name_count);
 	if (s->csr.n > 0)
 		assert_true(str_eq(der, s->csr)); /* a repeated finalize is the same request */
 	s->csr = der;
@@ -128,14 +159,41 @@ static struct client_reply reply_of(int status, struct str body)
 	return (struct client_reply){ .status = status, .body = body, .now_s = NOW };
 }
 
+/* RFC 8555 7.3.5 */
+static void check_key_change(struct server *s, const struct jws *outer)
+{
+	struct err err = { 0 };
+	struct jws inner;
+	AUTO(json_auto) struct json *body = NULL;
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	AUTO(key_auto) struct key *old = NULL;
+	struct str account;
+	MUST(jws_read(&s->mem, outer->payload, &inner, &err));
+	assert_non_null(inner.jwk);
+	assert_true(key_public_eq(inner.jwk, s->next_key));
+	MUST(jws_verify(s->c, &inner, s->next_key, &err));
+	assert_true(str_eq(inner.url, outer->url));
+	assert_false(inner.has_nonce);
+	MUST(json_read(inner.payload, 65536, &body, &err));
+	MUST(json_want_str(body, "account", 256, &account, &err));
+	assert_true(str_eq(account, STR(HOST "/account/1")));
+	MUST(jwk_read(json_get(body, "oldKey"), &old, &err));
+	assert_true(key_public_eq(old, s->account));
+	s->account = s->next_key;
+	jws_done(&inner);
+}
+
 static struct client_reply serve(struct server *s, const struct client_step *step)
 {
 	struct str path = step->url;
 	assert_true(str_skip(&path, STR(HOST)));
 	if (str_eq(path, STR("/directory"))) {
 		assert_true(str_eq(step->method, STR("GET")));
-		return reply_of(200, STR("{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST "/account\","
-					 "\"newOrder\":\"" HOST "/order\",\"meta\":{}}"));
+		return reply_of(200, str_fmt(&s->mem,
+					     "{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST "/account\","
+					     "\"newOrder\":\"" HOST "/order\",\"revokeCert\":\"" HOST
+					     "/revoke\",\"keyChange\":\"" HOST "/change\",\"meta\":{%s}}",
+					     s->meta == NULL ? "" : s->meta));
 	}
 	if (str_eq(path, STR("/nonce"))) {
 		assert_true(str_eq(step->method, STR("HEAD")));
@@ -146,9 +204,21 @@ static struct client_reply serve(struct server *s, const struct client_step *ste
 	struct client_reply r = reply_of(200, STR("{}"));
 	unsigned i = path.n > 0 ? (unsigned)(path.p[path.n - 1] - '0') : 0;
 	if (str_eq(path, STR("/account"))) {
+		s->account_payload = str_dup(&s->mem, j.payload);
 		r = reply_of(201, STR("{\"status\":\"valid\"}"));
 		r.location = STR(HOST "/account/1");
+	} else if (str_eq(path, STR("/account/1"))) {
+		s->account_payload = str_dup(&s->mem, j.payload);
+		s->agreed = s->agreed || str_eq(j.payload, STR("{\"termsOfServiceAgreed\":true}"));
+		s->deactivated = str_eq(j.payload, STR("{\"status\":\"deactivated\"}"));
+		r = reply_of(200, s->deactivated ? STR("{\"status\":\"deactivated\"}") : STR("{\"status\":\"valid\"}"));
+	} else if (str_eq(path, STR("/revoke"))) {
+		s->revocation = str_dup(&s->mem, j.payload);
+		r = reply_of(200, STR_NONE);
+	} else if (str_eq(path, STR("/change"))) {
+		check_key_change(s, &j);
 	} else if (str_eq(path, STR("/order"))) {
+		s->order_payload = str_dup(&s->mem, j.payload);
 		r = reply_of(201, order_text(s));
 		r.location = STR(HOST "/order/1");
 	} else if (str_eq(path, STR("/order/1"))) {
@@ -161,6 +231,7 @@ static struct client_reply serve(struct server *s, const struct client_step *ste
 		assert_true(str_eq(j.payload, STR("{}")));
 		assert_true(i < s->name_count);
 		s->told[i] = true;
+		s->asked[path.p[7] - '0']++;
 	} else if (str_eq(path, STR("/finalize"))) {
 		check_finalize(s, j.payload);
 		r = reply_of(200, order_text(s));
@@ -225,10 +296,11 @@ static int world_setup(void **state)
 		.account_key = w->account,
 		.contact = STR("mailto:op@a.test"),
 		.terms_agreed = true,
-		.method = CHALLENGE_HTTP01,
 	};
 	MUST(client_new(&conf, &w->cl, &err));
 	w->srv = (struct server){ .c = w->c, .account = w->account, .names = { "www.a.test" }, .name_count = 1 };
+	w->srv.offers = OFFERS(CHALLENGE_HTTP01) | OFFERS(CHALLENGE_DNS01);
+	w->srv.certificate = w->certificate;
 	*state = w;
 	return 0;
 }
@@ -256,8 +328,18 @@ static void check_published(struct world *w, const struct client_step *step)
 	struct err err = { 0 };
 	struct thumbprint tp;
 	MUST(jwk_thumbprint(w->c, w->account, &tp, &err));
-	struct str want = str_fmt(&w->srv.mem, "%.*s.%s", STR_FMT(step->token), tp.z);
-	assert_true(str_eq(step->key_authorization, want));
+	const struct client_answer *a = &step->answer;
+	struct str want = str_fmt(&w->srv.mem, "%.*s.%s", STR_FMT(a->token), tp.z);
+	struct sha256 digest;
+	assert_true(str_eq(a->key_authorization, want));
+	MUST(digest_sha256(w->c, want, &digest, &err));
+	assert_memory_equal(a->digest.b, digest.b, sizeof digest.b);
+	bool has_record = a->method == CHALLENGE_DNS01 || a->method == CHALLENGE_DNSACCOUNT01;
+	assert_int_equal(a->dns_name.n > 0, has_record);
+	if (has_record)
+		assert_true(str_eq(a->dns_value, b64url_encode(&w->srv.mem, str_n(digest.b, sizeof digest.b))));
+	w->answers = str_fmt(&w->srv.mem, "%.*s%s%s %.*s", STR_FMT(w->answers), w->answers.n == 0 ? "" : ", ",
+			     challenge_type_name(a->method), STR_FMT(has_record ? a->dns_name : a->ident.value));
 }
 
 static fallible one_step(struct world *w, bool *ret_done, struct err *err)
@@ -284,26 +366,53 @@ static fallible one_step(struct world *w, bool *ret_done, struct err *err)
 		return client_did(w->cl, err);
 	case CLIENT_DONE:
 		w->chain = step.chain_pem;
-		assert_true(str_eq(step.order_url, STR(HOST "/order/1")));
-		assert_true(str_eq(step.certificate_url, STR(HOST "/cert")));
+		if (w->chain.n > 0) {
+			assert_true(str_eq(step.order_url, STR(HOST "/order/1")));
+			assert_true(str_eq(step.certificate_url, STR(HOST "/cert")));
+		}
 		*ret_done = true;
 		return OK;
 	}
 	return OK;
 }
 
-static fallible obtain(struct world *w, struct err *err)
+static fallible run_to_end(struct world *w, struct err *err)
 {
-	struct str names[NAMES_MAX];
-	for (size_t i = 0; i < w->srv.name_count; i++)
-		names[i] = str_z(w->srv.names[i]);
-	TRY(client_order(w->cl, names, w->srv.name_count, w->certificate, err));
 	bool done = false;
 	for (unsigned i = 0; !done; i++) {
 		assert_true(i < STEPS_MAX);
 		TRY(one_step(w, &done, err));
 	}
 	return OK;
+}
+
+static fallible begin_order(struct world *w, size_t count, struct err *err)
+{
+	struct ident idents[NAMES_MAX];
+	for (size_t i = 0; i < w->srv.name_count; i++)
+		idents[i] = (struct ident){ type_of(w->srv.names[i]), str_z(w->srv.names[i]) };
+	const struct client_wanted wanted = {
+		.idents = idents, .count = count, .key = w->certificate, .profile = w->profile
+	};
+	return client_order(w->cl, &wanted, err);
+}
+
+static fallible obtain(struct world *w, struct err *err)
+{
+	TRY(begin_order(w, w->srv.name_count, err));
+	return run_to_end(w, err);
+}
+
+static void client_again(struct world *w, const struct client_conf *conf)
+{
+	struct err err = { 0 };
+	struct client_conf c = *conf;
+	c.crypto = w->c;
+	c.directory_url = STR(HOST "/directory");
+	c.account_key = w->account;
+	client_free(w->cl);
+	w->cl = NULL;
+	MUST(client_new(&c, &w->cl, &err));
 }
 
 /* What was published has come down, whatever the end was. */
@@ -871,9 +980,8 @@ static void the_driver_may_end_an_order(void **state)
 	struct err err = { 0 };
 	bool done = false;
 	struct client_step step;
-	struct str name = STR("www.a.test");
 	MUST_FAIL(client_fail(w->cl, &why, &err), ERR_INTERNAL, "no order");
-	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	MUST(begin_order(w, 1, &err));
 	while (w->deeds[PUBLISHED] == 0)
 		MUST(one_step(w, &done, &err));
 	MUST(client_fail(w->cl, &why, &err));
@@ -881,7 +989,7 @@ static void the_driver_may_end_an_order(void **state)
 	assert_int_equal(step.kind, CLIENT_WITHDRAW);
 	MUST(client_fail(w->cl, &why, &err)); /* once more changes nothing */
 	MUST_FAIL(client_did(w->cl, &err), ERR_TIMEOUT, "the time limit is over");
-	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	MUST(begin_order(w, 1, &err));
 	MUST_FAIL(client_fail(w->cl, &why, &err), ERR_TIMEOUT, "the time limit is over");
 }
 
@@ -891,11 +999,10 @@ static void calls_out_of_turn_are_refused(void **state)
 	struct err err = { 0 };
 	struct client_step step;
 	const struct client_reply r = { .status = 200 };
-	struct str name = STR("www.a.test");
 	MUST_FAIL(client_next(w->cl, &step, &err), ERR_INTERNAL, "no order");
 	MUST_FAIL(client_replied(w->cl, &r, &err), ERR_INTERNAL, "no request");
-	MUST_FAIL(client_order(w->cl, &name, 0, w->certificate, &err), ERR_CONFIG, "0 names");
-	MUST(client_order(w->cl, &name, 1, w->certificate, &err));
+	MUST_FAIL(begin_order(w, 0, &err), ERR_CONFIG, "0 names");
+	MUST(begin_order(w, 1, &err));
 	MUST_FAIL(client_did(w->cl, &err), ERR_INTERNAL, "nothing was to be done");
 }
 
@@ -912,6 +1019,460 @@ static void only_an_https_directory_is_taken(void **state)
 						  .account_key = w->account };
 		assert_true(FAILED(client_new(&conf, &cl, &err)));
 		assert_non_null(strstr(err.detail, "directory: "));
+	}
+}
+
+/* --- other methods, other identifiers -----------------------------------------------------------------------------*/
+
+struct method_row {
+	const char *label;
+	enum challenge_type methods[3];
+	size_t method_count;
+	unsigned offers;
+	const char *names[NAMES_MAX];
+	const char *answers; /* what was published where */
+	const char *words;   /* of the error; NULL: obtained */
+};
+
+#define H CHALLENGE_HTTP01
+#define D CHALLENGE_DNS01
+#define T CHALLENGE_TLSALPN01
+#define A CHALLENGE_DNSACCOUNT01
+#define P CHALLENGE_DNSPERSIST01
+#define ALL_OFFERED 31
+
+static const struct method_row method_rows[] = {
+	{ "the first one that is offered", { H, D }, 2, ALL_OFFERED, { "www.a.test" }, "http-01 www.a.test", NULL },
+	{ "the second one, where the first is not offered",
+	  { T, D },
+	  2,
+	  OFFERS(D),
+	  { "www.a.test" },
+	  "dns-01 _acme-challenge.www.a.test",
+	  NULL },
+	{ "tls-alpn-01", { T }, 1, ALL_OFFERED, { "www.a.test" }, "tls-alpn-01 www.a.test", NULL },
+	{ "a wildcard and the name itself",
+	  { H, D },
+	  2,
+	  ALL_OFFERED,
+	  { "a.test", "*.a.test" },
+	  "http-01 a.test, dns-01 _acme-challenge.a.test",
+	  NULL },
+	{ "a wildcard is not shown over HTTP, even where it is offered",
+	  { H },
+	  1,
+	  ALL_OFFERED,
+	  { "*.a.test" },
+	  "",
+	  "the server offers no http-01 challenge for *.a.test, but http-01, dns-01, tls-alpn-01, dns-account-01, "
+	  "dns-persist-01" },
+	{ "addresses",
+	  { D, T },
+	  2,
+	  ALL_OFFERED,
+	  { "192.0.2.1", "2001:db8::1" },
+	  "tls-alpn-01 192.0.2.1, tls-alpn-01 2001:db8::1",
+	  NULL },
+	{ "an address has no DNS",
+	  { D, A, P },
+	  3,
+	  ALL_OFFERED,
+	  { "192.0.2.1" },
+	  "",
+	  "no dns-01 or dns-account-01 or dns-persist-01 challenge for 192.0.2.1" },
+	{ "the account's own label",
+	  { A },
+	  1,
+	  ALL_OFFERED,
+	  { "*.a.test" },
+	  "dns-account-01 _olyvb6oxga3g4ahi._acme-challenge.a.test",
+	  NULL },
+	{ "a record that stays is not published", { P }, 1, ALL_OFFERED, { "*.a.test", "b.test.example" }, "", NULL },
+	{ "nothing that is known",
+	  { H },
+	  1,
+	  0,
+	  { "www.a.test" },
+	  "",
+	  "no http-01 challenge for www.a.test, but nothing that we know" },
+};
+
+static void each_identifier_is_proved_by_the_first_method_that_can(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(method_rows); i++) {
+		const struct method_row *row = &method_rows[i];
+		void *own = NULL;
+		struct err err = { 0 };
+		world_setup(&own);
+		struct world *w = own;
+		const struct client_conf conf = { .methods = row->methods, .method_count = row->method_count };
+		client_again(w, &conf);
+		w->srv.offers = row->offers;
+		w->srv.name_count = 0;
+		for (size_t n = 0; n < NAMES_MAX && row->names[n] != NULL; n++)
+			w->srv.names[w->srv.name_count++] = row->names[n];
+		struct rc rc = obtain(w, &err);
+		if (FAILED(rc) != (row->words != NULL) || !str_eq(w->answers, str_z(row->answers)) ||
+		    (row->words != NULL && strstr(err.detail, row->words) == NULL))
+			fail_msg("%s: \"%.*s\", %s \"%s\"", row->label, STR_FMT(w->answers), err_kind_name(rc.kind),
+				 err.detail);
+		check_clean(w);
+		world_teardown(&own);
+	}
+}
+
+static void an_authorization_of_another_kind_than_was_ordered_is_refused(void **state)
+{
+	static const struct {
+		const char *ordered, *ident;
+	} rows[] = {
+		{ "www.a.test", "{\"type\":\"dns\",\"value\":\"www.a.test\"},\"wildcard\":true" },
+		{ "*.a.test", "{\"type\":\"dns\",\"value\":\"a.test\"}" },
+		{ "*.a.test", "{\"type\":\"dns\",\"value\":\"*.a.test\"}" },
+		{ "192.0.2.1", "{\"type\":\"dns\",\"value\":\"192.0.2.1\"}" },
+		{ "www.a.test", "{\"type\":\"ip\",\"value\":\"www.a.test\"}" },
+		{ "www.a.test", "{\"type\":\"email\",\"value\":\"www.a.test\"}" },
+		{ "192.0.2.1", "{\"type\":\"ip\",\"value\":\"192.0.2.2\"}" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		void *own = NULL;
+		struct err err = { 0 };
+		world_setup(&own);
+		struct world *w = own;
+		struct str body = str_fmt(&w->srv.mem, "{\"status\":\"pending\",\"challenges\":[],\"identifier\":%s}",
+					  rows[i].ident);
+		const struct twist twist = { AT_AUTHZ, .body = str_dupz_raw(&w->srv.mem, body) };
+		w->srv.twists = &twist;
+		w->srv.twist_count = 1;
+		w->srv.names[0] = rows[i].ordered;
+		MUST_FAIL(obtain(w, &err), ERR_MALFORMED, "which was not ordered");
+		world_teardown(&own);
+	}
+}
+
+static void an_address_in_another_spelling_is_the_same_address(void **state)
+{
+	static const struct twist twist = { .url = HOST "/authz/",
+					    .status = 200,
+					    .body = "{\"status\":\"valid\",\"identifier\":{\"type\":\"ip\",\"value\":"
+						    "\"2001:DB8:0::1\"},\"challenges\":[]}" };
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	w->srv.names[0] = "2001:db8::1";
+	MUST(obtain(w, &err));
+}
+
+static void records_get_time_before_the_server_looks(void **state)
+{
+	static const enum challenge_type methods[] = { CHALLENGE_DNS01 };
+	struct world *w = *state;
+	struct err err = { 0 };
+	const struct client_conf conf = { .methods = methods, .method_count = 1, .settle_ms = 20000 };
+	client_again(w, &conf);
+	w->srv.names[1] = "b.test.example";
+	w->srv.name_count = 2;
+	MUST(obtain(w, &err));
+	assert_int_equal(w->waited_ms, 20000); /* once for all of them */
+	assert_non_null(strstr(w->story, "read authorization, publish answer, read authorization, publish answer, "
+					 "wait for the DNS, answer challenge, answer challenge, poll authorization"));
+}
+
+static void files_need_no_such_time(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	const struct client_conf conf = { .settle_ms = 20000 };
+	client_again(w, &conf);
+	MUST(obtain(w, &err));
+	assert_int_equal(w->waited_ms, 0);
+}
+
+/* --- accounts -----------------------------------------------------------------------------------------------------*/
+
+static bool has(struct str text, const char *part)
+{
+	return memmem(text.p, text.n, part, strlen(part)) != NULL;
+}
+
+static void an_account_is_bound_to_the_key_that_was_given(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	AUTO(secret_done) struct secret mac_key = { 0 };
+	AUTO(json_auto) struct json *body = NULL;
+	AUTO(key_auto) struct key *bound = NULL;
+	struct jws_eab eab;
+	MUST(secret_set(&mac_key, STR("0123456789abcdef0123456789abcdef"), &err));
+	const struct client_conf conf = { .eab_kid = STR("eab-1"), .eab_key = &mac_key };
+	client_again(w, &conf);
+	MUST(obtain(w, &err));
+	MUST(json_read(w->srv.account_payload, 65536, &body, &err));
+	MUST(jws_read_eab(&w->srv.mem, json_get(body, "externalAccountBinding"), &eab, &err));
+	MUST(jws_verify_eab(w->c, &eab, &mac_key, &err));
+	assert_true(str_eq(eab.kid, STR("eab-1")));
+	assert_true(str_eq(eab.url, STR(HOST "/account")));
+	MUST(jwk_read_text(eab.payload, &bound, &err));
+	assert_true(key_public_eq(bound, w->account));
+}
+
+static void terms_that_changed_are_agreed_to_again_by_those_who_agree(void **state)
+{
+	static const struct twist once = {
+		.url = HOST "/order", .nth = 1, .status = 403, .body = PROBLEM("userActionRequired", "new terms")
+	};
+	static const struct twist always = { .url = HOST "/order",
+					     .status = 403,
+					     .body = PROBLEM("userActionRequired", "new terms") };
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = &once;
+	w->srv.twist_count = 1;
+	MUST(obtain(w, &err));
+	assert_true(w->srv.agreed);
+	w->srv.twists = &always;
+	w->srv.agreed = false;
+	MUST_FAIL(obtain(w, &err), ERR_USER_ACTION_REQUIRED, "new terms");
+	assert_true(w->srv.agreed);
+	const struct client_conf conf = { .terms_agreed = false };
+	client_again(w, &conf);
+	w->srv.agreed = false;
+	err = (struct err){ 0 };
+	MUST_FAIL(obtain(w, &err), ERR_USER_ACTION_REQUIRED, "new terms");
+	assert_false(w->srv.agreed);
+}
+
+static void a_key_is_changed_and_the_new_one_signs_from_then_on(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	AUTO(key_auto) struct key *next = NULL;
+	MUST(key_generate(KEY_P384, 0, &next, &err));
+	w->srv.next_key = next;
+	MUST(client_key_change(w->cl, next, &err));
+	MUST(run_to_end(w, &err));
+	assert_string_equal(w->story, "read the directory, new account, change the key, done");
+	assert_true(str_eq(w->srv.account_payload, STR("{\"onlyReturnExisting\":true}")));
+	assert_true(w->srv.account == next);
+	MUST_FAIL(client_key_change(w->cl, next, &err), ERR_CONFIG, "the account's already");
+	client_free(w->cl); /* check_published looks for the thumbprint of w->account */
+	w->cl = NULL;
+}
+
+static void orders_after_a_key_change_are_signed_by_the_new_key(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	struct key *old = w->account, *next = NULL;
+	MUST(key_generate(KEY_P256, 0, &next, &err));
+	w->srv.next_key = next;
+	MUST(client_key_change(w->cl, next, &err));
+	MUST(run_to_end(w, &err));
+	w->account = next; /* key authorizations carry its thumbprint */
+	MUST(obtain(w, &err));
+	key_free(old);
+}
+
+static void a_key_that_is_in_use_changes_nothing(void **state)
+{
+	static const struct twist twist = {
+		.url = HOST "/change",
+		.status = 409,
+		.body = "{\"type\":\"urn:ietf:params:acme:error:malformed\",\"detail\":\"another "
+			"account has this key\",\"status\":409}",
+		.location = HOST "/account/2"
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	AUTO(key_auto) struct key *next = NULL;
+	MUST(key_generate(KEY_P256, 0, &next, &err));
+	w->srv.next_key = next;
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST(client_key_change(w->cl, next, &err));
+	MUST_FAIL(run_to_end(w, &err), ERR_KEY_IN_USE, "answered 409");
+	w->srv.twist_count = 0;
+	MUST(obtain(w, &err)); /* by the old key, which is checked */
+}
+
+static void an_account_is_found_or_not(void **state)
+{
+	static const struct twist twist = { .url = HOST "/account",
+					    .status = 400,
+					    .body = PROBLEM("accountDoesNotExist", "nobody has this key") };
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(client_find(w->cl, &err));
+	MUST(run_to_end(w, &err));
+	assert_true(str_eq(w->srv.account_payload, STR("{\"onlyReturnExisting\":true}")));
+	const struct client_conf conf = { .terms_agreed = true };
+	client_again(w, &conf);
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST(client_find(w->cl, &err));
+	MUST_FAIL(run_to_end(w, &err), ERR_ACCOUNT_DOES_NOT_EXIST, "nobody has this key");
+}
+
+static void an_account_ends(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(client_deactivate(w->cl, &err));
+	MUST(run_to_end(w, &err));
+	assert_true(w->srv.deactivated);
+}
+
+static void an_account_that_does_not_end_is_told(void **state)
+{
+	static const struct twist twist = { .url = HOST "/account/1", .status = 200, .body = "{\"status\":\"valid\"}" };
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST(client_deactivate(w->cl, &err));
+	MUST_FAIL(run_to_end(w, &err), ERR_MALFORMED, "status is \"valid\" afterwards; wanted deactivated");
+}
+
+/* --- revocation ---------------------------------------------------------------------------------------------------*/
+
+static void a_certificate_is_revoked_by_the_account(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(client_revoke(w->cl, STR("0123"), 4, NULL, &err));
+	MUST(run_to_end(w, &err));
+	assert_true(str_eq(w->srv.revocation, STR("{\"certificate\":\"MDEyMw\",\"reason\":4}")));
+	assert_string_equal(w->story, "read the directory, new account, revoke, done");
+	assert_true(has(w->srv.account_payload, "onlyReturnExisting"));
+}
+
+static void a_certificate_is_revoked_by_its_own_key_without_an_account(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(client_revoke(w->cl, STR("0123"), 1, w->certificate, &err));
+	MUST(run_to_end(w, &err));
+	assert_true(str_eq(w->srv.revocation, STR("{\"certificate\":\"MDEyMw\",\"reason\":1}")));
+	assert_string_equal(w->story, "read the directory, revoke, done");
+	MUST(obtain(w, &err)); /* an account is made when one is needed */
+}
+
+static void a_revocation_that_is_refused_is_told(void **state)
+{
+	static const struct twist twists[] = {
+		{ .url = HOST "/revoke", .nth = 1, .status = 400, .body = BAD_NONCE },
+		{ .url = HOST "/revoke", .status = 400, .body = PROBLEM("alreadyRevoked", "long ago") },
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.twists = twists;
+	w->srv.twist_count = 2;
+	MUST(client_revoke(w->cl, STR("0123"), 0, NULL, &err));
+	MUST_FAIL(run_to_end(w, &err), ERR_ALREADY_REVOKED, "revoke: the server answered 400 alreadyRevoked: long ago");
+	MUST_FAIL(client_revoke(w->cl, STR_NONE, 0, NULL, &err), ERR_CONFIG, "0 bytes");
+}
+
+static void a_server_without_the_resource_is_told(void **state)
+{
+	static const struct twist twist = { .url = HOST "/directory",
+					    .status = 200,
+					    .body = "{\"newNonce\":\"" HOST "/nonce\",\"newAccount\":\"" HOST
+						    "/account\",\"newOrder\":\"" HOST "/order\"}" };
+	struct world *w = *state;
+	struct err err = { 0 };
+	struct client_step step;
+	bool done = false;
+	w->srv.twists = &twist;
+	w->srv.twist_count = 1;
+	MUST(client_revoke(w->cl, STR("0123"), 0, w->certificate, &err));
+	MUST(one_step(w, &done, &err));
+	MUST_FAIL(client_next(w->cl, &step, &err), ERR_MALFORMED, "the server's directory has no revokeCert");
+}
+
+/* --- profiles -----------------------------------------------------------------------------------------------------*/
+
+static void a_profile_is_asked_for_where_the_server_has_it(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	w->srv.meta = "\"profiles\":{\"short\":\"six days\",\"long\":\"ninety\"}";
+	w->profile = STR("short");
+	MUST(obtain(w, &err));
+	assert_true(has(w->srv.order_payload, "\"profile\":\"short\""));
+	w->profile = STR("middling");
+	MUST_FAIL(obtain(w, &err), ERR_INVALID_PROFILE,
+		  "the server has no profile middling; its profiles are short, long");
+}
+
+static void a_server_without_profiles_is_asked_for_none(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	MUST(obtain(w, &err));
+	assert_false(has(w->srv.order_payload, "profile"));
+	w->profile = STR("short");
+	MUST_FAIL(obtain(w, &err), ERR_INVALID_PROFILE, "lists no profiles; wanted short");
+}
+
+/* --- dns-persist-01 -----------------------------------------------------------------------------------------------*/
+
+static void the_record_that_stays_names_issuer_and_account(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	struct thumbprint tp;
+	struct sha256 digest;
+	struct str name, value;
+	const struct ident base = { IDENT_DNS, STR("a.test") }, wild = { IDENT_DNS, STR("*.a.test") };
+	const struct ident ip = { IDENT_IP, STR("192.0.2.1") };
+	w->srv.meta = "\"issuerDomainNames\":[\"ca.test\",\"b.test\"],\"accountHashPrefix\":\"https://ca.test/h/\"";
+	MUST(client_register(w->cl, &err));
+	MUST(run_to_end(w, &err));
+	MUST(jwk_thumbprint(w->c, w->account, &tp, &err));
+	MUST(digest_sha256(w->c,
+			   str_fmt(&w->srv.mem,
+				   "\x06"
+				   "a.test%s" HOST "/account/1",
+				   tp.z),
+			   &digest, &err));
+	struct str hash = b64url_encode(&w->srv.mem, str_n(digest.b, sizeof digest.b));
+	struct str want = str_fmt(&w->srv.mem, "ca.test; accounturi=https://ca.test/h/sha-256/%.*s", STR_FMT(hash));
+	MUST(client_persist_record(w->cl, &w->srv.mem, &base, &name, &value, &err));
+	assert_true(str_eq(name, STR("_validation-persist.a.test")));
+	assert_true(str_eq(value, want));
+	MUST(client_persist_record(w->cl, &w->srv.mem, &wild, &name, &value, &err));
+	assert_true(str_eq(name, STR("_validation-persist.a.test")));
+	assert_true(str_eq(value, str_fmt(&w->srv.mem, "%.*s; policy=wildcard", STR_FMT(want))));
+	MUST_FAIL(client_persist_record(w->cl, &w->srv.mem, &ip, &name, &value, &err), ERR_CONFIG, "addresses have no");
+}
+
+static void a_server_without_such_records_or_with_odd_words_is_told(void **state)
+{
+	static const char *const metas[] = {
+		"\"issuerDomainNames\":[\"ca.test\"]",
+		"\"issuerDomainNames\":[],\"accountHashPrefix\":\"https://ca.test/\"",
+		"\"issuerDomainNames\":[7],\"accountHashPrefix\":\"https://ca.test/\"",
+		"\"issuerDomainNames\":[\"ca.test; policy=wildcard\"],\"accountHashPrefix\":\"https://ca.test/\"",
+		"\"issuerDomainNames\":[\"ca.test\"],\"accountHashPrefix\":\"a\\u0007b\"",
+		"\"issuerDomainNames\":[\"ca.test\"],\"accountHashPrefix\":\"a\\\"b\"",
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(metas); i++) {
+		void *own = NULL;
+		struct err err = { 0 };
+		struct str name, value;
+		const struct ident base = { IDENT_DNS, STR("a.test") };
+		world_setup(&own);
+		struct world *w = own;
+		w->srv.meta = metas[i];
+		MUST(client_register(w->cl, &err));
+		MUST(run_to_end(w, &err));
+		MUST_FAIL(client_persist_record(w->cl, &w->srv.mem, &base, &name, &value, &err), ERR_CONFIG,
+			  "does not serve dns-persist-01");
+		world_teardown(&own);
 	}
 }
 
@@ -942,6 +1503,36 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_driver_may_end_an_order, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(calls_out_of_turn_are_refused, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(only_an_https_directory_is_taken, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_address_in_another_spelling_is_the_same_address, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(records_get_time_before_the_server_looks, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(files_need_no_such_time, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_account_is_bound_to_the_key_that_was_given, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(terms_that_changed_are_agreed_to_again_by_those_who_agree, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_key_is_changed_and_the_new_one_signs_from_then_on, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(orders_after_a_key_change_are_signed_by_the_new_key, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_key_that_is_in_use_changes_nothing, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_account_is_found_or_not, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_account_ends, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(an_account_that_does_not_end_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_certificate_is_revoked_by_the_account, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_certificate_is_revoked_by_its_own_key_without_an_account, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_revocation_that_is_refused_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_server_without_the_resource_is_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_profile_is_asked_for_where_the_server_has_it, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(a_server_without_profiles_is_asked_for_none, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(the_record_that_stays_names_issuer_and_account, world_setup,
+						world_teardown),
+		cmocka_unit_test(each_identifier_is_proved_by_the_first_method_that_can),
+		cmocka_unit_test(an_authorization_of_another_kind_than_was_ordered_is_refused),
+		cmocka_unit_test(a_server_without_such_records_or_with_odd_words_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * phases.c: what each phase asks and what its answer means (RFC 8555 7.1 to 7.5), as a table. Answers go up one after
- * the other, each challenge is told to the server as soon as its answer is up, and polling begins when all of them are.
+ * phases.c: what each phase asks and what its answer means (RFC 8555 7.1 to 7.6), as a table. All authorizations are read and
+ * their answers go up one after the other; then, when the DNS has had its time, the server is told of each of them; then
+ * they are polled.
  */
 #include "client/engine.h"
 
@@ -10,6 +11,10 @@
 #define QUICK_POLLS 50 /* with client_conf's poll_ms; then one each POLL_LATER_MS */
 #define POLL_LATER_MS 1000
 #define SUBPROBLEMS_TOLD 8
+#define PROFILES_MAX 64
+#define RECORD_TEXT_MAX 255 /* of each part of dns-persist-01's record that the server gives */
+#define EAB_MAX 8192
+#define KEY_CHANGE_MAX 16384
 
 bool is_base64url(struct str s)
 {
@@ -87,26 +92,118 @@ struct str problem_words(struct arena *mem, const struct json *problem, enum err
 	return words;
 }
 
-/* --- directory, account --- */
-static fallible directory_answer(struct client *cl, const struct client_reply *r, const struct json *body,
-				 struct err *err)
+/* --- directory --- */
+struct name_list {
+	struct arena *mem;
+	struct str *names;
+	size_t count, max;
+};
+
+static fallible name_take(void *ctx, struct str key, const struct json *v, struct err *err)
 {
-	struct str terms;
-	(void)r;
-	if (json_as_str(json_get(json_get(body, "meta"), "termsOfService"), &terms))
-		cl->terms = str_dup(&cl->mem, str_sub(terms, 0, TERMS_SHOWN_MAX));
-	TRY(url_want(&cl->mem, body, "newNonce", &cl->new_nonce, err));
-	TRY(url_want(&cl->mem, body, "newAccount", &cl->new_account, err));
-	TRY(url_want(&cl->mem, body, "newOrder", &cl->new_order, err));
-	cl->phase = cl->account_url.n == 0 ? PH_ACCOUNT : PH_ORDER;
+	struct name_list *l = ctx;
+	(void)v;
+	(void)err;
+	if (l->count < l->max)
+		l->names[l->count++] = str_dup(l->mem, str_sub(key, 0, PROFILE_NAME_MAX));
 	return OK;
 }
 
+static fallible profiles_take(struct client *cl, const struct json *meta, struct err *err)
+{
+	const struct json *profiles = json_get(meta, "profiles");
+	if (json_type(profiles) != JSON_OBJECT)
+		return OK;
+	struct name_list l = { .mem = &cl->mem, .max = json_count(profiles) };
+	if (l.max > PROFILES_MAX)
+		l.max = PROFILES_MAX;
+	l.names = ARENA_ARRAY(&cl->mem, struct str, l.max + 1);
+	TRY(json_each(profiles, name_take, &l, err));
+	cl->directory.profiles = l.names;
+	cl->directory.profile_count = l.count;
+	return OK;
+}
+
+/* What will stand in a record, or on a terminal, as it is: printable, and nothing that would end a value there. */
+static bool is_record_text(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == ';' || s.p[i] == '"' || s.p[i] == '\\')
+			return false;
+	return s.n > 0 && s.n <= RECORD_TEXT_MAX;
+}
+
+/* dns-persist-01: the first name is as good as the others. */
+static void persist_take(struct client *cl, const struct json *meta)
+{
+	struct str issuer, prefix;
+	if (!json_as_str(json_at(json_get(meta, "issuerDomainNames"), 0), &issuer) ||
+	    !json_as_str(json_get(meta, "accountHashPrefix"), &prefix) || !is_record_text(issuer) ||
+	    !is_record_text(prefix))
+		return;
+	cl->directory.persist_issuer = str_dup(&cl->mem, issuer);
+	cl->directory.persist_prefix = str_dup(&cl->mem, prefix);
+}
+
+static fallible url_may(struct arena *mem, const struct json *o, const char *key, struct str *ret, struct err *err)
+{
+	return json_get(o, key) == NULL ? OK : url_want(mem, o, key, ret, err);
+}
+
+static fallible directory_answer(struct client *cl, const struct client_reply *r, const struct json *body,
+				 struct err *err)
+{
+	struct client_directory *d = &cl->directory;
+	const struct json *meta = json_get(body, "meta");
+	struct str terms;
+	(void)r;
+	if (json_as_str(json_get(meta, "termsOfService"), &terms))
+		d->terms = str_dup(&cl->mem, str_sub(terms, 0, TERMS_SHOWN_MAX));
+	TRY(url_want(&cl->mem, body, "newNonce", &d->new_nonce, err));
+	TRY(url_want(&cl->mem, body, "newAccount", &d->new_account, err));
+	TRY(url_may(&cl->mem, body, "revokeCert", &d->revoke_cert, err));
+	TRY(url_may(&cl->mem, body, "keyChange", &d->key_change, err));
+	TRY(profiles_take(cl, meta, err));
+	persist_take(cl, meta);
+	TRY(url_want(&cl->mem, body, "newOrder", &d->new_order, err)); /* last: it says that the directory is there */
+	bool by_key = cl->goal == GOAL_REVOKE && cl->certificate_key != NULL;
+	cl->phase = cl->account_url.n == 0 && !by_key ? PH_ACCOUNT : phase_of_goal(cl->goal);
+	return OK;
+}
+
+/* --- account --- */
+enum phase phase_of_goal(enum goal g)
+{
+	static const enum phase phases[] = {
+		[GOAL_ORDER] = PH_ORDER,   [GOAL_REGISTER] = PH_DONE,         [GOAL_FIND] = PH_DONE,
+		[GOAL_REVOKE] = PH_REVOKE, [GOAL_KEY_CHANGE] = PH_KEY_CHANGE, [GOAL_DEACTIVATE] = PH_DEACTIVATE,
+	};
+	return phases[g];
+}
+
+static fallible eab_put(const struct client *cl, struct jw *w, struct err *err)
+{
+	AUTO(buf_done) struct buf eab = BUF_MAX(EAB_MAX);
+	if (cl->eab_kid.n == 0)
+		return OK;
+	TRY(jws_sign_eab(cl->crypto, DIGEST_SHA256, cl->eab_key, cl->eab_kid, cl->directory.new_account,
+			 cl->account_key, &eab, err));
+	jw_key(w, "externalAccountBinding");
+	jw_raw(w, buf_str(&eab));
+	return OK;
+}
+
+/* An account is made only for those who want something new of the server. */
 static fallible account_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
-	*ret_url = cl->new_account;
+	*ret_url = cl->directory.new_account;
 	struct jw w = jw_begin(ret_payload, err);
 	jw_object(&w);
+	if (cl->goal != GOAL_ORDER && cl->goal != GOAL_REGISTER) {
+		jw_kbool(&w, "onlyReturnExisting", true);
+		jw_object_end(&w);
+		return jw_end(&w);
+	}
 	if (cl->terms_agreed)
 		jw_kbool(&w, "termsOfServiceAgreed", true);
 	if (cl->contact.n > 0) {
@@ -115,6 +212,7 @@ static fallible account_ask(struct client *cl, struct str *ret_url, struct buf *
 		jw_str(&w, cl->contact);
 		jw_array_end(&w);
 	}
+	TRY(eab_put(cl, &w, err));
 	jw_object_end(&w);
 	return jw_end(&w);
 }
@@ -124,25 +222,138 @@ static fallible account_answer(struct client *cl, const struct client_reply *r, 
 {
 	(void)body;
 	TRY(location_want(&cl->mem, r, &cl->account_url, err));
+	cl->phase = phase_of_goal(cl->goal);
+	return OK;
+}
+
+static fallible agree_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
+{
+	(void)err;
+	*ret_url = cl->account_url;
+	return buf_add(ret_payload, STR("{\"termsOfServiceAgreed\":true}"), err);
+}
+
+static fallible agree_answer(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err)
+{
+	(void)r;
+	(void)body;
+	(void)err;
 	cl->phase = PH_ORDER;
 	return OK;
 }
 
+static fallible deactivate_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
+{
+	*ret_url = cl->account_url;
+	return buf_add(ret_payload, STR("{\"status\":\"deactivated\"}"), err);
+}
+
+static fallible deactivate_answer(struct client *cl, const struct client_reply *r, const struct json *body,
+				  struct err *err)
+{
+	struct str status;
+	(void)r;
+	TRY(json_want_str(body, "status", 32, &status, err));
+	if (!str_eq(status, STR("deactivated")))
+		FAIL(err, ERR_MALFORMED, "the account's status is \"%.*s\" afterwards; wanted deactivated",
+		     STR_FMT(status));
+	cl->account_url = STR_NONE;
+	cl->phase = PH_DONE;
+	return OK;
+}
+
+static fallible resource_want(struct str url, const char *key, struct str *ret, struct err *err)
+{
+	if (url.n == 0)
+		FAIL(err, ERR_MALFORMED, "the server's directory has no %s", key);
+	*ret = url;
+	return OK;
+}
+
+/* RFC 8555 7.3.5: the inner JWS is by the new key, has the outer one's url and no nonce. */
+static fallible key_change_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(KEY_CHANGE_MAX), inner = BUF_MAX(KEY_CHANGE_MAX);
+	TRY(resource_want(cl->directory.key_change, "keyChange", ret_url, err));
+	TRY(jwk_write(cl->account_key, &jwk, err));
+	struct jw w = jw_begin(&inner, err);
+	jw_object(&w);
+	jw_kstr(&w, "account", cl->account_url);
+	jw_key(&w, "oldKey");
+	jw_raw(&w, buf_str(&jwk));
+	jw_object_end(&w);
+	TRY(jw_end(&w));
+	return jws_sign_acme(cl->crypto, cl->new_key, STR_NONE, STR_NONE, *ret_url, buf_str(&inner), ret_payload, err);
+}
+
+static fallible key_change_answer(struct client *cl, const struct client_reply *r, const struct json *body,
+				  struct err *err)
+{
+	(void)r;
+	(void)body;
+	TRY(jwk_thumbprint(cl->crypto, cl->new_key, &cl->thumbprint, err));
+	cl->account_key = cl->new_key;
+	cl->phase = PH_DONE;
+	return OK;
+}
+
+static fallible revoke_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
+{
+	TRY(resource_want(cl->directory.revoke_cert, "revokeCert", ret_url, err));
+	struct jw w = jw_begin(ret_payload, err);
+	jw_object(&w);
+	jw_kstr(&w, "certificate", cl->revoke_b64);
+	jw_ki64(&w, "reason", cl->revoke_reason);
+	jw_object_end(&w);
+	return jw_end(&w);
+}
+
+static fallible revoke_answer(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err)
+{
+	(void)r;
+	(void)body;
+	(void)err;
+	cl->phase = PH_DONE;
+	return OK;
+}
+
 /* --- order --- */
+/* draft-aaron-acme-profiles 4: a profile that the directory does not list is not asked for. */
+static fallible profile_check(const struct client *cl, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str all = STR_NONE;
+	for (size_t i = 0; i < cl->directory.profile_count; i++) {
+		struct str known = cl->directory.profiles[i];
+		if (str_eq(known, cl->profile))
+			return OK;
+		all = str_fmt(&mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(known));
+	}
+	if (all.n == 0)
+		FAIL(err, ERR_INVALID_PROFILE, "the server's directory lists no profiles; wanted %.*s",
+		     STR_FMT(cl->profile));
+	FAIL(err, ERR_INVALID_PROFILE, "the server has no profile %.*s; its profiles are %.*s", STR_FMT(cl->profile),
+	     STR_FMT(all));
+}
+
 static fallible order_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
-	*ret_url = cl->new_order;
+	*ret_url = cl->directory.new_order;
+	if (cl->profile.n > 0)
+		TRY(profile_check(cl, err));
 	struct jw w = jw_begin(ret_payload, err);
 	jw_object(&w);
 	jw_key(&w, "identifiers");
 	jw_array(&w);
-	for (size_t i = 0; i < cl->name_count; i++) {
+	for (size_t i = 0; i < cl->ident_count; i++) {
 		jw_object(&w);
-		jw_kz(&w, "type", "dns");
-		jw_kstr(&w, "value", cl->names[i]);
+		jw_kz(&w, "type", ident_type_name(cl->idents[i].type));
+		jw_kstr(&w, "value", cl->idents[i].value);
 		jw_object_end(&w);
 	}
 	jw_array_end(&w);
+	if (cl->profile.n > 0)
+		jw_kstr(&w, "profile", cl->profile);
 	jw_object_end(&w);
 	return jw_end(&w);
 }
@@ -279,80 +490,153 @@ static void poll_next(struct client *cl)
 	cl->phase = PH_FINALIZE;
 }
 
-/* To the next authorization to read; when all were, to polling them. */
-static void read_next(struct client *cl)
+static void tell_next(struct client *cl)
 {
-	cl->phase = PH_AUTHZ;
-	if (++cl->at < cl->authz_count)
-		return;
+	cl->phase = PH_CHALLENGE;
+	for (; cl->at < cl->authz_count; cl->at++)
+		if (!cl->authzs[cl->at].done && !cl->authzs[cl->at].told)
+			return;
 	cl->at = 0;
 	poll_next(cl);
 }
 
-/* An authorization for a name that was not ordered is no business of ours (RFC 8555 7.1.4: without the "*."). */
-static bool is_ordered(const struct client *cl, struct str name)
+void challenges_begin(struct client *cl)
 {
-	for (size_t i = 0; i < cl->name_count; i++) {
-		struct str ordered = cl->names[i];
-		(void)str_skip(&ordered, STR("*."));
-		if (str_eq_nocase(ordered, name))
-			return true;
-	}
+	cl->at = 0;
+	tell_next(cl);
+}
+
+static bool must_settle(const struct client *cl)
+{
+	for (size_t i = 0; i < cl->authz_count; i++)
+		if (cl->authzs[i].published && challenge_is_dns(cl->authzs[i].answer.method))
+			return cl->settle_ms > 0;
 	return false;
 }
 
-static fallible challenge_find(struct client *cl, const struct json *body, const struct json **ret, struct err *err)
+void authz_next(struct client *cl)
 {
-	const struct json *list;
-	struct str type, want = str_z(challenge_type_name(cl->method));
-	TRY(json_want_array(body, "challenges", 32, &list, err));
-	for (size_t i = 0; i < json_count(list); i++) {
-		*ret = json_at(list, i);
-		if (!FAILED(json_want_str(*ret, "type", 64, &type, NULL)) && str_eq(type, want))
-			return OK;
-	}
-	FAIL(err, ERR_UNAUTHORIZED, "the server offers no %.*s challenge for %.*s", STR_FMT(want),
-	     STR_FMT(cl->authzs[cl->at].name));
+	cl->phase = PH_AUTHZ;
+	if (++cl->at < cl->authz_count)
+		return;
+	if (must_settle(cl))
+		cl->phase = PH_SETTLE;
+	else
+		challenges_begin(cl);
 }
 
-static fallible token_take(struct client *cl, struct client_authz *z, const struct json *challenge, struct err *err)
+/* RFC 8555 7.1.4: an authorization has the name without the "*.", and says so. */
+static bool is_same(const struct ident *ordered, enum ident_type type, struct str value, bool wildcard)
 {
-	struct str token;
-	TRY(json_want_str(challenge, "token", 512, &token, err));
-	if (!is_base64url(token)) /* it becomes a file's name: base64url or nothing (THREATS A81) */
-		FAIL(err, ERR_MALFORMED, "the server's token is not base64url");
-	if (token.n < 22 || token.n > 128) /* RFC 8555 8.3: at least 128 bits */
-		FAIL(err, ERR_MALFORMED, "the server's token has %zu characters; 22 to 128 are believable", token.n);
-	z->token = str_dup(&cl->order_mem, token);
-	z->key_authorization = str_fmt(&cl->order_mem, "%.*s.%s", STR_FMT(token), cl->thumbprint.z);
+	struct str base = ordered->value;
+	struct addr a, b;
+	if (ordered->type != type || str_skip(&base, STR("*.")) != wildcard)
+		return false;
+	if (type == IDENT_DNS)
+		return str_eq_nocase(base, value);
+	return !FAILED(addr_read(base, &a, NULL)) && !FAILED(addr_read(value, &b, NULL)) && addr_eq(&a, &b);
+}
+
+/* An authorization for a name that was not ordered is no business of ours. */
+static fallible ident_take(const struct client *cl, const struct json *body, struct client_authz *z, struct err *err)
+{
+	const struct json *o;
+	struct str type_name = STR("dns"), value;
+	enum ident_type type = IDENT_TYPE_COUNT;
+	bool wildcard = false;
+	TRY(json_want_object(body, "identifier", &o, err));
+	TRY(json_may_str(o, "type", 32, &type_name, err));
+	TRY(json_want_str(o, "value", NAME_MAX_LEN, &value, err));
+	TRY(json_may_bool(body, "wildcard", &wildcard, err));
+	bool known = !FAILED(ident_type_read(type_name, &type, NULL));
+	for (size_t i = 0; known && i < cl->ident_count; i++) {
+		if (!is_same(&cl->idents[i], type, value, wildcard))
+			continue;
+		z->ordered = cl->idents[i];
+		return OK;
+	}
+	FAIL(err, ERR_MALFORMED, "the server wants an authorization for %s%.*s, which was not ordered",
+	     wildcard ? "*." : "", STR_FMT(value));
+}
+
+static const struct json *challenge_of_type(const struct json *list, enum challenge_type type)
+{
+	struct str found;
+	for (size_t i = 0; i < json_count(list); i++)
+		if (!FAILED(json_want_str(json_at(list, i), "type", 64, &found, NULL)) &&
+		    str_eq(found, str_z(challenge_type_name(type))))
+			return json_at(list, i);
+	return NULL;
+}
+
+static fallible no_challenge(const struct client *cl, const struct json *list, struct str name, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str wanted = STR_NONE, offered = STR_NONE;
+	for (size_t i = 0; i < cl->method_count; i++)
+		wanted = str_fmt(&mem, "%.*s%s%s", STR_FMT(wanted), i == 0 ? "" : " or ",
+				 challenge_type_name(cl->methods[i]));
+	for (unsigned t = 0; t < CHALLENGE_TYPE_COUNT; t++)
+		if (challenge_of_type(list, (enum challenge_type)t) != NULL)
+			offered = str_fmt(&mem, "%.*s%s%s", STR_FMT(offered), offered.n == 0 ? "" : ", ",
+					  challenge_type_name((enum challenge_type)t));
+	if (offered.n == 0)
+		offered = STR("nothing that we know");
+	FAIL(err, ERR_UNAUTHORIZED, "the server offers no %.*s challenge for %.*s, but %.*s", STR_FMT(wanted),
+	     STR_FMT(name), STR_FMT(offered));
+}
+
+static fallible challenge_find(const struct client *cl, const struct json *body, const struct ident *ordered,
+			       enum challenge_type *ret_method, const struct json **ret, struct err *err)
+{
+	const struct json *list;
+	TRY(json_want_array(body, "challenges", 32, &list, err));
+	for (size_t i = 0; i < cl->method_count; i++) {
+		if (!client_method_serves(cl->methods[i], ordered))
+			continue;
+		*ret_method = cl->methods[i];
+		*ret = challenge_of_type(list, cl->methods[i]);
+		if (*ret != NULL)
+			return OK;
+	}
+	return no_challenge(cl, list, ordered->value, err);
+}
+
+static fallible challenge_take(struct client *cl, struct client_authz *z, const struct json *body, struct err *err)
+{
+	const struct json *ch;
+	enum challenge_type method;
+	struct str token = STR_NONE;
+	TRY(challenge_find(cl, body, &z->ordered, &method, &ch, err));
+	TRY(url_want(&cl->order_mem, ch, "url", &z->challenge_url, err));
+	if (method != CHALLENGE_DNSPERSIST01) /* the one without a token: what it wants to see is there already */
+		TRY(json_want_str(ch, "token", 512, &token, err));
+	struct ident base = z->ordered;
+	(void)str_skip(&base.value, STR("*."));
+	TRY(answer_make(cl, &cl->order_mem, method, &base, token, &z->answer, err));
+	if (method == CHALLENGE_DNSPERSIST01)
+		authz_next(cl);
+	else
+		cl->phase = PH_PUBLISH;
 	return OK;
 }
 
 static fallible authz_answer(struct client *cl, const struct client_reply *r, const struct json *body, struct err *err)
 {
 	struct client_authz *z = &cl->authzs[cl->at];
-	const struct json *ident, *ch;
-	struct str status, name;
+	struct str status;
 	(void)r;
 	TRY(json_want_str(body, "status", 32, &status, err));
-	TRY(json_want_object(body, "identifier", &ident, err));
-	TRY(json_want_str(ident, "value", NAME_MAX_LEN, &name, err));
-	if (!is_ordered(cl, name))
-		FAIL(err, ERR_MALFORMED, "the server wants an authorization for %.*s, which was not ordered",
-		     STR_FMT(name));
-	z->name = str_dup(&cl->order_mem, name);
+	TRY(ident_take(cl, body, z, err));
 	if (str_eq(status, STR("valid"))) {
 		z->done = true;
-		read_next(cl);
+		authz_next(cl);
 		return OK;
 	}
 	if (!str_eq(status, STR("pending")))
-		FAIL(err, ERR_UNAUTHORIZED, "the authorization for %.*s is %.*s", STR_FMT(name), STR_FMT(status));
-	TRY(challenge_find(cl, body, &ch, err));
-	TRY(url_want(&cl->order_mem, ch, "url", &z->challenge_url, err));
-	TRY(token_take(cl, z, ch, err));
-	cl->phase = PH_PUBLISH;
-	return OK;
+		FAIL(err, ERR_UNAUTHORIZED, "the authorization for %.*s is %.*s", STR_FMT(z->ordered.value),
+		     STR_FMT(status));
+	return challenge_take(cl, z, body, err);
 }
 
 static fallible challenge_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
@@ -367,7 +651,8 @@ static fallible challenge_answer(struct client *cl, const struct client_reply *r
 	(void)r;
 	(void)body;
 	(void)err;
-	read_next(cl);
+	cl->authzs[cl->at].told = true;
+	tell_next(cl);
 	return OK;
 }
 
@@ -393,7 +678,7 @@ static fallible poll_authz_answer(struct client *cl, const struct client_reply *
 	if (str_eq(status, STR("pending")) || str_eq(status, STR("processing")))
 		return poll_again(cl, r, "the authorization", err);
 	if (!str_eq(status, STR("valid")))
-		return authz_error(body, z->name, err);
+		return authz_error(body, z->ordered.value, err);
 	z->done = true;
 	poll_next(cl);
 	return OK;
@@ -408,11 +693,25 @@ static fallible get_order(struct client *cl, struct str *ret_url, struct buf *re
 	return OK;
 }
 
+static fallible csr_for_order(struct client *cl, struct buf *ret_der, struct err *err)
+{
+	struct str names[IDENTS_MAX];
+	struct addr addrs[IDENTS_MAX];
+	size_t name_count = 0, addr_count = 0;
+	for (size_t i = 0; i < cl->ident_count; i++) {
+		if (cl->idents[i].type == IDENT_DNS)
+			names[name_count++] = cl->idents[i].value;
+		else
+			TRY(addr_read(cl->idents[i].value, &addrs[addr_count++], err));
+	}
+	return csr_make_for(cl->crypto, cl->certificate_key, names, name_count, addrs, addr_count, ret_der, err);
+}
+
 static fallible finalize_ask(struct client *cl, struct str *ret_url, struct buf *ret_payload, struct err *err)
 {
 	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
 	if (cl->csr_b64.n == 0) {
-		TRY(csr_make(cl->crypto, cl->certificate_key, cl->names, cl->name_count, &der, err));
+		TRY(csr_for_order(cl, &der, err));
 		cl->csr_b64 = b64url_encode(&cl->order_mem, buf_str(&der));
 	}
 	*ret_url = cl->finalize_url;
@@ -454,9 +753,14 @@ static const struct phase_row table[PH_COUNT] = {
 	[PH_IDLE] = { "idle", NULL, NULL },
 	[PH_DIRECTORY] = { "read the directory", NULL, directory_answer },
 	[PH_ACCOUNT] = { "new account", account_ask, account_answer },
+	[PH_REVOKE] = { "revoke", revoke_ask, revoke_answer },
+	[PH_KEY_CHANGE] = { "change the key", key_change_ask, key_change_answer },
+	[PH_DEACTIVATE] = { "deactivate the account", deactivate_ask, deactivate_answer },
+	[PH_AGREE] = { "agree to the terms", agree_ask, agree_answer },
 	[PH_ORDER] = { "new order", order_ask, order_answer },
 	[PH_AUTHZ] = { "read authorization", get_authz, authz_answer },
 	[PH_PUBLISH] = { "publish answer", NULL, NULL },
+	[PH_SETTLE] = { "wait for the DNS", NULL, NULL },
 	[PH_CHALLENGE] = { "answer challenge", challenge_ask, challenge_answer },
 	[PH_POLL_AUTHZ] = { "poll authorization", get_authz, poll_authz_answer },
 	[PH_WITHDRAW] = { "withdraw answer", NULL, NULL },

@@ -4,21 +4,18 @@
  * request is there when its connection is accepted (TCP_DEFER_ACCEPT), so that the usual answer costs accept, recv,
  * send and close; only who is slow gets a watch and a deadline.
  */
-#include "client/client.h"
+#include "client/listen.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define HEAD_MAX 4096
 #define CONNS_MAX 128
-#define CONN_LIFE_MS 5000
+#define CONN_LIFE_MS LISTEN_CONN_LIFE_MS
 #define TICK_MS 500
 #define ACCEPTS_A_ROUND 64
-#define BACKLOG 1024
 #define ANSWERS_MAX 65536
 #define BUCKETS_MIN 64
 
@@ -280,56 +277,13 @@ static void accept_cb(struct loop *l, unsigned events, void *arg)
 
 /* --- life ---------------------------------------------------------------------------------------------------------*/
 
-static fallible set_option(int fd, int level, int option, int value, struct err *err)
-{
-	if (setsockopt(fd, level, option, &value, sizeof value) != 0)
-		FAIL(err, ERR_IO, "setsockopt: %s", strerrordesc_np(errno));
-	return OK;
-}
-
-static fallible bind_to(struct responder *r, const struct addr *addr, uint16_t port, struct err *err)
-{
-	char text[ADDR_TEXT_MAX];
-	struct sockaddr_storage sa;
-	struct addr bound;
-	socklen_t n = addr_sockaddr(addr, port, &sa);
-	addr_show(addr, text);
-	r->fd = socket(addr->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (r->fd < 0)
-		FAIL(err, ERR_IO, "socket for %s: %s", text, strerrordesc_np(errno));
-	TRY(set_option(r->fd, SOL_SOCKET, SO_REUSEADDR, 1, err));
-	TRY(set_option(r->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, CONN_LIFE_MS / 1000, err));
-	if (addr->family == AF_INET6)
-		TRY(set_option(r->fd, IPPROTO_IPV6, IPV6_V6ONLY, 0, err));
-	if (bind(r->fd, (const struct sockaddr *)&sa, n) != 0)
-		FAIL(err, ERR_IO, "cannot listen on %s port %u: %s", text, (unsigned)port, strerrordesc_np(errno));
-	n = sizeof sa;
-	if (listen(r->fd, BACKLOG) != 0 || getsockname(r->fd, (struct sockaddr *)&sa, &n) != 0 ||
-	    !addr_of_sockaddr(&sa, &bound, &r->port))
-		FAIL(err, ERR_IO, "cannot listen on %s port %u: %s", text, (unsigned)port, strerrordesc_np(errno));
-	return OK;
-}
-
-static void *run(void *arg)
-{
-	struct responder *r = arg;
-	(void)FAILED(loop_run(r->loop, NULL)); /* ends by loop_stop; epoll itself does not fail */
-	return NULL;
-}
-
 static fallible start(struct responder *r, const struct addr *addr, uint16_t port, struct err *err)
 {
-	sigset_t all, old;
-	TRY(bind_to(r, addr, port, err));
+	TRY(listen_open(addr, port, &r->fd, &r->port, err));
 	TRY(loop_new(&clock_system, &r->loop, err));
 	r->tick = loop_timer_new(r->loop, tick_cb, r);
 	TRY(loop_watch(r->loop, r->fd, LOOP_READ, accept_cb, r, &r->listen_io, err));
-	sigfillset(&all); /* signals are the program's business, on its own thread */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&r->thread, NULL, run, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		FAIL(err, ERR_IO, "cannot start a thread: %s", strerrordesc_np(rc));
+	TRY(listen_thread(r->loop, &r->thread, err));
 	r->running = true;
 	return OK;
 }

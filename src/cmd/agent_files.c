@@ -3,6 +3,7 @@
  * agent_files.c: the folder that cairn-agent keeps.
  *
  *   accounts/HASH-OF-THE-DIRECTORY-URL/account.key, account.json
+ *   accounts/HASH-OF-THE-DIRECTORY-URL/account.key.new during a key change, account.key.deactivated after its end
  *   certificates/NAME/privkey.pem -> current/privkey.pem, and so cert.pem, chain.pem, fullchain.pem
  *   certificates/NAME/current -> versions/0007
  *   certificates/NAME/versions/0007/privkey.pem, ...
@@ -24,6 +25,7 @@
 #define VERSIONS_KEPT 4
 #define VERSION_MAX 999999u
 #define ACCOUNT_JSON_MAX 4096
+#define REVOKED "revoked" /* beside a certificate that is */
 
 static const char *const file_names[] = { "privkey.pem", "cert.pem", "chain.pem", "fullchain.pem" };
 
@@ -60,14 +62,24 @@ static fallible account_folder(const struct crypto *c, struct arena *mem, const 
 	return folders_make(mem, *ret, 0700, err);
 }
 
-fallible agent_account_key(const struct crypto *c, struct arena *mem, const struct agent_options *o, struct key **ret,
-			   struct err *err)
+static fallible account_file(const struct crypto *c, struct arena *mem, const struct agent_options *o, const char *name,
+			     const char **ret, struct err *err)
 {
 	struct str folder;
 	TRY(account_folder(c, mem, o, &folder, err));
-	const char *path = path_of(mem, folder, "account.key");
+	*ret = path_of(mem, folder, name);
+	return OK;
+}
+
+fallible agent_account_key(const struct crypto *c, struct arena *mem, const struct agent_options *o, bool make,
+			   struct key **ret, struct err *err)
+{
+	const char *path;
+	TRY(account_file(c, mem, o, "account.key", &path, err));
 	if (access(path, F_OK) == 0)
 		return key_read_file(path, NULL, ret, err);
+	if (!make)
+		FAIL(err, ERR_CONFIG, "%s holds no account at %.*s", o->dir, STR_FMT(o->server));
 	AUTO(key_auto) struct key *key = NULL;
 	TRY(key_generate(KEY_P256, 0, &key, err));
 	struct rc rc = key_write_file(key, path, NULL, err);
@@ -78,12 +90,79 @@ fallible agent_account_key(const struct crypto *c, struct arena *mem, const stru
 	return OK;
 }
 
+static fallible rename_synced(struct arena *mem, const char *from, const char *to, struct err *err)
+{
+	struct str path = str_z(to);
+	size_t slash = path.n;
+	while (slash > 0 && path.p[slash - 1] != '/')
+		slash--;
+	if (rename(from, to) != 0)
+		FAIL(err, ERR_IO, "rename %s to %s: %s", from, to, strerrordesc_np(errno));
+	return folder_sync(str_dupz_raw(mem, str_sub(path, 0, slash)), err);
+}
+
+fallible agent_next_key_put(const struct crypto *c, struct arena *mem, const struct agent_options *o,
+			    const struct key *key, struct err *err)
+{
+	const char *path;
+	TRY(account_file(c, mem, o, "account.key.new", &path, err));
+	return key_write_file(key, path, NULL, err);
+}
+
+fallible agent_next_key_get(const struct crypto *c, struct arena *mem, const struct agent_options *o, struct key **ret,
+			    struct err *err)
+{
+	const char *path;
+	TRY(account_file(c, mem, o, "account.key.new", &path, err));
+	return access(path, F_OK) == 0 ? key_read_file(path, NULL, ret, err) : OK;
+}
+
+fallible agent_next_key_take(const struct crypto *c, struct arena *mem, const struct agent_options *o, struct err *err)
+{
+	const char *from, *to;
+	TRY(account_file(c, mem, o, "account.key.new", &from, err));
+	TRY(account_file(c, mem, o, "account.key", &to, err));
+	return rename_synced(mem, from, to, err);
+}
+
+void agent_next_key_drop(const struct crypto *c, struct arena *mem, const struct agent_options *o)
+{
+	const char *path;
+	if (!FAILED(account_file(c, mem, o, "account.key.new", &path, NULL)))
+		(void)unlink(path);
+}
+
+fallible agent_account_retire(const struct crypto *c, struct arena *mem, const struct agent_options *o, struct err *err)
+{
+	const char *from, *to, *note;
+	TRY(account_file(c, mem, o, "account.key", &from, err));
+	TRY(account_file(c, mem, o, "account.key.deactivated", &to, err));
+	TRY(account_file(c, mem, o, "account.json", &note, err));
+	TRY(rename_synced(mem, from, to, err));
+	(void)unlink(note);
+	return OK;
+}
+
+struct str agent_account_url(const struct crypto *c, struct arena *mem, const struct agent_options *o)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(ACCOUNT_JSON_MAX);
+	AUTO(json_auto) struct json *note = NULL;
+	const char *path;
+	struct str url;
+	if (FAILED(account_file(c, mem, o, "account.json", &path, NULL)) ||
+	    FAILED(file_read(path, ACCOUNT_JSON_MAX, &text, NULL)) ||
+	    FAILED(json_read(buf_str(&text), ACCOUNT_JSON_MAX, &note, NULL)) ||
+	    !json_as_str(json_get(note, "account"), &url))
+		return STR_NONE;
+	return str_dup(mem, url);
+}
+
 fallible agent_account_note(const struct crypto *c, struct arena *mem, const struct agent_options *o,
 			    struct str account_url, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(ACCOUNT_JSON_MAX);
-	struct str folder;
-	TRY(account_folder(c, mem, o, &folder, err));
+	const char *path;
+	TRY(account_file(c, mem, o, "account.json", &path, err));
 	struct jw w = jw_begin(&text, err);
 	jw_object(&w);
 	jw_kstr(&w, "directory", o->server);
@@ -92,17 +171,26 @@ fallible agent_account_note(const struct crypto *c, struct arena *mem, const str
 	jw_object_end(&w);
 	TRY(jw_end(&w));
 	TRY(buf_add_char(&text, '\n', err));
-	return file_write_atomic(path_of(mem, folder, "account.json"), buf_str(&text), 0600, err);
+	return file_write_atomic(path, buf_str(&text), 0600, err);
 }
 
 /* --- certificates -------------------------------------------------------------------------------------------------*/
 
-fallible agent_place_open(struct arena *mem, const struct agent_options *o, struct agent_place *ret, struct err *err)
+/* "*" is a pattern to shells, and no name begins with "_". */
+static struct str place_name(struct arena *mem, struct str name)
+{
+	return str_skip(&name, STR("*.")) ? str_fmt(mem, "_.%.*s", STR_FMT(name)) : name;
+}
+
+fallible agent_place_open(struct arena *mem, const struct agent_options *o, bool make, struct agent_place *ret,
+			  struct err *err)
 {
 	*ret = (struct agent_place){
-		.path = str_fmt(mem, "%s/certificates/%.*s", o->dir, STR_FMT(o->names[0])),
+		.path = str_fmt(mem, "%s/certificates/%.*s", o->dir, STR_FMT(place_name(mem, o->idents[0].value))),
 		.lock_fd = -1,
 	};
+	if (!make && access(path_of(mem, ret->path, "current/fullchain.pem"), F_OK) != 0)
+		FAIL(err, ERR_CONFIG, "%.*s holds no certificate", STR_FMT(ret->path));
 	TRY(folders_make(mem, ret->path, 0755, err));
 	const char *path = path_of(mem, ret->path, ".lock");
 	ret->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -137,6 +225,16 @@ fallible agent_place_current(struct arena *mem, const struct agent_place *p, str
 	return OK;
 }
 
+fallible agent_place_mark_revoked(struct arena *mem, const struct agent_place *p, struct err *err)
+{
+	return file_write_atomic(path_of(mem, p->path, "current/" REVOKED), STR_NONE, 0644, err);
+}
+
+bool agent_place_is_revoked(struct arena *mem, const struct agent_place *p)
+{
+	return access(path_of(mem, p->path, "current/" REVOKED), F_OK) == 0;
+}
+
 static bool version_of(const char *name, unsigned *ret)
 {
 	uint64_t n;
@@ -154,6 +252,7 @@ static void version_remove(struct arena *mem, struct str versions, const char *n
 	struct str folder = str_fmt(mem, "%.*s/%s", STR_FMT(versions), name);
 	for (size_t i = 0; i < ARRAY_LEN(file_names); i++)
 		(void)unlink(path_of(mem, folder, file_names[i]));
+	(void)unlink(path_of(mem, folder, REVOKED));
 	(void)rmdir(str_dupz_raw(mem, folder)); /* whatever else is in it is not ours, and keeps it */
 }
 

@@ -20,6 +20,22 @@ fallible tls_server_reload(struct tls_server *t, struct err *err);
 SSL *tls_server_accept(struct tls_server *t, int fd);
 void tls_server_free(struct tls_server *t);
 
+/* A server of one protocol name that shakes hands and says no more (RFC 8737): to each server name belongs a
+ * certificate, and who asks for another name or offers another protocol gets an alert. Thread-safe. */
+struct tls_alpn;
+fallible tls_alpn_new(struct str protocol, struct tls_alpn **ret, struct err *err);
+void tls_alpn_free(struct tls_alpn *t); /* accepts NULL; connections end first */
+/* Replaces what was there for the name. The key's own reference is taken. */
+fallible tls_alpn_put(struct tls_alpn *t, struct str server_name, struct str certificate_der, EVP_PKEY *key,
+		      struct err *err);
+void tls_alpn_remove(struct tls_alpn *t, struct str server_name);
+/* The server's side of one connection, whose socket does not block; NULL out of memory. Freed with tls_alpn_end. */
+SSL *tls_alpn_accept(struct tls_alpn *t, int fd);
+enum tls_alpn_wants { TLS_ALPN_READ, TLS_ALPN_WRITE, TLS_ALPN_OVER };
+/* As far as it goes now. OVER: hands were shaken and a goodbye was said, or it failed. */
+enum tls_alpn_wants tls_alpn_step(SSL *ssl);
+void tls_alpn_end(SSL *ssl);
+
 struct tls_client; /* settings of outgoing handshakes that trust nobody; thread-safe */
 fallible tls_client_new(struct tls_client **ret, struct err *err);
 void tls_client_free(struct tls_client *c); /* accepts NULL; no probe may be running */

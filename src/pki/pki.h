@@ -124,6 +124,11 @@ fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, str
 fallible cert_lint(const struct issuer *i, const struct cert_template *t, const struct cert_request *r, struct str der,
 		   struct err *err);
 
+/* What a client shows to tls-alpn-01 (RFC 8737 3): self-signed by k, for a name or (name NULL) an address, with the
+ * digest of the key authorization; good for a week. */
+fallible cert_make_acme(const struct crypto *c, const struct key *k, const struct str *name, const struct addr *addr,
+			const struct sha256 *digest, int64_t now_s, struct buf *ret_der, struct err *err);
+
 /* The CA's own hierarchy, for cairn init. */
 struct ca_request {
 	struct str common_name, organization; /* organization may be empty */
