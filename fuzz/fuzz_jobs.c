@@ -22,9 +22,10 @@ AGAIN(verdict)
 AGAIN(verdict_message)
 AGAIN(sign_job)
 AGAIN(sign_result)
+AGAIN(progress)
 
-static again_fn *const readers[] = { again_validate_job, again_verdict, again_verdict_message, again_sign_job,
-				     again_sign_result };
+static again_fn *const readers[] = { again_validate_job, again_verdict,     again_verdict_message,
+				     again_sign_job,     again_sign_result, again_progress };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

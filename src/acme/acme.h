@@ -44,6 +44,9 @@ void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *r
  * ERR_UNAVAILABLE: the store could not take it now, deliver it again. */
 fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err);
 fallible acme_apply_signed(struct acme *a, struct str body, struct err *err);
+/* What an attempt met before it tries again: a text for the client, whoever sent it. Always OK: what cannot be kept now
+ * is not worth coming again. */
+fallible acme_apply_progress(struct acme *a, struct str body, struct err *err);
 
 /* One round of the sweeper: sends again what has no result, ends what passed its deadline, removes what retention
  * allows. */

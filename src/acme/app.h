@@ -150,6 +150,7 @@ fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struc
 
 /* apply.c: only a store that cannot take it now is a reason to see a message of the bus again. */
 bool apply_is_put_off(struct rc rc);
+fallible perspective_of_zone(const struct view *view, struct str zone_name, struct str perspective, struct err *err);
 
 /* limit.c: charges one to the bucket inside tx; per_hour 0 is "no limit". ERR_RATE_LIMITED says when to come back. */
 fallible limit_check(struct call *c, struct store_tx *tx, struct str bucket, int64_t per_hour, const char *what,

@@ -4,7 +4,7 @@
  * checked against the pinned key, its words against the attempt's rows, and every change is a conditional move, so that
  * only the first one counts.
  */
-#include "acme/app.h"
+#include "acme/order.h"
 
 struct verdict_apply {
 	struct acme *a;
@@ -29,6 +29,15 @@ static bool account_fits(const struct verdict_apply *v)
 	return str_ends(url, str_fmt(v->mem, "/account/%s", id_show(v->attempt.account).z));
 }
 
+fallible perspective_of_zone(const struct view *view, struct str zone_name, struct str perspective, struct err *err)
+{
+	const struct conf_zone *zone = conf_zone(view->conf, zone_name);
+	if (zone == NULL || !list_has(&zone->perspectives, perspective))
+		FAIL(err, ERR_UNAUTHORIZED, "perspective %.*s is not in zone %.*s", STR_FMT(perspective),
+		     STR_FMT(zone_name));
+	return OK;
+}
+
 /* A verdict is what its perspective signed, about this very challenge; anything else is dropped and logged as an alarm.
  */
 static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
@@ -41,12 +50,7 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 	    !str_eq(got->thumbprint, v->authz.thumbprint) || !str_eq(got->realm, v->attempt.realm) ||
 	    !str_eq(got->zone, v->attempt.zone) || !account_fits(v))
 		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
-	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
-	for (size_t i = 0; zone != NULL && i < zone->perspectives.n; i++)
-		if (str_eq(zone->perspectives.v[i], got->perspective))
-			return OK;
-	FAIL(err, ERR_UNAUTHORIZED, "perspective %.*s is not in zone %.*s", STR_FMT(got->perspective),
-	     STR_FMT(v->attempt.zone));
+	return perspective_of_zone(v->view, v->attempt.zone, got->perspective, err);
 }
 
 #define PERSIST_VALID_MS ((int64_t)10 * 86400 * 1000) /* BR 3.2.2.4.22 */

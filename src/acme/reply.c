@@ -141,11 +141,18 @@ static void write_challenge(struct jw *w, const struct call *c, const struct cha
 	jw_object_end(w);
 }
 
+/* RFC 8555 8.2: nothing changes before it is tried again. */
+static int64_t seconds_to_retry(const struct call *c, const struct challenge_row *ch)
+{
+	int64_t wait_ms = ch->retry_at - c->now_ms;
+	return wait_ms <= 1000 ? 1 : (wait_ms + 999) / 1000;
+}
+
 fallible reply_challenge(struct call *c, const struct challenge_row *ch, struct err *err)
 {
 	TRY(reply_link(c, call_url(c, "authz", ch->authz, ""), "up", err)); /* RFC 8555 7.5.1 */
 	if (ch->status == CHALLENGE_PROCESSING)
-		TRY(reply_retry_after(c, 1, err));
+		TRY(reply_retry_after(c, seconds_to_retry(c, ch), err));
 	struct jw w = reply_json(c, 200, err);
 	write_challenge(&w, c, ch);
 	return jw_end(&w);
@@ -193,11 +200,14 @@ fallible reply_authz(struct call *c, int status, const struct authz_row *z, bool
 		     const struct challenge_row *ch, size_t ch_count, struct err *err)
 {
 	enum authz_status now = authz_status_now(c, z);
-	bool processing = false;
-	for (size_t i = 0; i < ch_count; i++)
-		processing |= ch[i].status == CHALLENGE_PROCESSING;
-	if (now == AUTHZ_PENDING && processing)
-		TRY(reply_retry_after(c, 1, err));
+	int64_t retry = 0; /* the soonest */
+	for (size_t i = 0; i < ch_count; i++) {
+		int64_t wait = ch[i].status == CHALLENGE_PROCESSING ? seconds_to_retry(c, &ch[i]) : 0;
+		if (wait > 0 && (retry == 0 || wait < retry))
+			retry = wait;
+	}
+	if (now == AUTHZ_PENDING && retry > 0)
+		TRY(reply_retry_after(c, retry, err));
 	struct jw w = reply_json(c, status, err);
 	jw_object(&w);
 	jw_key(&w, "identifier");

@@ -22,8 +22,8 @@ struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_n
  * that ends in one goes on as the peer's own name does after its dot. */
 struct bus_role {
 	const char *name;    /* of the peer's hello: "signer", "validator." */
-	const char *consume; /* "sign", "validate." */
-	const char *publish; /* "signed", "verdict" */
+	const char *consume; /* "sign", "validate."; several with one blank between */
+	const char *publish; /* "signed", "verdict progress" */
 };
 
 struct bus_conf {

@@ -10,7 +10,7 @@
 
 const struct bus_role bus_roles_cairn[] = {
 	{ "signer", TOPIC_SIGN, TOPIC_SIGNED },
-	{ "validator.", TOPIC_VALIDATE ".", TOPIC_VERDICT },
+	{ "validator.", TOPIC_VALIDATE ".", TOPIC_VERDICT " " TOPIC_PROGRESS },
 };
 const size_t bus_role_count = ARRAY_LEN(bus_roles_cairn);
 
@@ -38,8 +38,15 @@ const struct bus_role *bus_role_find(const struct bus_role *roles, size_t count,
 
 bool bus_role_allows(const struct bus_role *role, struct str name, const char *topics, struct str topic)
 {
-	struct str own, rest, pattern = str_z(topics);
-	if (!name_fits(str_z(role->name), name, &own) || !name_fits(pattern, topic, &rest))
+	struct str own, rest, list = str_z(topics);
+	if (!name_fits(str_z(role->name), name, &own))
 		return false;
-	return !str_ends(pattern, STR(".")) || str_eq(rest, own);
+	for (size_t at = 0; at < list.n;) {
+		size_t end = str_find(list, ' ', at);
+		struct str pattern = str_sub(list, at, end);
+		if (name_fits(pattern, topic, &rest) && (!str_ends(pattern, STR(".")) || str_eq(rest, own)))
+			return true;
+		at = end + 1;
+	}
+	return false;
 }

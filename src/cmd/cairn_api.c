@@ -81,6 +81,11 @@ static void on_signed(void *ctx, struct bus_delivery *d)
 	arrival_submit(ctx, d, acme_apply_signed);
 }
 
+static void on_progress(void *ctx, struct bus_delivery *d)
+{
+	arrival_submit(ctx, d, acme_apply_progress);
+}
+
 static fallible publish(void *ctx, struct str topic, struct str body, struct err *err)
 {
 	struct api *api = ctx;
@@ -183,6 +188,7 @@ static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 				 .event_ctx = &api->role };
 	TRY(bus_new(&conf, &api->bus, err));
 	TRY(bus_consume(api->bus, STR(TOPIC_VERDICT), BUS_CREDITS, on_verdict, api, err));
+	TRY(bus_consume(api->bus, STR(TOPIC_PROGRESS), BUS_CREDITS, on_progress, api, err));
 	return bus_consume(api->bus, STR(TOPIC_SIGNED), BUS_CREDITS, on_signed, api, err);
 }
 

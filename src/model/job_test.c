@@ -184,14 +184,27 @@ static fallible again_result(struct arena *mem, struct str text, struct buf *b, 
 	return sign_result_write(&r, b, err);
 }
 
-enum { M_VALIDATE, M_VERDICT, M_CARRIER, M_SIGN, M_RESULT, M_COUNT };
+static fallible write_progress(struct buf *b, struct err *err)
+{
+	const struct progress p = { make_id(1), STR("fra-1"), ERR_DNS, STR("attempt 1 of 3 failed: SERVFAIL"), 5000 };
+	return progress_write(&p, b, err);
+}
+
+static fallible again_progress(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct progress p;
+	TRY(progress_read(mem, text, &p, err));
+	return progress_write(&p, b, err);
+}
+
+enum { M_VALIDATE, M_VERDICT, M_CARRIER, M_SIGN, M_RESULT, M_PROGRESS, M_COUNT };
 static const struct {
 	fallible (*write)(struct buf *b, struct err *err);
 	fallible (*again)(struct arena *mem, struct str text, struct buf *b, struct err *err);
 } messages[M_COUNT] = {
 	[M_VALIDATE] = { write_validate, again_validate }, [M_VERDICT] = { write_verdict, again_verdict },
 	[M_CARRIER] = { write_carrier, again_carrier },    [M_SIGN] = { write_sign, again_sign },
-	[M_RESULT] = { write_result, again_result },
+	[M_RESULT] = { write_result, again_result },       [M_PROGRESS] = { write_progress, again_progress },
 };
 
 static void must(struct rc rc, const struct err *err)
@@ -323,6 +336,15 @@ static void spoilt_messages_are_refused_and_the_member_is_named(void **state)
 		{ M_RESULT, "\"der\":\"MAD_\"", "\"der\":\"MAD/\"", "" },
 		{ M_RESULT, "\"none\"", "\"badCSR\"", "\"issued\"" },
 		{ M_RESULT, "MA==", "M\\tA==", "\"chain\"" },
+		{ M_PROGRESS, "\"dns\"", "\"none\"", "\"problem\"" },
+		{ M_PROGRESS, "\"dns\"", "\"accountDoesNotExist\"", "not about an attempt" },
+		{ M_PROGRESS, "\"dns\"", "\"rateLimited\"", "not about an attempt" },
+		{ M_PROGRESS, "\"dns\"", "\"internal\"", "not about an attempt" },
+		{ M_PROGRESS, "failed: ", "failed\\n ", "\"problemDetail\"" },
+		{ M_PROGRESS, "attempt 1 of 3 failed: SERVFAIL", "", "\"problemDetail\"" },
+		{ M_PROGRESS, "\"fra-1\"", "\"fra/1\"", "\"perspective\"" },
+		{ M_PROGRESS, ":5000", ":-1", "\"next\"" },
+		{ M_PROGRESS, ":5000", ":5000,\"valid\":true", "valid" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		AUTO(arena_done) struct arena mem = { 0 };

@@ -84,6 +84,7 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
  * in the arena it was read with. */
 #define TOPIC_VALIDATE "validate" /* + "." + perspective */
 #define TOPIC_VERDICT "verdict"
+#define TOPIC_PROGRESS "progress"
 #define TOPIC_SIGN "sign"
 #define TOPIC_SIGNED "signed"
 #define JOB_VERSION 1
@@ -168,6 +169,19 @@ struct verdict_message { /* validator -> api */
 };
 fallible verdict_message_write(const struct verdict_message *m, struct buf *ret, struct err *err);
 fallible verdict_message_read(struct arena *mem, struct str text, struct verdict_message *ret, struct err *err);
+
+/* An attempt failed and another one follows: what the client may see until then (RFC 8555 8.2). Nobody signs it, and
+ * nothing is decided by it. */
+#define PROGRESS_MAX (4 * 1024)
+struct progress { /* validator -> api */
+	struct id attempt;
+	struct str perspective;
+	enum err_kind problem; /* one of those that stand in verdicts */
+	struct str problem_detail;
+	int64_t next_ms; /* wall clock: when the next one begins; absent: 0 */
+};
+fallible progress_write(const struct progress *p, struct buf *ret, struct err *err);
+fallible progress_read(struct arena *mem, struct str text, struct progress *ret, struct err *err);
 
 /* All that the signer needs to decide for itself (DESIGN 5). */
 struct sign_job {

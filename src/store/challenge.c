@@ -4,16 +4,18 @@
  */
 #include "store/internal.h"
 
-#define COLUMNS "id, authz, type, status, token, validated_at, error, attempt"
+#define COLUMNS "id, authz, type, status, token, validated_at, error, attempt, retry_at"
 
-enum { Q_INSERT, Q_BY_ID, Q_OF_AUTHZ, Q_BEGIN, Q_END, Q_STATUS, Q_COUNT };
+enum { Q_INSERT, Q_BY_ID, Q_OF_AUTHZ, Q_BEGIN, Q_TELL, Q_END, Q_STATUS, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
-	[Q_INSERT] =
-		"INSERT INTO challenges (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+	[Q_INSERT] = "INSERT INTO challenges (" COLUMNS
+		     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM challenges WHERE id = $1",
 	[Q_OF_AUTHZ] = "SELECT " COLUMNS " FROM challenges WHERE authz = $1 ORDER BY id",
 	[Q_BEGIN] = "UPDATE challenges SET status = 'processing', attempt = $2 WHERE id = $1 AND status = 'pending'",
-	[Q_END] = ("UPDATE challenges SET status = $2, validated_at = $3, error = $4"
+	[Q_TELL] = "UPDATE challenges SET error = $3, retry_at = $4 WHERE id = $1 AND attempt = $2 AND status = "
+		   "'processing'",
+	[Q_END] = ("UPDATE challenges SET status = $2, validated_at = $3, error = $4, retry_at = 0"
 		   " WHERE id = $1 AND status = 'processing'"),
 	[Q_STATUS] = "SELECT status FROM challenges WHERE id = $1",
 };
@@ -38,6 +40,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct challenge_row 
 	c.validated_at = rows_i64(r, 5);
 	c.error = rows_text(r, mem, 6);
 	ROWS_ID(r, 7, &c.attempt, err);
+	c.retry_at = rows_i64(r, 8);
 	*ret = c;
 	return OK;
 }
@@ -47,7 +50,7 @@ fallible challenge_insert(struct store_tx *tx, const struct challenge_row *c, st
 	return tx_insert(tx, "challenge", sql[Q_INSERT],
 			 ARGS(A_ID(c->id), A_ID(c->authz), A_Z(challenge_type_name(c->type)),
 			      A_Z(challenge_status_name(c->status)), A_TEXT(c->token), A_I64(c->validated_at),
-			      A_TEXT(c->error), A_ID_MAY(c->attempt)),
+			      A_TEXT(c->error), A_ID_MAY(c->attempt), A_I64(c->retry_at)),
 			 err);
 }
 
@@ -83,6 +86,15 @@ fallible challenges_of_authz(struct store_tx *tx, struct arena *mem, struct id a
 fallible challenge_begin(struct store_tx *tx, struct id id, struct id attempt, struct err *err)
 {
 	return tx_move(tx, "challenge", sql[Q_STATUS], id, "pending", sql[Q_BEGIN], ARGS(A_ID(id), A_ID(attempt)), err);
+}
+
+fallible challenge_tell(struct store_tx *tx, struct id id, struct id attempt, struct str problem, int64_t retry_at,
+			bool *ret_kept, struct err *err)
+{
+	uint64_t changed;
+	TRY(tx_run(tx, sql[Q_TELL], ARGS(A_ID(id), A_ID(attempt), A_TEXT(problem), A_I64(retry_at)), &changed, err));
+	*ret_kept = changed > 0;
+	return OK;
 }
 
 fallible challenge_end(struct store_tx *tx, struct id id, enum challenge_status to, int64_t at, struct str problem,

@@ -215,6 +215,7 @@ static void challenges(void **state)
 	struct bench *b = (struct bench *)*state;
 	struct challenge_row got, *list;
 	size_t n;
+	bool kept;
 	add_account(b);
 	add_authz(b, AUTHZ);
 	add_challenge(b);
@@ -232,7 +233,16 @@ static void challenges(void **state)
 	BAD(challenge_begin(&b->tx, ID(CHALLENGE), ID(ATTEMPT), &err), ERR_CONFLICT, "is processing");
 	BAD(challenge_begin(&b->tx, ID(NOBODY), ID(ATTEMPT), &err), ERR_NOT_FOUND, "challenge");
 	BAD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_PENDING, 5, STR_NONE, &err), ERR_INTERNAL, "to pending");
+	GOOD(challenge_tell(&b->tx, ID(CHALLENGE), ID(NOBODY), STR("{}"), 9, &kept, &err));
+	assert_false(kept); /* of another attempt */
+	GOOD(challenge_tell(&b->tx, ID(CHALLENGE), ID(ATTEMPT), STR("{}"), 9, &kept, &err));
+	GOOD(challenge_by_id(&b->tx, &b->mem, ID(CHALLENGE), &got, &err));
+	assert_true(kept && got.status == CHALLENGE_PROCESSING && got.retry_at == 9 && str_eq(got.error, STR("{}")));
 	GOOD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_VALID, 5, STR_NONE, &err));
+	GOOD(challenge_tell(&b->tx, ID(CHALLENGE), ID(ATTEMPT), STR("{}"), 9, &kept, &err));
+	assert_false(kept); /* it is decided */
+	GOOD(challenge_by_id(&b->tx, &b->mem, ID(CHALLENGE), &got, &err));
+	assert_true(got.retry_at == 0 && got.error.n == 0);
 	BAD(challenge_end(&b->tx, ID(CHALLENGE), CHALLENGE_INVALID, 5, STR("{}"), &err), ERR_CONFLICT, "is valid");
 	GOOD(challenge_by_id(&b->tx, &b->mem, ID(CHALLENGE), &got, &err));
 	assert_true(got.status == CHALLENGE_VALID && got.validated_at == 5 && id_eq(got.attempt, ID(ATTEMPT)));
@@ -655,9 +665,10 @@ static void audit_records_are_kept_in_order(void **state)
 static void no_statement_reads_a_whole_table(void **state)
 {
 	struct test_store *t = (struct test_store *)*state;
-	static const struct sql_set *const sets[] = { &account_sql, &order_sql,    &authz_sql,       &challenge_sql,
-						      &attempt_sql, &issuance_sql, &certificate_sql, &sweep_sql,
-						      &limit_sql,   &audit_sql,    &eab_sql,         &blocked_key_sql,
+	static const struct sql_set *const sets[] = { &account_sql,     &order_sql,   &authz_sql,
+						      &challenge_sql,   &attempt_sql, &issuance_sql,
+						      &certificate_sql, &sweep_sql,   &limit_sql,
+						      &audit_sql,       &eab_sql,     &blocked_key_sql,
 						      &account_key_sql };
 	sqlite3 *h;
 	assert_int_equal(sqlite3_open(t->path, &h), SQLITE_OK);

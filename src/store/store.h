@@ -161,6 +161,7 @@ struct challenge_row {
 	int64_t validated_at; /* 0: not */
 	struct str error;     /* problem document, or empty */
 	struct id attempt;    /* the current one; zero before the first */
+	int64_t retry_at;     /* while it is processing and has an error: when it is tried again; 0: not known */
 };
 fallible challenge_insert(struct store_tx *tx, const struct challenge_row *c, struct err *err);
 fallible challenge_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct challenge_row *ret,
@@ -169,6 +170,9 @@ fallible challenges_of_authz(struct store_tx *tx, struct arena *mem, struct id a
 			     size_t *ret_count, struct err *err);
 /* pending -> processing with this attempt. */
 fallible challenge_begin(struct store_tx *tx, struct id id, struct id attempt, struct err *err);
+/* What went wrong so far, while it is processing with this attempt; otherwise *ret_kept is false and nothing changed. */
+fallible challenge_tell(struct store_tx *tx, struct id id, struct id attempt, struct str problem, int64_t retry_at,
+			bool *ret_kept, struct err *err);
 /* processing -> valid (error empty) or invalid. */
 fallible challenge_end(struct store_tx *tx, struct id id, enum challenge_status to, int64_t at, struct str problem,
 		       struct err *err);

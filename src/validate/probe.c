@@ -146,6 +146,24 @@ static struct rc attempt_run(struct probe *p, struct err *err)
 	return caa_check(p, err);
 }
 
+/* RFC 8555 8.2: a client that looks meanwhile sees what went wrong so far. */
+static void attempt_tell(const struct probe *p, int64_t done, int64_t attempts, int64_t pause, enum err_kind kind,
+			 const struct err *why)
+{
+	struct err told = *why;
+	if (p->env->ops->progress == NULL)
+		return;
+	err_prefix(&told, "attempt %lld of %lld failed: ", (long long)done, (long long)attempts);
+	const struct progress now = {
+		.attempt = p->job->attempt,
+		.perspective = p->env->perspective,
+		.problem = kind_for_verdict(p, kind),
+		.problem_detail = str_z(told.detail),
+		.next_ms = clock_now_ms(p->env->clk) + pause,
+	};
+	p->env->ops->progress(p->env->ops->ctx, &now);
+}
+
 /* Records spread, servers start, firewalls open: what may be better in a moment is tried again. */
 static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *err)
 {
@@ -161,6 +179,7 @@ static struct rc attempts_run(struct probe *p, bool *ret_stopping, struct err *e
 		if (pause > 0) {
 			probe_step(p, "attempt", "%lld of %lld failed (%s); the next one in %.1f s", (long long)done,
 				   (long long)attempts, err_kind_name(rc.kind), (double)pause / 1000.0);
+			attempt_tell(p, done, attempts, pause, rc.kind, &why);
 			*ret_stopping = !p->env->ops->pause(p->env->ops->ctx, pause);
 		}
 		if (pause > 0 && !*ret_stopping)

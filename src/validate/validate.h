@@ -27,6 +27,8 @@ struct probe_ops {
 			struct err *err);
 	/* Between two attempts. False: it is not to be waited for, the program is stopping. */
 	bool (*pause)(void *ctx, int64_t ms);
+	/* Before such a pause: what the attempt met, for the client to see meanwhile. May be NULL. */
+	void (*progress)(void *ctx, const struct progress *p);
 	void *ctx;
 };
 

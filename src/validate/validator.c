@@ -123,6 +123,19 @@ static bool op_pause(void *ctx, int64_t ms)
 	return !stopping;
 }
 
+/* Unsigned, and nobody waits for it: what cannot be sent is dropped. */
+static void op_progress(void *ctx, const struct progress *progress)
+{
+	const struct validator *v = ((struct tools *)ctx)->v;
+	AUTO(buf_done) struct buf message = BUF_MAX(PROGRESS_MAX);
+	struct err why = { 0 };
+	struct rc rc = progress_write(progress, &message, &why);
+	if (!FAILED(rc))
+		rc = bus_publish(v->bus, STR(TOPIC_PROGRESS), buf_str(&message), &why);
+	if (FAILED(rc))
+		LOG(v->log, LOG_DEBUG, "progress not published", KV_ID("attempt", progress->attempt), KV_ERR(&why));
+}
+
 static fallible fetcher_borrow(struct validator *v, struct fetcher **ret, struct err *err)
 {
 	struct fetcher *f = NULL;
@@ -219,6 +232,7 @@ static fallible probe_live(struct validator *v, const struct zone_set *zones, co
 				       .fetch = op_fetch,
 				       .tls = op_tls,
 				       .pause = op_pause,
+				       .progress = op_progress,
 				       .ctx = &tools };
 	const struct probe_env env = {
 		.zone = &tools.zone->zone,
