@@ -112,6 +112,40 @@ fallible do_sleep(struct story *s, const struct str *w, size_t n, struct err *er
 	return OK;
 }
 
+/* While a probe waits for its next attempt: what the story has for the pause with this number. */
+static fallible on_pause(void *ctx, bool *ret_killed, struct err *err)
+{
+	struct story *s = ctx;
+	s->pauses++;
+	for (size_t i = 0; i < s->meanwhile_count; i++) {
+		const struct meanwhile *m = &s->meanwhile[i];
+		if (m->pause != s->pauses)
+			continue;
+		if (str_eq(m->words[0], STR("kill")))
+			*ret_killed = true;
+		else if (FAILED(run_words(s, m->words, m->count, err)))
+			err_prefix(err, "in pause %zu, %.*s: ", m->pause, STR_FMT(m->words[0]));
+		if (err->kind != ERR_NONE)
+			return (struct rc){ err->kind };
+	}
+	return OK;
+}
+
+fallible do_meanwhile(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	uint64_t pause;
+	WANT(n >= 2 && n - 1 <= MEANWHILE_WORDS_MAX && s->meanwhile_count < THINGS_MAX, "meanwhile N COMMAND...|kill");
+	TRY(str_u64(w[0], 1000, &pause, err));
+	WANT(pause > 0, "pauses are counted from 1");
+	struct meanwhile *m = &s->meanwhile[s->meanwhile_count++];
+	*m = (struct meanwhile){ .pause = s->pauses + (size_t)pause, .count = n - 1 };
+	for (size_t i = 1; i < n; i++)
+		m->words[i - 1] = w[i];
+	s->w.meanwhile = on_pause;
+	s->w.meanwhile_ctx = s;
+	return OK;
+}
+
 fallible do_switch(struct story *s, const struct str *w, size_t n, struct err *err)
 {
 	WANT(n == 2, "set SWITCH on|off");
@@ -126,11 +160,14 @@ fallible do_switch(struct story *s, const struct str *w, size_t n, struct err *e
 		{ STR("doubling"), &s->w.doubling },
 		{ STR("losing-verdicts"), &s->w.losing_verdicts },
 		{ STR("losing-certificates"), &s->w.losing_certificates },
+		{ STR("losing-progress"), &s->w.losing_progress },
+		{ STR("late-verdicts"), &s->w.late_verdicts },
+		{ STR("late-progress"), &s->w.late_progress },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (str_eq(w[0], rows[i].name)) {
 			*rows[i].at = on;
-			return OK;
+			return world_release(&s->w, err);
 		}
 	}
 	WANT(false, "no switch %.*s", STR_FMT(w[0]));

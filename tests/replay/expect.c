@@ -89,6 +89,36 @@ static fallible expect_authz(struct story *s, const struct str *w, size_t n, str
 	return authz_is(s, o->account, urls[0], w + 1, n - 1, err);
 }
 
+/* The first authorization's challenge that was answered: its status, and the error that it shows, or that it shows
+ * none; then how long it says to wait. */
+static fallible expect_challenge(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	struct named_order *o;
+	struct str urls[IDENTS_MAX], url = STR_NONE, status;
+	size_t count;
+	WANT(n >= 2 && n <= 5 && n != 3, "expect challenge ORDER STATUS [TYPE TEXT [RETRY-AFTER]]");
+	TRY(order_named(s, w[0], &o, err));
+	TRY(order_authz_urls(s, o, urls, &count, err));
+	TRY(post(s, o->account, urls[0], STR_NONE, err));
+	const struct json *list = json_get(s->last.json, "challenges");
+	for (size_t i = 0; i < json_count(list) && url.n == 0; i++) {
+		TRY(member(s, json_at(list, i), "status", &status, err));
+		if (!str_eq(status, STR("pending")))
+			TRY(member(s, json_at(list, i), "url", &url, err));
+	}
+	WANT(url.n > 0, "no challenge was answered");
+	TRY(post(s, o->account, url, STR_NONE, err));
+	TRY(json_want_str(s->last.json, "status", 64, &status, err));
+	WANT(str_eq(status, w[1]), "the challenge is %.*s: %.*s", STR_FMT(status), STR_FMT(s->last.body));
+	const struct json *error = json_get(s->last.json, "error");
+	WANT(n > 2 || error == NULL, "the challenge has an error: %.*s", STR_FMT(s->last.body));
+	if (n > 2)
+		TRY(problem_is(error, w[2], w[3], err));
+	struct str wait = world_header(&s->last, "Retry-After");
+	WANT(n < 5 || str_eq(wait, w[4]), "Retry-After is %.*s", STR_FMT(wait));
+	return OK;
+}
+
 /* All authorizations of both are the same; each may be an order or a preauth. */
 static fallible authz_list(struct story *s, struct str name, struct str urls[IDENTS_MAX], size_t *ret_count,
 			   struct err *err)
@@ -172,6 +202,8 @@ fallible do_expect(struct story *s, const struct str *w, size_t n, struct err *e
 		return expect_issued(s, w + 1, n - 1, err);
 	if (str_eq(w[0], STR("authz")))
 		return expect_authz(s, w + 1, n - 1, err);
+	if (str_eq(w[0], STR("challenge")))
+		return expect_challenge(s, w + 1, n - 1, err);
 	if (str_eq(w[0], STR("shared")) || str_eq(w[0], STR("apart")))
 		return expect_shared(s, w + 1, n - 1, str_eq(w[0], STR("shared")), err);
 	if (str_eq(w[0], STR("window")))

@@ -23,6 +23,7 @@ static const struct {
 	{ "run", do_run },
 	{ "sweep", do_sweep },
 	{ "sleep", do_sleep },
+	{ "meanwhile", do_meanwhile },
 	{ "set", do_switch },
 	{ "restart", do_restart },
 	{ "deactivate", do_deactivate },
@@ -49,16 +50,28 @@ static size_t split(struct str line, struct str words[WORDS_MAX])
 	return n;
 }
 
+fallible run_words(struct story *s, const struct str *words, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (str_eq(words[0], str_z(commands[i].name)))
+			return commands[i].run(s, words + 1, count - 1, err);
+	FAIL(err, ERR_CONFIG, "no command %.*s", STR_FMT(words[0]));
+}
+
 static fallible run_line(struct story *s, struct str line, struct err *err)
 {
 	struct str words[WORDS_MAX];
 	size_t n = split(line, words);
-	if (n == 0)
-		return OK;
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (str_eq(words[0], str_z(commands[i].name)))
-			return commands[i].run(s, words + 1, n - 1, err);
-	FAIL(err, ERR_CONFIG, "no command %.*s", STR_FMT(words[0]));
+	return n == 0 ? OK : run_words(s, words, n, err);
+}
+
+/* A pause that the story says something about must come. */
+static fallible run_end(const struct story *s, struct err *err)
+{
+	for (size_t i = 0; i < s->meanwhile_count; i++)
+		WANT(s->meanwhile[i].pause <= s->pauses, "there were %zu pauses, the story tells of number %zu",
+		     s->pauses, s->meanwhile[i].pause);
+	return OK;
 }
 
 static void story_done(struct story *s)
@@ -92,6 +105,10 @@ int main(int argc, char **argv)
 				err.cause);
 			code = 1;
 		}
+	}
+	if (code == 0 && FAILED(run_end(&story, &err))) {
+		fprintf(stderr, "%s: %s\n", argv[1], err.detail);
+		code = 1;
 	}
 	story_done(&story);
 	return code;

@@ -9,6 +9,7 @@
 
 #define WORDS_MAX 128
 #define THINGS_MAX 64
+#define MEANWHILE_WORDS_MAX 16
 
 struct named_account {
 	struct str name;
@@ -31,8 +32,15 @@ struct named_authz { /* made by newAuthz */
 	struct str name, url;
 	struct named_account *account;
 };
+struct meanwhile { /* a line for a pause between two attempts */
+	size_t pause;
+	struct str words[MEANWHILE_WORDS_MAX];
+	size_t count;
+};
 struct story {
 	struct world w;
+	struct meanwhile meanwhile[THINGS_MAX];
+	size_t meanwhile_count, pauses;
 	struct named_account accounts[THINGS_MAX];
 	size_t account_count;
 	struct named_order orders[THINGS_MAX];
@@ -69,7 +77,9 @@ fallible order_certid(struct story *s, const struct named_order *o, struct str *
 typedef fallible command(struct story *s, const struct str *words, size_t count, struct err *err);
 command do_account, do_key_change, do_order, do_preauth, do_answer, do_finalize, do_cert, do_deactivate, do_revoke,
 	do_renewal;
-command do_site, do_run, do_sweep, do_sleep, do_switch, do_restart, do_configure;
+command do_site, do_run, do_sweep, do_sleep, do_meanwhile, do_switch, do_restart, do_configure;
 command do_expect;
+/* replay.c: one line of a story. */
+fallible run_words(struct story *s, const struct str *words, size_t count, struct err *err);
 
 #endif

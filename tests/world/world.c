@@ -107,6 +107,37 @@ static fallible world_publish(void *ctx, struct str topic, struct str body, stru
 	return OK;
 }
 
+static bool is_late(const struct world *w, struct str topic)
+{
+	return (w->late_verdicts && str_eq(topic, STR(TOPIC_VERDICT))) ||
+	       (w->late_progress && str_eq(topic, STR(TOPIC_PROGRESS)));
+}
+
+/* What a validator says: on the bus now, or later. */
+static fallible world_say(struct world *w, const char *topic, struct str body, struct err *err)
+{
+	const struct world_message m = { .topic = str_z(topic), .body = str_dup(&w->mem, body) };
+	if (!is_late(w, m.topic))
+		return world_publish(w, m.topic, m.body, err);
+	if (w->held_count == WORLD_HELD_MAX)
+		FAIL(err, ERR_UNAVAILABLE, "too much is held back");
+	w->held[w->held_count++] = m;
+	return OK;
+}
+
+fallible world_release(struct world *w, struct err *err)
+{
+	size_t still = 0;
+	for (size_t i = 0; i < w->held_count; i++) {
+		if (is_late(w, w->held[i].topic))
+			w->held[still++] = w->held[i];
+		else
+			TRY(world_publish(w, w->held[i].topic, w->held[i].body, err));
+	}
+	w->held_count = still;
+	return OK;
+}
+
 static bool world_take(struct world *w, struct world_message *ret)
 {
 	pthread_mutex_lock(&w->lock);
@@ -257,6 +288,8 @@ static struct world_site *site_find(struct world *w, struct str name)
 struct eyes {
 	struct world *w;
 	const struct validate_job *job;
+	bool killed;
+	struct err failed; /* what happened meanwhile was not as told */
 };
 
 static fallible world_resolve(void *ctx, struct str name, int64_t deadline, struct arena *mem,
@@ -397,12 +430,25 @@ static fallible world_tls(void *ctx, const struct tls_probe_request *rq, struct 
 	return OK;
 }
 
-/* Time stands still; there is no use in another attempt. */
 static bool world_pause(void *ctx, int64_t ms)
 {
-	(void)ctx;
-	(void)ms;
-	return true;
+	struct eyes *e = ctx;
+	struct world *w = e->w;
+	w->now_ms += ms;
+	if (w->meanwhile != NULL && FAILED(w->meanwhile(w->meanwhile_ctx, &e->killed, &e->failed)))
+		e->killed = true;
+	return !e->killed;
+}
+
+static void world_progress(void *ctx, const struct progress *p)
+{
+	const struct eyes *e = ctx;
+	AUTO(buf_done) struct buf out = BUF_MAX(PROGRESS_MAX);
+	struct err why = { 0 };
+	if (e->w->losing_progress)
+		return;
+	if (FAILED(progress_write(p, &out, &why)) || FAILED(world_say(e->w, TOPIC_PROGRESS, buf_str(&out), &why)))
+		fprintf(stderr, "progress not published: %s\n", why.detail);
 }
 
 static struct str world_resolver_name(void *ctx)
@@ -464,6 +510,7 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 				       .fetch = world_fetch,
 				       .tls = world_tls,
 				       .pause = world_pause,
+				       .progress = world_progress,
 				       .ctx = &eyes };
 	TRY(validate_job_read(&mem, body, &job, err));
 	struct probe_env env = { .zone = conf_zone(w->conf, job.zone),
@@ -476,6 +523,12 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 		return OK;
 	TRY(ranges_read(env.zone, &mem, &env, err));
 	probe_run(&env, &job, &mem, &v);
+	if (eyes.failed.kind != ERR_NONE) {
+		*err = eyes.failed;
+		return (struct rc){ err->kind };
+	}
+	if (eyes.killed)
+		return OK;
 	TRY(verdict_write(&v, &payload, err));
 	TRY(jws_compact_sign(w->crypto, w->perspective_key, STR(VERDICT_TYP), STR("local"), buf_str(&payload), &jws,
 			     err));
@@ -483,7 +536,7 @@ static fallible validate_one(struct world *w, struct str body, struct err *err)
 		.attempt = job.attempt, .order = job.order, .perspective = STR("local"), .jws = buf_str(&jws)
 	};
 	TRY(verdict_message_write(&m, &out, err));
-	return w->losing_verdicts ? OK : world_publish(w, STR(TOPIC_VERDICT), buf_str(&out), err);
+	return w->losing_verdicts ? OK : world_say(w, TOPIC_VERDICT, buf_str(&out), err);
 }
 
 static fallible sign_one(struct world *w, struct str body, struct err *err)
@@ -507,6 +560,8 @@ static fallible deliver(struct world *w, const struct world_message *m, struct e
 		return w->signer_down ? OK : sign_one(w, m->body, err);
 	if (str_eq(m->topic, STR(TOPIC_VERDICT)))
 		return acme_apply_verdict(w->acme, m->body, err);
+	if (str_eq(m->topic, STR(TOPIC_PROGRESS)))
+		return acme_apply_progress(w->acme, m->body, err);
 	return acme_apply_signed(w->acme, m->body, err);
 }
 

@@ -18,6 +18,7 @@
 #define WORLD_QUEUE_MAX 4096
 #define WORLD_SITES_MAX 64
 #define WORLD_CAA_MAX 8
+#define WORLD_HELD_MAX 256
 
 struct world_message {
 	struct str topic, body;
@@ -53,8 +54,15 @@ struct world {
 	size_t first, last;
 	struct world_site sites[WORLD_SITES_MAX];
 	size_t site_count;
-	bool validator_down, signer_down, bus_down, doubling, losing_verdicts, losing_certificates;
+	bool validator_down, signer_down, bus_down, doubling, losing_verdicts, losing_certificates, losing_progress;
+	bool late_verdicts, late_progress; /* are held back until world_release */
+	struct world_message held[WORLD_HELD_MAX];
+	size_t held_count;
 	size_t delivered;
+	/* Called while a probe waits for its next attempt; the time has passed already. *ret_killed: the validator dies
+	 * here, and says nothing any more. NULL: nothing happens meanwhile. */
+	fallible (*meanwhile)(void *ctx, bool *ret_killed, struct err *err);
+	void *meanwhile_ctx;
 	struct secret seal_key;
 	const char
 		*issuer_text; /* more settings of the issuer, as indented YAML lines, from the next configuration on */
@@ -74,6 +82,8 @@ struct world_site *world_site(struct world *w, struct str name); /* found or mad
 fallible world_run(struct world *w, struct err *err);
 /* Delivers one message, and leaves what comes of it on the bus. ERR_NOT_FOUND when there is none. */
 fallible world_step(struct world *w, struct err *err);
+/* What was held back goes to the bus, but for what still is. */
+fallible world_release(struct world *w, struct err *err);
 
 /* --- the client ----------------------------------------------------------------------------------------------------*/
 struct world_account {
