@@ -385,7 +385,7 @@ static void warnings_name_what_is_hardly_meant(void **state)
 		{ "realm:\n  default:\n    addresses: 10.0.0.0/8\n    challenges: dns-01\n",
 		  "/etc/cairn/c:3:16: realm.default.addresses: none can be proved: challenges has neither http-01 nor "
 		  "tls-alpn-01\n" },
-		{ "realm:\n  default:\n    names: a.example\n    subdomain-auth: true\n",
+		{ "realm:\n  default:\n    names: a.example\n    subdomain-auth: true\n    challenges: http-01\n",
 		  "/etc/cairn/c:4:21: realm.default.subdomain-auth: without a DNS method in challenges no domain can "
 		  "be "
 		  "proved with what is below it\n" },
@@ -613,7 +613,7 @@ static void what_came_with_rfc_8555_is_closed_until_it_is_opened(void **state)
 	read_ok("", &c);
 	const struct conf_realm *r = &c->realms[0];
 	assert_true(r->addresses.n == 0 && !r->subdomain_auth && !r->terms_agree_again);
-	assert_true(str_eq(r->eab, STR("off")) && r->challenges.n == 1);
+	assert_true(str_eq(r->eab, STR("off")) && r->challenges.n == 3);
 	assert_true(c->zones[0].alpn_port == 443 && c->zones[0].attempts == 3);
 	assert_true(c->issuers[0].alternates.n == 0 && c->profiles[0].description.n == 0);
 	assert_true(str_eq(c->api.admin_socket, STR("run/admin.sock")));

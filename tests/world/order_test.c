@@ -12,24 +12,24 @@
 #define NEW_AUTHZ STR(WORLD_BASE "/new-authz")
 
 /* alice's realm proves everything; "plain" proves hosts only, "dns" no addresses, "shut" allows nothing. */
-#define REALMS                                                                                      \
-	"realm:\n"                                                                                  \
-	"  default:\n"                                                                              \
-	"    names: [\"*.a.test\", \"a.test\"]\n"                                                   \
-	"    addresses: [\"192.0.2.0/24\", \"2001:db8::/32\", \"198.41.0.0/24\"]\n"                 \
-	"    challenges: [\"http-01\", \"dns-01\", \"tls-alpn-01\"]\n"                              \
-	"    profiles: [server, short]\n"                                                           \
-	"    subdomain-auth: true\n"                                                                \
-	"    accounts-per-hour: 0\n"                                                                \
-	"    caa-identities: [ca.test]\n"                                                           \
-	"    website: \"https://www.ca.test/\"\n"                                                   \
-	"  plain:\n    names: [\"*.a.test\"]\n    addresses: [\"192.0.2.0/24\"]\n"                  \
-	"    profiles: [server, short]\n    eab: required\n"                                        \
-	"  dns:\n    names: [\"*\"]\n    addresses: [\"192.0.2.0/24\"]\n    challenges: [dns-01]\n" \
-	"  shut: {}\n"                                                                              \
-	"profile:\n  server: {}\n"                                                                  \
-	"  short:\n    lifetime: 6d\n    backdate: 10m\n    description: \"six days\"\n"            \
-	"  long:\n    lifetime: 100h\n    eku-client: true\n"                                       \
+#define REALMS                                                                                                \
+	"realm:\n"                                                                                            \
+	"  default:\n"                                                                                        \
+	"    names: [\"*.a.test\", \"a.test\"]\n"                                                             \
+	"    addresses: [\"192.0.2.0/24\", \"2001:db8::/32\", \"198.41.0.0/24\"]\n"                           \
+	"    challenges: [\"http-01\", \"dns-01\", \"tls-alpn-01\"]\n"                                        \
+	"    profiles: [server, short]\n"                                                                     \
+	"    subdomain-auth: true\n"                                                                          \
+	"    accounts-per-hour: 0\n"                                                                          \
+	"    caa-identities: [ca.test]\n"                                                                     \
+	"    website: \"https://www.ca.test/\"\n"                                                             \
+	"  plain:\n    names: [\"*.a.test\"]\n    addresses: [\"192.0.2.0/24\"]\n    challenges: [http-01]\n" \
+	"    profiles: [server, short]\n    eab: required\n"                                                  \
+	"  dns:\n    names: [\"*\"]\n    addresses: [\"192.0.2.0/24\"]\n    challenges: [dns-01]\n"           \
+	"  shut: {}\n"                                                                                        \
+	"profile:\n  server: {}\n"                                                                            \
+	"  short:\n    lifetime: 6d\n    backdate: 10m\n    description: \"six days\"\n"                      \
+	"  long:\n    lifetime: 100h\n    eku-client: true\n"                                                 \
 	"zone:\n  default:\n    attempts: 1\n    allow-addresses: [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
 
 struct fixture {
