@@ -313,7 +313,7 @@ static fallible skip_account_label(const struct eyes *e, struct str *name, struc
 	size_t n = 1;
 	TRY(digest_sha256(e->w->crypto, e->job->account_url, &digest, err));
 	for (size_t i = 0; i < 80; i++) {
-		bits = bits << 1 | (digest.b[i / 8] >> (7 - i % 8) & 1u);
+		bits = bits << 1 | ((unsigned)digest.b[i / 8] >> (7 - i % 8) & 1u);
 		if (++have == 5) {
 			label[n++] = digits[bits];
 			bits = have = 0;
@@ -451,8 +451,9 @@ static void world_progress(void *ctx, const struct progress *p)
 		fprintf(stderr, "progress not published: %s\n", why.detail);
 }
 
-static struct str world_resolver_name(void *ctx)
+static struct str world_resolver_name(void *ctx, struct str name)
 {
+	(void)name;
 	(void)ctx;
 	return STR("scripted");
 }
