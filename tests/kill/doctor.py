@@ -73,6 +73,10 @@ SQL = (
     (BIND % "(SELECT min(id) FROM accounts)", "external-key-unknown"),
     (EXTERNAL_KEY % (1, 1) + BIND % "(SELECT min(id) FROM accounts)" + "UPDATE eab_keys SET realm = 'other'",
      "external-key-of-another-realm"),
+    ("INSERT INTO account_keys SELECT id, 1000, 'a', thumbprint, 'j', 0 FROM accounts LIMIT 1; "
+     "INSERT INTO account_keys SELECT id, 1001, 'b', thumbprint, 'j', 0 FROM accounts LIMIT 1", "key-changes-with-a-gap"),
+    ("INSERT INTO account_keys SELECT id, 1000, thumbprint, 'b', 'j', 0 FROM accounts LIMIT 1",
+     "key-change-not-carried-out"),
     (REVOKE % ("created_at", 2, "key"), "revoked-for-no-reason"),
     (REVOKE % ("created_at", 4, ""), "revoked-for-no-reason"),
     (REVOKE % ("created_at - 1", 4, "key"), "revoked-at-no-time"),

@@ -139,6 +139,13 @@ static const struct rule rules[] = {
 	  "SELECT i.serial FROM issuances i JOIN order_authz j ON j.order_id = i.order_id JOIN authorizations z ON "
 	  "z.id = j.authz WHERE i.account_jwk <> '' AND thumbprint(i.account_jwk) IS NOT z.thumbprint" },
 
+	/* key changes: the signer wants an unbroken row up to the key that the account has */
+	{ "key-changes-with-a-gap", "SELECT uuid(a.account) FROM account_keys a JOIN account_keys b ON b.account = "
+				    "a.account AND b.seq = a.seq + 1 WHERE b.was <> a.became" },
+	{ "key-change-not-carried-out",
+	  "SELECT uuid(k.account) FROM account_keys k JOIN accounts a ON a.id = k.account WHERE k.became <> "
+	  "a.thumbprint AND NOT EXISTS (SELECT 1 FROM account_keys l WHERE l.account = k.account AND l.seq > k.seq)" },
+
 	/* external account keys: one use for each account, and no more than there are */
 	{ "external-key-overused", "SELECT kid FROM eab_keys WHERE uses_max > 0 AND uses > uses_max" },
 	{ "external-key-miscounted",
