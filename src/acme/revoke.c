@@ -236,9 +236,14 @@ static fallible key_block(struct revocation *r, struct store_tx *tx, struct err 
 	const struct call *c = r->c;
 	struct str by = revoker_text(r);
 	const struct sha256 *hash = &r->row.spki_hash;
+	/* What an owner says of a key that he may share holds for the future and for his own certificates. Only who
+	 * has the key speaks for all that others have from it. */
+	bool proved = r->by == REVOKER_KEY;
+	struct id whose = proved ? (struct id){ 0 } : c->account.id;
 	TRY(blocked_key_insert(tx, hash, STR("keyCompromise"), c->now_ms, by, err));
-	TRY(certificates_revoke_key(tx, hash, c->now_ms, REASON_KEY_COMPROMISE, by, &r->others, err));
-	TRY(accounts_end(r, tx, err));
+	TRY(certificates_revoke_key(tx, hash, whose, c->now_ms, REASON_KEY_COMPROMISE, by, &r->others, err));
+	if (proved)
+		TRY(accounts_end(r, tx, err));
 	struct jw w = jw_begin(&detail, err);
 	jw_object(&w);
 	jw_ki64(&w, "certificates", (int64_t)r->others);

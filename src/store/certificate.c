@@ -21,7 +21,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_REVOKE] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
 		     " WHERE id = $1 AND revoked_at = 0",
 	[Q_REVOKE_KEY] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
-			 " WHERE spki_hash = $1 AND revoked_at = 0 AND not_after_s >= $5",
+			 " WHERE spki_hash = $1 AND revoked_at = 0 AND not_after_s >= $5"
+			 " AND ($6 IS NULL OR account = $6)",
 	[Q_COMPROMISED] = "UPDATE certificates SET revocation_reason = 1, revoked_by = $2"
 			  " WHERE id = $1 AND revoked_at > 0 AND revocation_reason <> 1",
 	[Q_REVOCATION] = "SELECT CASE WHEN revoked_at = 0 THEN 'not revoked' WHEN revocation_reason = 1"
@@ -128,13 +129,14 @@ fallible certificate_set_compromised(struct store_tx *tx, struct id id, struct s
 		       ARGS(A_ID(id), A_TEXT(by)), err);
 }
 
-fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, int64_t now, int reason,
-				 struct str by, size_t *ret_count, struct err *err)
+fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, struct id account, int64_t now,
+				 int reason, struct str by, size_t *ret_count, struct err *err)
 {
 	uint64_t changed;
 	TRY(revocation_check(now, reason, err));
 	TRY(tx_run(tx, sql[Q_REVOKE_KEY],
-		   ARGS(A_ID(*spki_hash), A_I64(now), A_I64(reason), A_TEXT(by), A_I64(now / 1000)), &changed, err));
+		   ARGS(A_ID(*spki_hash), A_I64(now), A_I64(reason), A_TEXT(by), A_I64(now / 1000), A_ID_MAY(account)),
+		   &changed, err));
 	*ret_count = (size_t)changed;
 	return OK;
 }

@@ -50,14 +50,15 @@ static void what_is_no_revocation_is_refused(void **state)
 	static const int reasons[] = { -1, 7, 11 };
 	size_t n;
 	const struct sha256 key = { { 7 } };
+	const struct id everybody = { 0 };
 	add_account(b);
 	add_authz(b, AUTHZ);
 	add_certificate(b, 1000, "01", 7, T_START);
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
 		BAD(certificate_revoke(&b->tx, ID(1000), T_START, reasons[i], STR("key"), &err), ERR_INTERNAL,
 		    "not a reason");
-		BAD(certificates_revoke_key(&b->tx, &key, T_START, reasons[i], STR("key"), &n, &err), ERR_INTERNAL,
-		    "not a reason");
+		BAD(certificates_revoke_key(&b->tx, &key, everybody, T_START, reasons[i], STR("key"), &n, &err),
+		    ERR_INTERNAL, "not a reason");
 	}
 	BAD(certificate_revoke(&b->tx, ID(1000), 0, 1, STR("key"), &err), ERR_INTERNAL, "1970");
 	expect_revoked(b, 1000, 0, 0);
@@ -82,6 +83,7 @@ static void a_compromised_key_takes_its_living_certificates_with_it(void **state
 {
 	struct bench *b = (struct bench *)*state;
 	const struct sha256 key = { { 7 } };
+	const struct id everybody = { 0 };
 	const int64_t now_s = T_START / 1000;
 	size_t n;
 	add_account(b);
@@ -92,14 +94,19 @@ static void a_compromised_key_takes_its_living_certificates_with_it(void **state
 	add_certificate(b, 1003, "04", 8, now_s + 50);
 	add_certificate(b, 1004, "05", 7, now_s + 50);
 	GOOD(certificate_revoke(&b->tx, ID(1004), T_START - 5, 4, STR("operator"), &err));
-	GOOD(certificates_revoke_key(&b->tx, &key, T_START, 1, STR("key"), &n, &err));
+	GOOD(certificates_revoke_key(&b->tx, &key, ID(NOBODY), T_START, 1, STR("key"), &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(certificates_revoke_key(&b->tx, &key, ID(ACCOUNT), T_START, 1, STR("key"), &n, &err));
 	assert_int_equal(n, 2);
 	expect_revoked(b, 1000, T_START, 1);
 	expect_revoked(b, 1001, T_START, 1);
 	expect_revoked(b, 1002, 0, 0);
 	expect_revoked(b, 1003, 0, 0);
 	expect_revoked(b, 1004, T_START - 5, 4);
-	GOOD(certificates_revoke_key(&b->tx, &key, T_START, 1, STR("key"), &n, &err));
+	add_certificate(b, 1005, "06", 7, now_s + 50);
+	GOOD(certificates_revoke_key(&b->tx, &key, everybody, T_START, 1, STR("key"), &n, &err));
+	assert_int_equal(n, 1);
+	GOOD(certificates_revoke_key(&b->tx, &key, everybody, T_START, 1, STR("key"), &n, &err));
 	assert_int_equal(n, 0);
 }
 

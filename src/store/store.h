@@ -256,9 +256,9 @@ fallible certificate_revoke(struct store_tx *tx, struct id id, int64_t at, int r
 /* A revoked one whose key turns out to be compromised: the reason becomes keyCompromise (1). ERR_CONFLICT: it is not
  * revoked, or has that reason. */
 fallible certificate_set_compromised(struct store_tx *tx, struct id id, struct str by, struct err *err);
-/* All that have this key and have not ended and are not revoked. */
-fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, int64_t now, int reason,
-				 struct str by, size_t *ret_count, struct err *err);
+/* All of the account's (zero: everybody's) that have this key and have not ended and are not revoked. */
+fallible certificates_revoke_key(struct store_tx *tx, const struct sha256 *spki_hash, struct id account, int64_t now,
+				 int reason, struct str by, size_t *ret_count, struct err *err);
 
 /* Keys that are compromised: no account and no certificate gets them again. Adding one twice is OK. */
 fallible blocked_key_insert(struct store_tx *tx, const struct sha256 *spki_hash, struct str reason, int64_t at,
