@@ -99,6 +99,7 @@ static fallible check_references(struct checker *k, const struct spot *at, const
 /* --- URLs --- */
 
 #define URL_MAX 1024
+#define SERVERS_MAX 8 /* DNS servers of one domain, as of all other names */
 #define HASH_PREFIX_MAX 256
 #define HASH_PREFIX_RULE "an https URL of at most 256 bytes that ends in / and has no ;"
 
@@ -273,16 +274,30 @@ static fallible check_realm(struct checker *k, const struct conf_realm *r, struc
 	return check_persist(k, r, err);
 }
 
-static fallible check_resolvers(struct checker *k, const struct conf_zone *z, struct err *err)
+static fallible check_servers(struct checker *k, const struct spot *at, const struct conf_list *servers,
+			      struct err *err)
 {
-	for (size_t i = 0; i < z->resolvers.n; i++) {
+	for (size_t i = 0; i < servers->n; i++) {
 		struct addr addr = { 0 };
 		uint16_t port = 0;
-		struct str text = z->resolvers.v[i];
+		struct str text = servers->v[i];
 		if (FAILED(addr_read(text, &addr, NULL)) &&
 		    (FAILED(addr_port_read(text, &addr, &port, NULL)) || port == 0 || text.p[0] == ':'))
-			return refuse(k, SPOT("zone", z->name, "resolvers"), text, err,
-				      "an address or ADDRESS:PORT of a DNS server");
+			return refuse(k, at, text, err, "an address or ADDRESS:PORT of a DNS server");
+	}
+	return OK;
+}
+
+static fallible check_forwards(struct checker *k, const struct conf_zone *z, struct err *err)
+{
+	const struct spot *at = SPOT("zone", z->name, "forwards");
+	for (size_t i = 0; i < z->forward_count; i++) {
+		const struct conf_static *f = &z->forwards[i];
+		if (!host_is_plain(f->pattern))
+			return refuse(k, at, f->pattern, err, "lower-case domains such as corp.example");
+		if (f->addrs.n > SERVERS_MAX)
+			return refuse(k, at, f->pattern, err, "at most 8 servers a domain");
+		TRY(check_servers(k, at, &f->addrs, err));
 	}
 	return OK;
 }
@@ -313,7 +328,8 @@ static fallible check_zone(struct checker *k, const struct conf_zone *z, struct 
 		return refuse(k, SPOT("zone", z->name, "quorum"), str_fmt(&k->mem, "%" PRId64, z->quorum), err,
 			      str_dupz_raw(&k->mem, rule));
 	}
-	TRY(check_resolvers(k, z, err));
+	TRY(check_servers(k, SPOT("zone", z->name, "resolvers"), &z->resolvers, err));
+	TRY(check_forwards(k, z, err));
 	TRY(check_static_names(k, z, err));
 	return check_ranges(k, SPOT("zone", z->name, "allow-addresses"), &z->allow_addresses, err);
 }

@@ -15,7 +15,7 @@ struct conf_list { /* of strings */
 	size_t n;
 };
 
-struct conf_static { /* zone.names: a name or "*.name" and its addresses */
+struct conf_static { /* zone.names: a name or "*.name" and its addresses; zone.forwards: a domain and its servers */
 	struct str pattern;
 	struct conf_list addrs;
 };
@@ -34,6 +34,8 @@ struct conf_zone {
 	struct str trust_anchor;    /* file; empty: none */
 	struct conf_static *names;  /* static names */
 	size_t name_count;
+	struct conf_static *forwards; /* the longest domain that the name is in decides */
+	size_t forward_count;
 	int64_t http_port;                /* 80 */
 	int64_t alpn_port;                /* 443: tls-alpn-01 */
 	int64_t attempts;                 /* how often a probe tries within the deadline, for reasons that may pass */
@@ -67,18 +69,18 @@ struct conf_realm {
 	struct conf_list profiles;   /* the first one is the default */
 	struct str issuer, zone;
 	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
-	bool subdomain_auth;    /* RFC 9444: a proof by dns-01 for an ancestor serves the names below it */
+	bool subdomain_auth;    /* RFC 9444: a proof in the DNS for an ancestor serves the names below it */
 	bool terms_agree_again; /* accounts that agreed to other terms must agree to new ones before they order */
 	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
 	struct conf_list caa_identities;
 	struct str account_hash_prefix; /* of dns-persist-01; empty: account-hash/ below the realm's URL */
-	struct str caa;            /* "on", "off": are CAA records looked up (RFC 8659) */
-	int64_t order_life_s;      /* 7 d */
-	int64_t authz_pending_s;   /* 7 d */
-	int64_t authz_valid_s;     /* how long a proof may be reused: 30 d */
-	int64_t names_per_order;   /* 100 */
-	int64_t orders_per_hour;   /* per account; 0: no limit */
-	int64_t accounts_per_hour; /* per address; 0: no limit */
+	struct str caa;                 /* "on", "off": are CAA records looked up (RFC 8659) */
+	int64_t order_life_s;           /* 7 d */
+	int64_t authz_pending_s;        /* 7 d */
+	int64_t authz_valid_s;          /* how long a proof may be reused: 30 d */
+	int64_t names_per_order;        /* 100 */
+	int64_t orders_per_hour;        /* per account; 0: no limit */
+	int64_t accounts_per_hour;      /* per address; 0: no limit */
 };
 
 /* Where an effective setting comes from, for `cairn check-config --print` and for errors found after reading. */
@@ -190,7 +192,8 @@ enum conf_kind {
 	CONF_SECONDS,
 	CONF_MILLIS,
 	CONF_BOOL,
-	CONF_NAMES, /* static names: a map, or "NAME=ADDRESS,..." in a default or variable */
+	CONF_NAMES,    /* static names: a map, or "NAME=ADDRESS,..." in a default or variable */
+	CONF_FORWARDS, /* the same, of domains and DNS servers */
 	CONF_KIND_COUNT
 };
 struct conf_row {

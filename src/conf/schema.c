@@ -109,8 +109,8 @@ static const struct conf_row rows[] = {
 	{ "realm.*.addresses", CONF_LIST, IN_REALM(addresses), "", 0, 4096, NULL, NULL, RELOAD,
 	  "The ranges of IP addresses that may be asked for, such as \"10.1.0.0/16\" or \"2001:db8::/32\". None: no "
 	  "certificates for addresses." },
-	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01, dns-01, tls-alpn-01", 1, 8, challenges, NULL,
-	  RELOAD, "How clients may prove that they control a name." },
+	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01, dns-01, tls-alpn-01", 1, 8, challenges, NULL, RELOAD,
+	  "How clients may prove that they control a name." },
 	{ "realm.*.profiles", CONF_LIST, IN_REALM(profiles), "server", 1, 32, NULL, NULL, RELOAD,
 	  "Kinds of certificates that clients may ask for; the first one is for those that do not say." },
 	{ "realm.*.issuer", CONF_STR, IN_REALM(issuer), "default", 1, 0, NULL, NULL, RELOAD,
@@ -121,7 +121,7 @@ static const struct conf_row rows[] = {
 	  "Whether new accounts must show an external account key (made with cairn eab add). off: a binding is not "
 	  "looked at." },
 	{ "realm.*.subdomain-auth", CONF_BOOL, IN_REALM(subdomain_auth), "false", 0, 0, NULL, NULL, RELOAD,
-	  "Whether a proof by dns-01 for a domain may serve the names below it, when the client asks for that (RFC "
+	  "Whether a proof in the DNS for a domain may serve the names below it, when the client asks for that (RFC "
 	  "9444)." },
 	{ "realm.*.terms-agree-again", CONF_BOOL, IN_REALM(terms_agree_again), "false", 0, 0, NULL, NULL, RELOAD,
 	  "Whether accounts that agreed to earlier terms must agree to the ones above before they can order again." },
@@ -157,6 +157,9 @@ static const struct conf_row rows[] = {
 	{ "zone.*.quorum", CONF_INT, IN_ZONE(quorum), "1", 1, 32, NULL, NULL, RELOAD, "How many of them must agree." },
 	{ "zone.*.resolvers", CONF_LIST, IN_ZONE(resolvers), "", 0, 8, NULL, NULL, RELOAD,
 	  "DNS servers that validators ask: \"192.0.2.53\" or \"127.0.0.1:5353\". None: those of /etc/resolv.conf." },
+	{ "zone.*.forwards", CONF_FORWARDS, IN_ZONE(forwards), "", 0, 256, NULL, NULL, RELOAD,
+	  "Domains whose names are asked for elsewhere: a map of \"corp.example\" to \"192.0.2.53\", "
+	  "\"127.0.0.1:5353\" or a list of such servers. Where trust-anchor validates, they are no exception." },
 	{ "zone.*.trust-anchor", CONF_STR, IN_ZONE(trust_anchor), "", 0, 0, NULL, NULL, RELOAD,
 	  "A file with DNSSEC trust anchors. Empty: answers are not validated." },
 	{ "zone.*.names", CONF_NAMES, IN_ZONE(names), "", 0, 4096, NULL, NULL, RELOAD,

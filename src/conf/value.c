@@ -243,6 +243,18 @@ struct names {
 	size_t n;
 };
 
+/* What the two kinds of maps are called in errors. */
+static const struct map_words {
+	const char *pair, *each, *map;
+} name_words = { "NAME=ADDRESS", "an address or a list of addresses for each name", "a map of names to addresses" },
+  forward_words = { "DOMAIN=SERVER", "a DNS server or a list of them for each domain",
+		    "a map of domains to DNS servers" };
+
+static const struct map_words *words_of(const struct value *v)
+{
+	return v->row->kind == CONF_FORWARDS ? &forward_words : &name_words;
+}
+
 static void add_address(struct arena *mem, struct names *names, struct str pattern, struct str address)
 {
 	struct conf_static *at = NULL;
@@ -266,12 +278,13 @@ static fallible names_of_text(const struct value *v, struct arena *mem, struct n
 {
 	struct conf_list list = { 0 };
 	if (FAILED(conf_split(mem, v->text, &list, NULL)))
-		return refuse(v, v->text, err, "NAME=ADDRESS between the commas");
+		return conf_refuse(v->name, &v->where, v->key, v->text, err, "%s between the commas",
+				   words_of(v)->pair);
 	ret->v = ARENA_ARRAY(mem, struct conf_static, list.n + 1);
 	for (size_t i = 0; i < list.n; i++) {
 		size_t eq = str_find(list.v[i], '=', 0);
 		if (eq == 0 || eq + 1 >= list.v[i].n)
-			return refuse(v, list.v[i], err, "NAME=ADDRESS");
+			return refuse(v, list.v[i], err, words_of(v)->pair);
 		add_address(mem, ret, str_sub(list.v[i], 0, eq), str_sub(list.v[i], eq + 1, list.v[i].n));
 	}
 	return OK;
@@ -286,11 +299,11 @@ static fallible names_of_node(const struct value *v, struct arena *mem, struct n
 		at.where.col = n->col;
 		bool one = n->kind == NODE_SCALAR && n->text.n > 0;
 		if (!one && (n->kind != NODE_LIST || n->count == 0))
-			return refuse(&at, n->key, err, "an address or a list of addresses for each name");
+			return refuse(&at, n->key, err, words_of(v)->each);
 		const struct node *item = one ? n : n->first;
 		for (; item != NULL; item = one ? NULL : item->next) {
 			if (item->kind != NODE_SCALAR || item->text.n == 0)
-				return refuse(&at, n->key, err, "an address or a list of addresses for each name");
+				return refuse(&at, n->key, err, words_of(v)->each);
 			if (ret->n > 0 && str_eq(ret->v[ret->n - 1].pattern, n->key) &&
 			    ret->v[ret->n - 1].addrs.n >= CONF_ADDRESSES_MAX)
 				return refuse(&at, n->key, err, "at most 16 addresses a name");
@@ -305,11 +318,11 @@ static fallible set_names(const struct value *v, struct arena *mem, struct conf_
 {
 	struct names names = { 0 };
 	if (v->kind == VALUE_LIST)
-		return refuse_shape(v, "a list", err, "a map of names to addresses");
+		return refuse_shape(v, "a list", err, words_of(v)->map);
 	if (v->kind == VALUE_MAP)
 		TRY(names_of_node(v, mem, &names, err));
 	else if (v->where.source == CONF_FROM_FILE && v->text.n > 0)
-		return refuse(v, v->text, err, "a map of names to addresses");
+		return refuse(v, v->text, err, words_of(v)->map);
 	else
 		TRY(names_of_text(v, mem, &names, err));
 	*ret = names.v;
@@ -333,9 +346,10 @@ fallible value_set(const struct value *v, struct arena *mem, void *base, struct 
 		return set_duration(v, 1, (int64_t *)at, err);
 	case CONF_BOOL:
 		return set_bool(v, (bool *)at, err);
-	case CONF_NAMES:
-		/* The one row of this kind sits in a zone, with its count behind it. */
+	case CONF_NAMES: /* the one row of this kind sits in a zone, and so does that of the next */
 		return set_names(v, mem, (struct conf_static **)at, &((struct conf_zone *)base)->name_count, err);
+	case CONF_FORWARDS:
+		return set_names(v, mem, (struct conf_static **)at, &((struct conf_zone *)base)->forward_count, err);
 	case CONF_KIND_COUNT:
 		break;
 	}
@@ -360,17 +374,16 @@ static struct str show_list(struct arena *mem, const struct conf_list *list)
 	return str_n(text, at);
 }
 
-static struct str show_names(struct arena *mem, const struct conf_zone *zone)
+static struct str show_names(struct arena *mem, const struct conf_static *names, size_t count)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < zone->name_count; i++)
-		n += zone->names[i].addrs.n;
+	for (size_t i = 0; i < count; i++)
+		n += names[i].addrs.n;
 	struct conf_list pairs = { .v = ARENA_ARRAY(mem, struct str, n + 1), .n = 0 };
-	for (size_t i = 0; i < zone->name_count; i++) {
-		const struct conf_static *s = &zone->names[i];
-		for (size_t j = 0; j < s->addrs.n; j++)
-			pairs.v[pairs.n++] = str_fmt(mem, "%.*s=%.*s", STR_FMT(s->pattern), STR_FMT(s->addrs.v[j]));
-	}
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < names[i].addrs.n; j++)
+			pairs.v[pairs.n++] =
+				str_fmt(mem, "%.*s=%.*s", STR_FMT(names[i].pattern), STR_FMT(names[i].addrs.v[j]));
 	return show_list(mem, &pairs);
 }
 
@@ -391,7 +404,12 @@ struct str value_show(const struct conf_row *row, struct arena *mem, const void 
 	case CONF_BOOL:
 		return *(const bool *)at ? STR("true") : STR("false");
 	case CONF_NAMES:
-		return show_names(mem, (const struct conf_zone *)base);
+	case CONF_FORWARDS: {
+		const struct conf_zone *zone = (const struct conf_zone *)base;
+		bool names = row->kind == CONF_NAMES;
+		return show_names(mem, names ? zone->names : zone->forwards,
+				  names ? zone->name_count : zone->forward_count);
+	}
 	case CONF_KIND_COUNT:
 		break;
 	}

@@ -190,7 +190,7 @@ static fallible add_value(struct example *x, const struct conf_row *row, struct 
 {
 	if (row->kind == CONF_LIST)
 		return add_list(x, text, err);
-	if (row->kind == CONF_NAMES)
+	if (row->kind == CONF_NAMES || row->kind == CONF_FORWARDS)
 		return add_names(x, text, err);
 	return add_scalar(x, text, err);
 }

@@ -11,8 +11,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unbound.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@
 #define RESOLVE_STACK (256 * 1024)
 #define RESOLVE_SERVERS_MAX 8
 #define RESOLV_CONF "/etc/resolv.conf"
+#define FORWARDS_TEXT_MAX (512 * 1024)
 #define RESOLV_CONF_MAX (64 * 1024)
 #define DNS_IN 1
 #define DNS_A 1
@@ -29,11 +32,17 @@
 #define RCODE_SERVFAIL 2
 #define FAMILY_ADDRS_MAX (RESOLVE_ADDRS_MAX / 2) /* so that neither family can crowd the other out */
 
+struct forward { /* names at or below the domain */
+	struct str domain, description;
+};
+
 struct resolver {
 	struct arena mem; /* statics, description */
 	struct resolve_static *statics;
 	size_t static_count;
 	struct str description;
+	struct forward *forwards;
+	size_t forward_count;
 	struct ub_ctx *ctx; /* NULL: no server is known, only the static table answers */
 	int wake_fd;
 	pthread_t dispatcher;
@@ -433,7 +442,7 @@ static fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t dea
 	for (size_t i = 0; i < count; i++)
 		outcome_read(&a->parts[i], &types[i], &out[i]);
 	pthread_mutex_unlock(&a->lock);
-	q->from = r->description;
+	q->from = resolver_describe(r, str_z(q->name));
 	q->waited_ms = deadline_mono_ms - began;
 	*ret_ask = a;
 	return OK;
@@ -585,14 +594,19 @@ static size_t servers_of_system(struct server out[RESOLVE_SERVERS_MAX])
 	return n;
 }
 
+static fallible servers_list(const struct str *texts, size_t n, struct server out[RESOLVE_SERVERS_MAX], struct err *err)
+{
+	if (n > RESOLVE_SERVERS_MAX)
+		FAIL(err, ERR_CONFIG, "%zu resolvers are too many; at most %d", n, RESOLVE_SERVERS_MAX);
+	for (size_t i = 0; i < n; i++)
+		TRY(server_read(texts[i], &out[i], err));
+	return OK;
+}
+
 static fallible servers_read(const struct resolve_conf *conf, struct server out[RESOLVE_SERVERS_MAX], size_t *ret_n,
 			     struct err *err)
 {
-	if (conf->server_count > RESOLVE_SERVERS_MAX)
-		FAIL(err, ERR_CONFIG, "%zu resolvers are too many; at most %d", conf->server_count,
-		     RESOLVE_SERVERS_MAX);
-	for (size_t i = 0; i < conf->server_count; i++)
-		TRY(server_read(conf->servers[i], &out[i], err));
+	TRY(servers_list(conf->servers, conf->server_count, out, err));
 	*ret_n = conf->server_count > 0 ? conf->server_count : servers_of_system(out);
 	return OK;
 }
@@ -608,16 +622,21 @@ static struct str server_show(struct arena *mem, const struct server *s, char se
 	return str_fmt(mem, "%s%c%u", text, separator, s->port);
 }
 
+static struct str servers_show(struct arena *mem, const char *before, const struct server *servers, size_t n)
+{
+	struct str all = str_z(before);
+	for (size_t i = 0; i < n; i++) {
+		struct str one = server_show(mem, &servers[i], ':');
+		all = str_fmt(mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(one));
+	}
+	return all;
+}
+
 static struct str describe(struct resolver *r, const struct server *servers, size_t n, bool of_system)
 {
 	if (n == 0)
 		return r->static_count > 0 ? STR("static table") : STR("no resolver");
-	struct str all = of_system ? STR("system resolvers ") : STR("");
-	for (size_t i = 0; i < n; i++) {
-		struct str one = server_show(&r->mem, &servers[i], ':');
-		all = str_fmt(&r->mem, "%.*s%s%.*s", STR_FMT(all), i == 0 ? "" : ", ", STR_FMT(one));
-	}
-	return all;
+	return servers_show(&r->mem, of_system ? "system resolvers " : "", servers, n);
 }
 
 static fallible ub_check(int rc, const char *what, struct err *err)
@@ -627,20 +646,26 @@ static fallible ub_check(int rc, const char *what, struct err *err)
 	FAIL(err, ERR_CONFIG, "DNS library: %s: %s", what, ub_strerror(rc));
 }
 
-static fallible ub_options(struct ub_ctx *ctx, bool validating, struct err *err)
+static fallible ub_options(struct ub_ctx *ctx, struct err *err)
 {
-	/* Without an anchor nothing is kept, so that a corrected record counts at once; with one, the keys of the
-	 * zones above are worth half a minute. */
-	const char *ttl = validating ? "30" : "0";
 	const char *const options[][2] = {
 		{ "do-not-query-localhost:", "no" }, /* a resolver on this host is the usual case */
-		{ "cache-max-ttl:", ttl },
+		/* Nothing is kept, so that a corrected record counts at once. Zones' keys are asked for again too:
+		 * the library cannot tell the one from the other, and its servers have them. */
+		{ "cache-max-ttl:", "0" },
 		{ "cache-max-negative-ttl:", "0" },
+		/* Nor is a failure, or a denial without SOA, which the library would keep for 5 s. */
+		{ "msg-cache-size:", "0" },
+		{ "rrset-cache-size:", "0" },
+		{ "msg-cache-slabs:", "1" },
+		{ "rrset-cache-slabs:", "1" },
 		{ "val-bogus-ttl:", "0" },
 		{ "aggressive-nsec:", "no" }, /* would answer for names that were never asked */
-		/* Every question stands alone: names that nobody answers, which clients choose, must not make the
-		 * library take the forwarder itself for dead and leave it out for minutes. */
-		{ "infra-host-ttl:", "0" },
+		/* Of several servers, one that is silent must be known for long enough to be passed over (with 0, it is
+		 * chosen again and again, measured: 5 s and more). But names that nobody answers, which clients
+		 * choose, must not make the library take all of its servers for dead and leave them out for minutes:
+		 * in 2 s its patience with one does not grow so far. */
+		{ "infra-host-ttl:", "2" },
 		/* The library's own 16 sockets are soon full of such questions, and then everybody waits. */
 		{ "outgoing-range:", "256" },
 		{ "num-queries-per-thread:", "512" },
@@ -654,6 +679,55 @@ static fallible ub_options(struct ub_ctx *ctx, bool validating, struct err *err)
 	return OK;
 }
 
+/* It goes into the library's configuration: a domain and nothing else. */
+static fallible domain_check(struct str domain, struct err *err)
+{
+	bool good = domain.n > 0 && domain.n <= NAME_MAX_LEN && domain.p[0] != '.' && !str_ends(domain, STR("."));
+	for (size_t i = 0; good && i < domain.n; i++) {
+		char c = domain.p[i];
+		good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+		       (c == '.' && domain.p[i - 1] != '.');
+	}
+	if (!good)
+		FAIL(err, ERR_CONFIG, "\"%.*s\" is not a domain to forward; wanted one such as corp.example",
+		     STR_FMT(domain));
+	return OK;
+}
+
+static fallible forward_write(struct resolver *r, const struct resolve_forward *f, struct forward *to, struct buf *out,
+			      struct err *err)
+{
+	struct server servers[RESOLVE_SERVERS_MAX];
+	TRY(domain_check(f->domain, err));
+	TRY(servers_list(f->servers, f->server_count, servers, err));
+	if (f->server_count == 0)
+		FAIL(err, ERR_CONFIG, "no server to forward %.*s to", STR_FMT(f->domain));
+	*to = (struct forward){ str_dup(&r->mem, f->domain), servers_show(&r->mem, "", servers, f->server_count) };
+	TRY(buf_addf(out, err, "forward-zone:\n  name: \"%.*s.\"\n", STR_FMT(f->domain)));
+	for (size_t i = 0; i < f->server_count; i++)
+		TRY(buf_addf(out, err, "  forward-addr: %.*s\n", STR_FMT(server_show(&r->mem, &servers[i], '@'))));
+	return OK;
+}
+
+/* One context for all: aliases lead from one domain's servers to another's, and validation has one chain. Only a
+ * file can tell the library of such domains, so it is given one that lies in memory. */
+static fallible ub_forwards(struct resolver *r, const struct resolve_conf *conf, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(FORWARDS_TEXT_MAX);
+	char path[32];
+	r->forwards = ARENA_ARRAY(&r->mem, struct forward, conf->forward_count);
+	for (size_t i = 0; i < conf->forward_count; i++)
+		TRY(forward_write(r, &conf->forwards[i], &r->forwards[r->forward_count++], &text, err));
+	if (text.n == 0)
+		return OK;
+	AUTO(fd_close) int fd = memfd_create("forwards", MFD_CLOEXEC);
+	if (fd < 0)
+		FAIL(err, ERR_IO, "memfd_create: %s", strerror(errno));
+	TRY(fd_write_all(fd, buf_str(&text), err));
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return ub_check(ub_ctx_config(r->ctx, path), "zone.forwards", err);
+}
+
 static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
 			 struct err *err)
 {
@@ -661,11 +735,12 @@ static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, co
 	AUTO(arena_done) struct arena mem = { 0 };
 	/* Its messages would go to stderr; results say what matters. */
 	TRY(ub_check(ub_ctx_debugout(ctx, NULL), "debug output", err));
-	TRY(ub_options(ctx, conf->trust_anchor_file.n > 0, err));
+	TRY(ub_options(ctx, err));
 	for (size_t i = 0; i < n; i++) {
 		const char *fwd = str_dupz_raw(&mem, server_show(&mem, &servers[i], '@'));
 		TRY(ub_check(ub_ctx_set_fwd(ctx, fwd), fwd, err));
 	}
+	TRY(ub_forwards(r, conf, err));
 	if (conf->trust_anchor_file.n > 0) {
 		char *path;
 		TRY(str_dupz(&mem, conf->trust_anchor_file, &path, err));
@@ -732,6 +807,11 @@ fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, st
 	size_t n = 0;
 	TRY(servers_read(conf, servers, &n, err));
 	r->description = describe(r, servers, n, conf->server_count == 0);
+	if (n == 0 && conf->forward_count > 0)
+		FAIL(err, ERR_CONFIG,
+		     "domains are forwarded, but nobody is known to ask about other names; set zone.resolvers, or name "
+		     "servers in %s",
+		     RESOLV_CONF);
 	if (n > 0) {
 		r->ctx = ub_ctx_create();
 		if (r->ctx == NULL)
@@ -760,7 +840,18 @@ void resolver_free(struct resolver *r)
 	free(r);
 }
 
-struct str resolver_describe(const struct resolver *r)
+static bool is_at_or_below(struct str name, struct str domain)
 {
-	return r->description;
+	struct str tail = str_sub(name, name.n < domain.n ? name.n : name.n - domain.n, name.n);
+	return str_eq_nocase(tail, domain) && (name.n == domain.n || name.p[name.n - domain.n - 1] == '.');
+}
+
+struct str resolver_describe(const struct resolver *r, struct str name)
+{
+	const struct forward *best = NULL;
+	for (size_t i = 0; i < r->forward_count; i++)
+		if (is_at_or_below(name, r->forwards[i].domain) &&
+		    (best == NULL || r->forwards[i].domain.n > best->domain.n))
+			best = &r->forwards[i];
+	return best == NULL ? r->description : best->description;
 }

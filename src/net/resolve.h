@@ -13,9 +13,16 @@ struct resolve_static { /* "www.a.test" or "*.a.test" -> addresses */
 	struct str pattern;
 	struct addr addr;
 };
+struct resolve_forward {           /* names at or below the domain are asked for there; the longest domain decides */
+	struct str domain;         /* "corp.example" */
+	const struct str *servers; /* as below */
+	size_t server_count;       /* 1 to 8 */
+};
 struct resolve_conf {
-	const struct str *servers; /* "192.0.2.53", "127.0.0.1:5353"; none: those of /etc/resolv.conf */
-	size_t server_count;       /* at most 8 */
+	const struct str *servers;              /* "192.0.2.53", "127.0.0.1:5353"; none: those of /etc/resolv.conf */
+	size_t server_count;                    /* at most 8 */
+	const struct resolve_forward *forwards; /* an exception to nothing else: anchors hold for these names too */
+	size_t forward_count;
 	const struct resolve_static *statics;
 	size_t static_count;
 	struct str trust_anchor_file; /* empty: none, everything is "insecure" */
@@ -23,8 +30,8 @@ struct resolve_conf {
 /* ERR_CONFIG names the server or file that cannot be used. Without any server the static table alone answers. */
 fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, struct err *err);
 void resolver_free(struct resolver *r); /* accepts NULL; no lookup may be running */
-/* How it looks things up, for transcripts: "static table", "127.0.0.1:5353", "system resolvers 192.0.2.1". */
-struct str resolver_describe(const struct resolver *r);
+/* Who is asked about that name, for transcripts: "static table", "127.0.0.1:5353", "system resolvers 192.0.2.1". */
+struct str resolver_describe(const struct resolver *r, struct str name);
 
 enum dnssec { DNSSEC_INSECURE, DNSSEC_SECURE, DNSSEC_BOGUS };
 struct resolve_answer {     /* in the caller's arena */

@@ -28,8 +28,11 @@ struct dns {
 	uint16_t port;
 	pthread_t thread;
 	atomic_bool stop;
-	atomic_int questions, over_tcp;
+	atomic_int questions, over_tcp, sick; /* SICK_COUNT: healthy */
 };
+
+/* What a server makes of "later" until it is healed, then an answer. */
+enum sick { SICK_NXDOMAIN, SICK_SERVFAIL, SICK_NODATA, SICK_OTHER, SICK_COUNT };
 
 enum act { ACT_ANSWER, ACT_NXDOMAIN, ACT_SERVFAIL, ACT_DROP, ACT_TRUNCATE, ACT_CNAME, ACT_LOOP, ACT_LEADS_NOWHERE };
 enum txt { TXT_NONE, TXT_ONE, TXT_STRINGS, TXT_BINARY, TXT_EMPTY, TXT_HUNDRED, TXT_64K, TXT_TOO_MANY, TXT_BROKEN };
@@ -62,6 +65,11 @@ static const struct host {
 	{ "64k", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_64K },
 	{ "toomany", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_TOO_MANY },
 	{ "broken", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_BROKEN },
+	{ "later", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_ONE },
+	{ "caa", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
+	{ "caa-alias", ACT_CNAME, 0, 0, ACT_CNAME, TXT_NONE },
+	{ "caa-broken", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
+	{ "caa-many", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
 };
 
 struct packet {
@@ -156,8 +164,37 @@ static size_t put_texts(struct packet *out, const void *owner, size_t owner_n, e
 	return 0;
 }
 
+static size_t put_caa(struct packet *out, const void *owner, size_t owner_n, unsigned type, const void *data, size_t n)
+{
+	put_record(out, owner, owner_n, type, data, n);
+	return 1;
+}
+
+/* RFC 8659 4.1: flags, the tag with its length, the value. */
+static size_t put_caas(struct packet *out, const void *owner, size_t owner_n, unsigned type, const struct host *h)
+{
+	char text[64];
+	size_t count = 0;
+	if (strcmp(h->label, "caa") == 0 || strcmp(h->label, "target") == 0) {
+		count += put_caa(out, owner, owner_n, type, "\x00\x05issueca.test; a=b", 19);
+		count += put_caa(out, owner, owner_n, type, "\x80\x03tbs", 5);
+	} else if (strcmp(h->label, "caa-broken") == 0) {
+		count += put_caa(out, owner, owner_n, type, "\x00\x05issueca.test", 14);
+		count += put_caa(out, owner, owner_n, type, "\x00\x00x", 3);
+		count += put_caa(out, owner, owner_n, type, "\x00\x09issue", 7);
+	} else if (strcmp(h->label, "caa-many") == 0) {
+		for (; count < 120; count++) {
+			int n = snprintf(text, sizeof text, "\x01\x05issueca%zu.test", count);
+			(void)put_caa(out, owner, owner_n, type, text, (size_t)n);
+		}
+	}
+	return count;
+}
+
 static size_t put_answers(struct packet *out, const void *owner, size_t owner_n, unsigned type, const struct host *h)
 {
+	if (type == 257)
+		return put_caas(out, owner, owner_n, type, h);
 	return type == 16 ? put_texts(out, owner, owner_n, h->txt) : put_addresses(out, owner, owner_n, type, h);
 }
 
@@ -170,7 +207,7 @@ static const struct host *host_of(const uint8_t *qname)
 }
 
 /* False: no answer. */
-static bool dns_answer(const uint8_t *in, size_t n, bool tcp, struct packet *out)
+static bool dns_answer(const struct dns *d, const uint8_t *in, size_t n, bool tcp, struct packet *out)
 {
 	size_t at = 12;
 	while (at < n && in[at] != 0)
@@ -180,6 +217,13 @@ static bool dns_answer(const uint8_t *in, size_t n, bool tcp, struct packet *out
 	unsigned type = (unsigned)(in[at + 1] << 8 | in[at + 2]);
 	const struct host *h = host_of(in + 12);
 	enum act act = h == NULL ? ACT_NXDOMAIN : type == 28 ? h->aaaa_act : h->act;
+	static const struct host nodata = { "nodata", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
+				 other = { "other", ACT_ANSWER, 2, 0, ACT_ANSWER, TXT_STRINGS };
+	int sick = atomic_load(&d->sick);
+	if (h != NULL && sick != SICK_COUNT && strcmp(h->label, "later") == 0) {
+		act = sick == SICK_NXDOMAIN ? ACT_NXDOMAIN : sick == SICK_SERVFAIL ? ACT_SERVFAIL : act;
+		h = sick == SICK_NODATA ? &nodata : &other;
+	}
 	if (act == ACT_DROP)
 		return false;
 	static const uint8_t same[] = { 0xc0, 12 },
@@ -227,7 +271,7 @@ static void dns_udp(struct dns *d)
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&d->questions, 1);
-	if (dns_answer(in, (size_t)n, false, &out))
+	if (dns_answer(d, in, (size_t)n, false, &out))
 		(void)!sendto(d->udp, out.b, out.n, 0, (const struct sockaddr *)&from, from_n);
 }
 
@@ -241,7 +285,7 @@ static void dns_tcp(struct dns *d)
 	    recv(fd, length, 2, MSG_WAITALL) != 2)
 		return;
 	size_t n = (size_t)(length[0] << 8 | length[1]);
-	if (n > sizeof in || recv(fd, in, n, MSG_WAITALL) != (ssize_t)n || !dns_answer(in, n, true, &out))
+	if (n > sizeof in || recv(fd, in, n, MSG_WAITALL) != (ssize_t)n || !dns_answer(d, in, n, true, &out))
 		return;
 	atomic_fetch_add(&d->over_tcp, 1);
 	length[0] = (uint8_t)(out.n >> 8);
@@ -268,6 +312,7 @@ static void *dns_run(void *arg)
 static void dns_start(struct dns *d)
 {
 	*d = (struct dns){ 0 };
+	atomic_init(&d->sick, SICK_COUNT);
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof sa;
 	d->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -648,6 +693,276 @@ static void joining_stops_at_the_end_of_the_record(void **state)
 	}
 }
 
+/* --- CAA ----------------------------------------------------------------------------------------------------------*/
+
+static enum err_kind look_caa(struct fixture *f, const char *name, int64_t wait_ms, struct resolve_caa_answer *ret)
+{
+	f->err = (struct err){ 0 };
+	return resolve_caa(f->r, &clock_system, clock_mono_ms(&clock_system) + wait_ms, str_z(name), &f->mem, ret,
+			   &f->err)
+		.kind;
+}
+
+static void caa_records_are_taken_apart(void **state)
+{
+	struct fixture *f = *state;
+	struct resolve_caa_answer a;
+	static const char *const names[] = { "caa.a.test", "caa-alias.a.test" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (look_caa(f, names[i], 5000, &a) != ERR_NONE)
+			fail_msg("%s", f->err.detail);
+		assert_int_equal(a.count, 2);
+		assert_int_equal(a.left_out, 0);
+		size_t issue = a.records[0].flags == 0 ? 0 : 1;
+		assert_true(str_eq(a.records[issue].tag, STR("issue")));
+		assert_true(str_eq(a.records[issue].value, STR("ca.test; a=b")));
+		assert_int_equal(a.records[1 - issue].flags, 128);
+		assert_true(str_eq(a.records[1 - issue].tag, STR("tbs")));
+		assert_int_equal(a.records[1 - issue].value.n, 0);
+		assert_true(str_eq(a.canonical, i == 0 ? STR_NONE : STR("target.test")));
+	}
+	assert_int_equal(look_caa(f, "caa-broken.a.test", 5000, &a), ERR_NONE);
+	assert_int_equal(a.count, 1);
+	assert_int_equal(a.left_out, 2);
+	assert_int_equal(look_caa(f, "caa-many.a.test", 5000, &a), ERR_NONE);
+	assert_int_equal(a.count, RESOLVE_CAA_MAX);
+	assert_int_equal(a.left_out, 120 - RESOLVE_CAA_MAX);
+	assert_int_equal(look_caa(f, "none.a.test", 5000, &a), ERR_NONE);
+	assert_int_equal(a.count + a.left_out, 0);
+	assert_false(a.nxdomain);
+	assert_int_equal(look_caa(f, "nx.a.test", 5000, &a), ERR_NONE);
+	assert_true(a.nxdomain);
+}
+
+/* RFC 8659 3: no answer is not an empty answer. */
+static void a_caa_lookup_without_answer_fails(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = { "servfail.a.test", "loop.a.test", "drop.a.test" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct resolve_caa_answer a;
+		assert_int_equal(look_caa(f, names[i], i == 2 ? 500 : 10000, &a), ERR_DNS);
+		assert_int_equal(a.count, 0);
+		assert_non_null(strstr(f->err.detail, names[i]));
+	}
+}
+
+static void the_static_table_says_what_it_has(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *name;
+		bool has;
+	} rows[] = {
+		{ "www.static.test", true }, { "WWW.STATIC.test", true },
+		{ "a.static.test", true },   { "*.static.test", true },
+		{ "static.test", false },    { "a.test", false },
+		{ "xstatic.test", false },   { "", false },
+		{ "*.test", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (resolver_has_static(f->r, str_z(rows[i].name)) != rows[i].has)
+			fail_msg("%s", rows[i].name);
+}
+
+/* --- forwarded domains, several servers ---------------------------------------------------------------------------*/
+
+/* In the fixture's place until the test ends. */
+static void resolver_replace(struct fixture *f, const struct resolve_conf *conf)
+{
+	struct resolver *r;
+	if (FAILED(resolver_new(conf, &r, &f->err)))
+		fail_msg("%s", f->err.detail);
+	resolver_free(f->r);
+	f->r = r;
+}
+
+static struct str server_of(struct fixture *f, const struct dns *d)
+{
+	return str_fmt(&f->mem, "127.0.0.1:%u", d->port);
+}
+
+static void a_forwarded_domain_is_asked_for_at_its_servers(void **state)
+{
+	struct fixture *f = *state;
+	struct dns corp, deep;
+	dns_start(&corp);
+	dns_start(&deep);
+	const struct str servers[] = { server_of(f, &f->dns), server_of(f, &corp), server_of(f, &deep) };
+	struct dns *const dns[] = { &f->dns, &corp, &deep };
+	const struct resolve_forward forwards[] = { { STR("corp.test"), &servers[1], 1 },
+						    { STR("deep.corp.test"), &servers[2], 1 },
+						    { STR("lan"), &servers[1], 1 } };
+	resolver_replace(f, &(struct resolve_conf){
+				    .servers = servers, .server_count = 1, .forwards = forwards, .forward_count = 3 });
+	static const struct {
+		const char *name;
+		size_t asked;
+	} rows[] = {
+		{ "v4.a.test", 0 },          { "v4.corp.test", 1 },      { "v4.b.corp.test", 1 },
+		{ "v4.CORP.test", 1 },       { "v4.deep.corp.test", 2 }, { "v4.b.deep.corp.test", 2 },
+		{ "v4.xdeep.corp.test", 1 }, { "v4.xcorp.test", 0 },     { "v4.lan", 1 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int before[3];
+		for (size_t k = 0; k < 3; k++)
+			before[k] = atomic_load(&dns[k]->questions);
+		if (look(f, rows[i].name, 5000) != ERR_NONE)
+			fail_msg("%s: %s", rows[i].name, f->err.detail);
+		for (size_t k = 0; k < 3; k++)
+			if ((atomic_load(&dns[k]->questions) > before[k]) != (k == rows[i].asked))
+				fail_msg("%s: server %zu", rows[i].name, k);
+		assert_true(str_eq(resolver_describe(f->r, str_z(rows[i].name)), servers[rows[i].asked]));
+	}
+	assert_int_equal(look(f, "servfail.corp.test", 10000), ERR_DNS);
+	assert_non_null(strstr(f->err.detail, str_dupz_raw(&f->mem, servers[1])));
+	/* An alias from there leads on to where its target belongs. */
+	int before = atomic_load(&f->dns.questions);
+	assert_int_equal(look(f, "alias.corp.test", 5000), ERR_NONE);
+	assert_string_equal(shown(f), "192.0.2.7");
+	assert_true(atomic_load(&f->dns.questions) > before);
+	dns_stop(&corp);
+	dns_stop(&deep);
+}
+
+/* The zones that the anchors speak of stay validated, forwarded or not; others may be unsigned, forwarded or not. */
+static void forwarding_is_no_exception_from_validation(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/cairn-anchor-XXXXXX";
+	AUTO(fd_close) int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	static const char anchor[] =
+		"signed.test. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+	assert_false(FAILED(fd_write_all(fd, str_z(anchor), &f->err)));
+	const struct str server = server_of(f, &f->dns);
+	const struct resolve_forward forwards[] = { { STR("corp.test"), &server, 1 },
+						    { STR("corp.signed.test"), &server, 1 } };
+	resolver_replace(f, &(struct resolve_conf){ .servers = &server,
+						    .server_count = 1,
+						    .forwards = forwards,
+						    .forward_count = 2,
+						    .trust_anchor_file = str_z(path) });
+	unlink(path);
+	static const struct {
+		const char *name;
+		bool bogus;
+	} rows[] = {
+		{ "v4.corp.test", false },
+		{ "v4.a.test", false },
+		{ "v4.signed.test", true },
+		{ "v4.corp.signed.test", true },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolve_caa_answer caa;
+		assert_int_equal(look(f, rows[i].name, 10000), rows[i].bogus ? ERR_DNS : ERR_NONE);
+		assert_int_equal(f->answer.dnssec, rows[i].bogus ? DNSSEC_BOGUS : DNSSEC_INSECURE);
+		assert_int_equal(look_caa(f, rows[i].name, 10000, &caa), rows[i].bogus ? ERR_DNS : ERR_NONE);
+		assert_int_equal(caa.dnssec, rows[i].bogus ? DNSSEC_BOGUS : DNSSEC_INSECURE);
+	}
+	static const char reason[] = "is bogus (DNSSEC): ";
+	const char *said = strstr(f->err.detail, reason); /* the library's own words follow */
+	assert_non_null(said);
+	assert_non_null(strstr(said, "v4.corp.signed.test"));
+}
+
+/* One refuses or stays silent, the other one answers, in whichever order the library tries them. */
+static void one_of_several_servers_may_be_dead(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof sa;
+	AUTO(fd_close) int silent = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(silent, (const struct sockaddr *)&sa, sizeof sa), 0);
+	assert_int_equal(getsockname(silent, (struct sockaddr *)&sa, &n), 0);
+	const struct str dead[] = { str_fmt(&f->mem, "127.0.0.1:%u", ntohs(sa.sin_port)), STR("127.0.0.1:9") };
+	for (size_t i = 0; i < ARRAY_LEN(dead); i++) {
+		const struct str servers[] = { dead[i], server_of(f, &f->dns) };
+		const struct resolve_forward forward = { STR("corp.test"), servers, 2 };
+		resolver_replace(
+			f, &(struct resolve_conf){
+				   .servers = servers, .server_count = 2, .forwards = &forward, .forward_count = 1 });
+		for (int k = 0; k < 16; k++) {
+			const char *name = str_dupz_raw(
+				&f->mem, str_fmt(&f->mem, "v4.n%d.%s", k, k % 2 == 0 ? "a.test" : "corp.test"));
+			if (look(f, name, 5000) != ERR_NONE)
+				fail_msg("%s: %s", name, f->err.detail);
+			assert_string_equal(shown(f), "192.0.2.7");
+		}
+	}
+}
+
+/* Whatever was wrong with a record, it is not remembered: neither without an anchor nor with one. */
+static void a_corrected_record_counts_at_the_next_question(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "/tmp/cairn-anchor-XXXXXX";
+	AUTO(fd_close) int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	static const char anchor[] =
+		"signed.test. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+	assert_false(FAILED(fd_write_all(fd, str_z(anchor), &f->err)));
+	const struct str server = server_of(f, &f->dns);
+	for (int anchored = 0; anchored < 2; anchored++) {
+		resolver_replace(f,
+				 &(struct resolve_conf){ .servers = &server,
+							 .server_count = 1,
+							 .trust_anchor_file = anchored == 0 ? STR_NONE : str_z(path) });
+		for (int sick = 0; sick < SICK_COUNT; sick++) {
+			const char *name = str_dupz_raw(&f->mem, str_fmt(&f->mem, "later.n%d%d.test", anchored, sick));
+			struct resolve_txt_answer txt;
+			atomic_store(&f->dns.sick, sick);
+			assert_int_equal(look(f, name, 10000), sick == SICK_OTHER ? ERR_NONE : ERR_DNS);
+			assert_int_equal(look_txt(f, name, 10000, &txt), sick == SICK_SERVFAIL ? ERR_DNS : ERR_NONE);
+			assert_int_equal(txt.count, sick == SICK_OTHER ? 2 : 0);
+			atomic_store(&f->dns.sick, SICK_COUNT);
+			if (look(f, name, 10000) != ERR_NONE)
+				fail_msg("%s: %s", name, f->err.detail);
+			assert_string_equal(shown(f), "192.0.2.7");
+			if (look_txt(f, name, 10000, &txt) != ERR_NONE)
+				fail_msg("%s: %s", name, f->err.detail);
+			assert_int_equal(txt.count, 1);
+			assert_true(has_record(&txt, STR("hello")));
+		}
+	}
+	unlink(path);
+}
+
+static void a_wrong_forward_is_named(void **state)
+{
+	struct fixture *f = *state;
+	const struct str good = STR("192.0.2.53"), nine[9] = { good, good, good, good, good, good, good, good, good };
+	const struct str bad = STR("dns.example");
+	const struct {
+		struct resolve_forward forward;
+		const char *want;
+	} rows[] = {
+		{ { STR("corp.test"), &bad, 1 },
+		  "resolver \"dns.example\" is not an address; wanted \"192.0.2.53\", \"127.0.0.1:5353\" or "
+		  "\"[::1]:53\"" },
+		{ { STR("corp.test"), NULL, 0 }, "no server to forward corp.test to" },
+		{ { STR("corp.test"), nine, 9 }, "9 resolvers are too many; at most 8" },
+		{ { STR(""), &good, 1 }, "\"\" is not a domain to forward; wanted one such as corp.example" },
+		{ { STR("."), &good, 1 }, "\".\" is not a domain to forward; wanted one such as corp.example" },
+		{ { STR("a..b"), &good, 1 }, "\"a..b\" is not a domain to forward; wanted one such as corp.example" },
+		{ { STR("a.b."), &good, 1 }, "\"a.b.\" is not a domain to forward; wanted one such as corp.example" },
+		{ { STR("*.a.b"), &good, 1 }, "\"*.a.b\" is not a domain to forward; wanted one such as corp.example" },
+		{ { STR("a\"\nserver:"), &good, 1 },
+		  "\"a\"\\x0aserver:\" is not a domain to forward; wanted one such as corp.example" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct resolver *r = NULL;
+		struct err err = { 0 };
+		struct resolve_conf conf = {
+			.servers = &good, .server_count = 1, .forwards = &rows[i].forward, .forward_count = 1
+		};
+		assert_int_equal(resolver_new(&conf, &r, &err).kind, ERR_CONFIG);
+		assert_string_equal(err.detail, rows[i].want);
+		assert_null(r);
+	}
+	(void)f;
+}
+
 struct caller {
 	struct fixture *f;
 	int number, failures;
@@ -701,14 +1016,14 @@ static void fifty_threads_ask_at_once(void **state)
 static void it_describes_where_it_looks(void **state)
 {
 	struct fixture *f = *state;
-	struct str d = resolver_describe(f->r);
+	struct str d = resolver_describe(f->r, STR("a.test"));
 	assert_int_equal(d.n, strlen(f->server));
 	assert_memory_equal(d.p, f->server, d.n);
 
 	const struct str two[] = { STR("192.0.2.53"), STR("[2001:db8::53]:5353") };
 	struct resolver *r;
 	assert_false(FAILED(resolver_new(&(struct resolve_conf){ .servers = two, .server_count = 2 }, &r, &f->err)));
-	d = resolver_describe(r);
+	d = resolver_describe(r, STR("a.test"));
 	assert_true(str_eq(d, STR("192.0.2.53, [2001:db8::53]:5353")));
 	resolver_free(r);
 }
@@ -789,6 +1104,14 @@ int main(void)
 		cmocka_unit_test(it_describes_where_it_looks),
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(an_unsigned_answer_under_a_trust_anchor_is_bogus),
+		cmocka_unit_test(caa_records_are_taken_apart),
+		cmocka_unit_test(a_caa_lookup_without_answer_fails),
+		cmocka_unit_test(the_static_table_says_what_it_has),
+		cmocka_unit_test_setup_teardown(a_forwarded_domain_is_asked_for_at_its_servers, setup, teardown),
+		cmocka_unit_test_setup_teardown(forwarding_is_no_exception_from_validation, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_of_several_servers_may_be_dead, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_corrected_record_counts_at_the_next_question, setup, teardown),
+		cmocka_unit_test(a_wrong_forward_is_named),
 		cmocka_unit_test(fifty_threads_ask_at_once),
 		cmocka_unit_test(a_dead_resolver_costs_the_deadline_and_no_more),
 	};

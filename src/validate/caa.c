@@ -301,7 +301,7 @@ static void tell(struct probe *p, struct str text)
 static fallible look_up(struct probe *p, struct str name, struct resolve_caa_answer *ret, struct err *err)
 {
 	const struct probe_ops *ops = p->env->ops;
-	struct str from = ops->resolver_name(ops->ctx);
+	struct str from = ops->resolver_name(ops->ctx, name);
 	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
 	if (until > p->deadline_mono_ms)
 		until = p->deadline_mono_ms;

@@ -437,8 +437,9 @@ static fallible world_resolve(void *ctx, struct str name, int64_t deadline_mono_
 	return OK;
 }
 
-static struct str world_resolver_name(void *ctx)
+static struct str world_resolver_name(void *ctx, struct str name)
 {
+	(void)name;
 	(void)ctx;
 	return STR("127.0.0.1:5353");
 }

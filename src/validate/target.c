@@ -68,7 +68,7 @@ fallible targets_find(struct probe *p, struct str host, const struct addr *liter
 	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
 	if (until > p->deadline_mono_ms)
 		until = p->deadline_mono_ms;
-	struct str from = ops->resolver_name(ops->ctx);
+	struct str from = ops->resolver_name(ops->ctx, host);
 	struct resolve_answer answer = { 0 };
 	struct err why = { 0 };
 	struct rc rc = ops->resolve(ops->ctx, host, until, p->mem, &answer, &why);

@@ -78,8 +78,9 @@ static inline bool script_in_static_table(void *ctx, struct str name)
 	return str_ends(name, STR(".static.test"));
 }
 
-static inline struct str script_resolver_name(void *ctx)
+static inline struct str script_resolver_name(void *ctx, struct str name)
 {
+	(void)name;
 	(void)ctx;
 	return STR("127.0.0.1:5353");
 }

@@ -45,7 +45,7 @@ fallible txt_look_up(struct probe *p, struct txt *t, struct err *err)
 	int64_t until = clock_mono_ms(p->env->clk) + LOOKUP_MAX_MS;
 	if (until > p->deadline_mono_ms)
 		until = p->deadline_mono_ms;
-	t->from = ops->resolver_name(ops->ctx);
+	t->from = ops->resolver_name(ops->ctx, t->name);
 	struct err why = { 0 };
 	struct rc rc = ops->resolve_txt(ops->ctx, t->name, until, p->mem, &t->answer, &why);
 	if (rc.kind != ERR_NONE) {

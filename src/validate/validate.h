@@ -19,8 +19,8 @@ struct probe_ops {
 				struct resolve_txt_answer *ret, struct err *err);
 	fallible (*resolve_caa)(void *ctx, struct str name, int64_t deadline_mono_ms, struct arena *mem,
 				struct resolve_caa_answer *ret, struct err *err);
-	bool (*in_static_table)(void *ctx, struct str name); /* has the operator said where that name is? */
-	struct str (*resolver_name)(void *ctx);
+	bool (*in_static_table)(void *ctx, struct str name);     /* has the operator said where that name is? */
+	struct str (*resolver_name)(void *ctx, struct str name); /* who is asked about that name */
 	fallible (*fetch)(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
 			  struct err *err);
 	fallible (*tls)(void *ctx, const struct tls_probe_request *rq, struct arena *mem, struct tls_probe_reply *ret,
@@ -34,7 +34,7 @@ struct probe_ops {
 
 struct probe_env {
 	const struct conf_zone *zone;
-	const struct conf_realm *realm; /* name, caa, caa_identities and account_hash_prefix are read */
+	const struct conf_realm *realm;   /* name, caa, caa_identities and account_hash_prefix are read */
 	const struct addr_range *allowed; /* the zone's allow-addresses, read */
 	size_t allowed_count;
 	const struct probe_ops *ops;

@@ -77,10 +77,10 @@ static bool op_in_static_table(void *ctx, struct str name)
 	return resolver_has_static(t->zone->resolver, name);
 }
 
-static struct str op_resolver_name(void *ctx)
+static struct str op_resolver_name(void *ctx, struct str name)
 {
 	struct tools *t = ctx;
-	return resolver_describe(t->zone->resolver);
+	return resolver_describe(t->zone->resolver, name);
 }
 
 static fallible op_fetch(void *ctx, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,

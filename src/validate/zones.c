@@ -66,7 +66,14 @@ static fallible zone_open(const struct conf *conf, const struct conf_zone *from,
 	z->allowed = ARENA_ARRAY(mem, struct addr_range, z->allowed_count);
 	for (size_t i = 0; i < z->allowed_count; i++)
 		TRY(addr_range_read(from->allow_addresses.v[i], &z->allowed[i], err));
-	struct resolve_conf rc = { .servers = from->resolvers.v, .server_count = from->resolvers.n };
+	struct resolve_forward *forwards = ARENA_ARRAY(&tmp, struct resolve_forward, from->forward_count);
+	for (size_t i = 0; i < from->forward_count; i++)
+		forwards[i] = (struct resolve_forward){ from->forwards[i].pattern, from->forwards[i].addrs.v,
+							from->forwards[i].addrs.n };
+	struct resolve_conf rc = { .servers = from->resolvers.v,
+				   .server_count = from->resolvers.n,
+				   .forwards = forwards,
+				   .forward_count = from->forward_count };
 	TRY(statics_read(from, &tmp, &rc, err));
 	if (from->trust_anchor.n > 0)
 		rc.trust_anchor_file = str_z(conf_path(conf, &tmp, from->trust_anchor));
