@@ -32,6 +32,7 @@ struct exchange {
 	size_t headers_max, header_bytes, header_room;
 	bool headers_over; /* the limit was hit */
 	bool tls_began;    /* so the connection was made, which libcurl tells only when TLS is through */
+	bool odd_version;  /* the last status line was not of HTTP/1.x */
 	bool strayed;      /* an address other than the pin was about to be dialled */
 	char error[CURL_ERROR_SIZE];
 };
@@ -118,9 +119,10 @@ static size_t header_cb(char *p, size_t size, size_t n, void *arg)
 	}
 	while (line.n > 0 && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
 		line.n--;
-	if (str_starts(line, STR("HTTP/")))
+	if (str_starts(line, STR("HTTP/"))) {
 		x->reply->header_count = 0; /* a new answer begins; the interim one's lines are not its */
-	else if (line.n > 0)
+		x->odd_version = !str_starts(line, STR("HTTP/1.0 ")) && !str_starts(line, STR("HTTP/1.1 "));
+	} else if (line.n > 0)
 		header_keep(x, line);
 	return size * n;
 }
@@ -311,6 +313,43 @@ static fallible fail_words(CURL *c, CURLcode rc, const struct exchange *x, struc
 	}
 }
 
+/* --- one answer, read in one way ----------------------------------------------------------------------------------*/
+
+#define LENGTH_DIGITS_MAX 18
+
+static bool is_length(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	return s.n > 0 && s.n <= LENGTH_DIGITS_MAX;
+}
+
+/* libcurl reads more than RFC 9112 allows: where the body ends must not depend on the reader (THREATS A35). */
+static fallible framing_check(const struct exchange *x, struct err *err)
+{
+	const struct fetch_reply *r = x->reply;
+	struct str length = STR_NONE, coding = STR_NONE;
+	if (x->odd_version)
+		FAIL(err, ERR_CONNECTION, "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)");
+	for (size_t i = 0; i < r->header_count; i++) {
+		struct str name = r->headers[i].name, value = r->headers[i].value;
+		if (str_eq(name, STR("content-length"))) {
+			if (!is_length(value) || (length.p != NULL && !str_eq(length, value)))
+				FAIL(err, ERR_CONNECTION,
+				     "the answer's Content-Length is no number, or there are several");
+			length = value;
+		} else if (str_eq(name, STR("transfer-encoding"))) {
+			if (!str_eq_nocase(value, STR("chunked")) || coding.p != NULL)
+				FAIL(err, ERR_CONNECTION, "the answer's Transfer-Encoding is not \"chunked\"");
+			coding = value;
+		}
+	}
+	if (length.p != NULL && coding.p != NULL)
+		FAIL(err, ERR_CONNECTION, "the answer has both Content-Length and Transfer-Encoding");
+	return OK;
+}
+
 /* --- the exchange -------------------------------------------------------------------------------------------------*/
 
 /* OpenSSL writes without MSG_NOSIGNAL, and a program that embeds us may not ignore SIGPIPE: hold it back, and eat the
@@ -362,7 +401,7 @@ static fallible exchange_run(struct fetcher *f, struct exchange *x, struct curl_
 	CURLcode rc = perform(f->curl);
 	reply_finish(f->curl, x);
 	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && x->reply->body_cut))
-		return OK;
+		return framing_check(x, err);
 	return fail_words(f->curl, rc, x, err);
 }
 

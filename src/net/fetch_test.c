@@ -453,6 +453,47 @@ static void misbehaviour_is_told_in_plain_words(void **state)
 	}
 }
 
+/* THREATS A35: libcurl would take one of the readings. */
+static void an_answer_that_can_be_read_in_two_ways_is_none(void **state)
+{
+	struct fixture *f = *state;
+	static const char length[] = "the answer's Content-Length is no number, or there are several";
+	static const char coding[] = "the answer's Transfer-Encoding is not \"chunked\"";
+	static const char both[] = "the answer has both Content-Length and Transfer-Encoding";
+	static const char version[] = "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)";
+#define OK_WITH(headers) "HTTP/1.1 200 OK\r\n" headers "\r\n"
+#define CHUNKS "2\r\nhi\r\n0\r\n\r\n"
+	static const struct {
+		const char *head, *want; /* NULL: it is a good one */
+	} rows[] = {
+		{ OK_WITH("Content-Length: 5\r\nContent-Length: 2\r\n") "hiya!", length },
+		{ OK_WITH("Content-Length: 5, 2\r\n") "hiya!", length },
+		{ OK_WITH("Content-Length: 2x\r\n") "hi", length },
+		{ OK_WITH("Content-Length: +2\r\n") "hi", length },
+		{ OK_WITH("Content-Length: 18446744073709551618\r\n") "hi", length },
+		{ OK_WITH("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n") CHUNKS, both },
+		{ OK_WITH("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n") CHUNKS, both },
+		{ OK_WITH("Transfer-Encoding: identity\r\n") "hi", coding },
+		{ OK_WITH("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") CHUNKS, coding },
+		{ "HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\nhi", version },
+		{ OK_WITH("Content-Length: 2\r\nContent-Length: 2\r\n") "hi", NULL },
+		{ OK_WITH("Transfer-Encoding: Chunked\r\n") CHUNKS, NULL },
+		{ "HTTP/1.0 200 OK\r\n\r\nhi", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct script script = { rows[i].head, AFTER_CLOSE, NULL };
+		enum err_kind kind = ask(f, &script, 5000);
+		if (rows[i].want == NULL) {
+			assert_int_equal(kind, ERR_NONE);
+			assert_true(str_eq(f->reply.body, STR("hi")));
+			continue;
+		}
+		print_message("%zu: %s\n", i, f->err.detail);
+		assert_string_equal(f->err.detail, rows[i].want);
+		assert_int_equal(kind, ERR_CONNECTION);
+	}
+}
+
 static void a_reset_at_once_counts_as_connected(void **state)
 {
 	struct fixture *f = *state;
@@ -661,6 +702,7 @@ int main(void)
 		cmocka_unit_test(a_body_over_the_maximum_is_cut_and_that_is_no_failure),
 		cmocka_unit_test(interim_answers_leave_no_trace),
 		cmocka_unit_test(misbehaviour_is_told_in_plain_words),
+		cmocka_unit_test(an_answer_that_can_be_read_in_two_ways_is_none),
 		cmocka_unit_test(a_reset_at_once_counts_as_connected),
 		cmocka_unit_test(failing_to_connect_is_told_apart),
 		cmocka_unit_test(the_pin_decides_where_it_goes),
