@@ -239,7 +239,8 @@ static fallible key_block(struct revocation *r, struct store_tx *tx, struct err 
 	/* What an owner says of a key that he may share holds for the future and for his own certificates. Only who
 	 * has the key speaks for all that others have from it. */
 	bool proved = r->by == REVOKER_KEY;
-	struct id whose = proved ? (struct id){ 0 } : c->account.id;
+	static const struct id everybody;
+	struct id whose = proved ? everybody : c->account.id;
 	TRY(blocked_key_insert(tx, hash, STR("keyCompromise"), c->now_ms, by, err));
 	TRY(certificates_revoke_key(tx, hash, whose, c->now_ms, REASON_KEY_COMPROMISE, by, &r->others, err));
 	if (proved)
