@@ -47,6 +47,7 @@ class Listener:
         self.family = socket.AF_INET6 if ":" in at else socket.AF_INET
         self.socket = socket.socket(self.family)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # beside one at every address
         if self.family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.socket.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
