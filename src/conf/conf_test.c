@@ -164,6 +164,22 @@ static void values_out_of_their_row_are_refused(void **state)
 		  "c:3:25: issuer.default.alternates: found nothing; allowed: one value an item, without commas" },
 		{ "realm:\n  Corp: {}\n",
 		  "c:2:3: realm: found \"Corp\"; allowed: names of 1 to 64 characters from a-z, 0-9 and -" },
+		{ "zone:\n  default:\n    forwards: x\n",
+		  "c:3:15: zone.default.forwards: found \"x\"; allowed: a map of domains to DNS servers" },
+		{ "zone:\n  default:\n    forwards: {corp.example: {}}\n",
+		  "c:3:30: zone.default.forwards: found \"corp.example\"; allowed: a DNS server or a list of them for "
+		  "each domain" },
+		{ "zone:\n  default:\n    forwards: {corp.example: dns.corp.example}\n",
+		  "c:3:15: zone.default.forwards: found \"dns.corp.example\"; allowed: an address or ADDRESS:PORT of a "
+		  "DNS "
+		  "server" },
+		{ "zone:\n  default:\n    forwards: {'*.corp.example': 192.0.2.53}\n",
+		  "c:3:15: zone.default.forwards: found \"*.corp.example\"; allowed: lower-case domains such as "
+		  "corp.example" },
+		{ "zone:\n  default:\n    forwards: {a: [10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, "
+		  "10.0.0.7, 10.0.0.8, 10.0.0.9]}\n",
+		  "c:3:15: zone.default.forwards: found \"a\"; allowed: at most 8 servers a domain" },
+		{ "realm:\n  a:\n    caa: maybe\n", "c:3:10: realm.a.caa: found \"maybe\"; allowed: on, off" },
 		{ "zone:\n  default:\n    names: x\n",
 		  "c:3:12: zone.default.names: found \"x\"; allowed: a map of names to addresses" },
 		{ "zone:\n  default:\n    names: [x]\n",
@@ -297,7 +313,8 @@ static void a_full_file_is_taken_as_written(void **state)
 		"perspective: { p1: , p2: { key: /k } }\n"
 		"validator: { perspective: p2 }\n"
 		"zone:\n  vlan:\n    perspectives: [p1, p2]\n    quorum: 2\n    http-port: 5002\n"
-		"    names:\n      a.example: 192.0.2.1\n      '*.b.example': [192.0.2.2, '2001:db8::1']\n",
+		"    names:\n      a.example: 192.0.2.1\n      '*.b.example': [192.0.2.2, '2001:db8::1']\n"
+		"    forwards:\n      corp.example: 127.0.0.1:5353\n      lan: ['192.0.2.53', '[::1]:53']\n",
 		&c);
 	assert_int_equal(c->api.listen.n, 2);
 	assert_true(str_eq(c->api.listen.v[1], STR("[::1]:2")));
@@ -320,6 +337,11 @@ static void a_full_file_is_taken_as_written(void **state)
 	const struct conf_setting *names = conf_setting(c, STR("zone.vlan.names"));
 	assert_true(str_eq(names->text, STR("a.example=192.0.2.1, *.b.example=192.0.2.2, *.b.example=2001:db8::1")));
 	assert_int_equal(names->where.source, CONF_FROM_FILE);
+	assert_int_equal(z->forward_count, 2);
+	assert_true(str_eq(z->forwards[1].pattern, STR("lan")) && z->forwards[1].addrs.n == 2);
+	const struct conf_setting *forwards = conf_setting(c, STR("zone.vlan.forwards"));
+	assert_true(str_eq(forwards->text, STR("corp.example=127.0.0.1:5353, lan=192.0.2.53, lan=[::1]:53")));
+	assert_true(str_eq(team->caa, STR("on")));
 	conf_free(c);
 }
 

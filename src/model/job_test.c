@@ -567,6 +567,48 @@ static void methods_that_look_for_an_account_want_its_url(void **state)
 	}
 }
 
+static void a_caa_result_comes_back_and_goes_with_a_valid_verdict_only(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	static const struct {
+		enum caa_result result;
+		const char *written; /* NULL: not at all, as in verdicts of before */
+	} rows[] = {
+		{ CAA_NOT_CHECKED, NULL },
+		{ CAA_ALLOWED, "\"caaResult\":\"allowed\"" },
+		{ CAA_NOT_NEEDED, "\"caaResult\":\"not-needed\"" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		struct verdict_step steps[2];
+		struct verdict v = example_verdict(steps), back = { .caa_result = CAA_RESULT_COUNT };
+		v.valid = true;
+		v.problem = ERR_NONE;
+		v.problem_detail = STR_NONE;
+		v.caa_result = rows[i].result;
+		must(verdict_write(&v, &b, &err), &err);
+		if (rows[i].written != NULL)
+			assert_non_null(memmem(b.p, b.n, rows[i].written, strlen(rows[i].written)));
+		else
+			assert_null(memmem(b.p, b.n, "caaResult", 9));
+		must(verdict_read(&mem, buf_str(&b), &back, &err), &err);
+		assert_int_equal(back.caa_result, rows[i].result);
+		v = example_verdict(steps);
+		v.caa_result = rows[i].result;
+		assert_int_equal(verdict_write(&v, &b, &err).kind,
+				 rows[i].result == CAA_NOT_CHECKED ? ERR_NONE : ERR_MALFORMED);
+	}
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict v;
+	must(write_verdict(&b, &err), &err);
+	struct str text = buf_str(&b), with = str_fmt(&mem, "%.*s,\"caaResult\":\"yes\"}", (int)text.n - 1, text.p);
+	assert_int_equal(verdict_read(&mem, with, &v, &err).kind, ERR_MALFORMED);
+	assert_non_null(strstr(err.detail, "\"caaResult\" is \"yes\", allowed and not-needed are known"));
+}
+
 static void every_prefix_of_a_message_is_refused(void **state)
 {
 	(void)state;
@@ -640,6 +682,7 @@ int main(void)
 		cmocka_unit_test(what_came_later_is_written_when_there_and_comes_back),
 		cmocka_unit_test(what_came_later_is_read_as_strictly_as_the_rest),
 		cmocka_unit_test(methods_that_look_for_an_account_want_its_url),
+		cmocka_unit_test(a_caa_result_comes_back_and_goes_with_a_valid_verdict_only),
 		cmocka_unit_test(every_prefix_of_a_message_is_refused),
 		cmocka_unit_test(a_writer_refuses_what_the_reader_would),
 		cmocka_unit_test(a_verdict_that_would_not_fit_its_jws_is_refused),

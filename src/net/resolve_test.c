@@ -28,6 +28,7 @@ struct dns {
 	uint16_t port;
 	pthread_t thread;
 	atomic_bool stop;
+	struct packet *out;                   /* the thread's */
 	atomic_int questions, over_tcp, sick; /* SICK_COUNT: healthy */
 };
 
@@ -264,15 +265,14 @@ static bool dns_answer(const struct dns *d, const uint8_t *in, size_t n, bool tc
 static void dns_udp(struct dns *d)
 {
 	uint8_t in[UDP_MAX];
-	static struct packet out; /* the one server thread's */
 	struct sockaddr_storage from;
 	socklen_t from_n = sizeof from;
 	ssize_t n = recvfrom(d->udp, in, sizeof in, 0, (struct sockaddr *)&from, &from_n);
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&d->questions, 1);
-	if (dns_answer(d, in, (size_t)n, false, &out))
-		(void)!sendto(d->udp, out.b, out.n, 0, (const struct sockaddr *)&from, from_n);
+	if (dns_answer(d, in, (size_t)n, false, d->out))
+		(void)!sendto(d->udp, d->out->b, d->out->n, 0, (const struct sockaddr *)&from, from_n);
 }
 
 static void dns_tcp(struct dns *d)
@@ -280,18 +280,17 @@ static void dns_tcp(struct dns *d)
 	AUTO(fd_close) int fd = accept(d->tcp, NULL, NULL);
 	struct timeval limit = { .tv_sec = 2 };
 	uint8_t in[UDP_MAX], length[2];
-	static struct packet out;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
 	    recv(fd, length, 2, MSG_WAITALL) != 2)
 		return;
 	size_t n = (size_t)(length[0] << 8 | length[1]);
-	if (n > sizeof in || recv(fd, in, n, MSG_WAITALL) != (ssize_t)n || !dns_answer(d, in, n, true, &out))
+	if (n > sizeof in || recv(fd, in, n, MSG_WAITALL) != (ssize_t)n || !dns_answer(d, in, n, true, d->out))
 		return;
 	atomic_fetch_add(&d->over_tcp, 1);
-	length[0] = (uint8_t)(out.n >> 8);
-	length[1] = (uint8_t)out.n;
+	length[0] = (uint8_t)(d->out->n >> 8);
+	length[1] = (uint8_t)d->out->n;
 	(void)!send(fd, length, 2, MSG_NOSIGNAL);
-	(void)!send(fd, out.b, out.n, MSG_NOSIGNAL);
+	(void)!send(fd, d->out->b, d->out->n, MSG_NOSIGNAL);
 }
 
 static void *dns_run(void *arg)
@@ -313,14 +312,23 @@ static void dns_start(struct dns *d)
 {
 	*d = (struct dns){ 0 };
 	atomic_init(&d->sick, SICK_COUNT);
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof sa;
-	d->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	d->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(d->udp, (const struct sockaddr *)&sa, sizeof sa), 0);
-	assert_int_equal(getsockname(d->udp, (struct sockaddr *)&sa, &n), 0);
-	d->port = ntohs(sa.sin_port);
-	assert_int_equal(bind(d->tcp, (const struct sockaddr *)&sa, sizeof sa), 0);
+	d->out = mem_alloc(sizeof *d->out);
+	bool both = false; /* a port that is free for UDP may be taken for TCP */
+	for (int tries = 0; !both && tries < 100; tries++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		socklen_t n = sizeof sa;
+		d->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		d->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(d->udp, (const struct sockaddr *)&sa, sizeof sa), 0);
+		assert_int_equal(getsockname(d->udp, (struct sockaddr *)&sa, &n), 0);
+		d->port = ntohs(sa.sin_port);
+		both = bind(d->tcp, (const struct sockaddr *)&sa, sizeof sa) == 0;
+		if (!both) {
+			close(d->udp);
+			close(d->tcp);
+		}
+	}
+	assert_true(both);
 	assert_int_equal(listen(d->tcp, 16), 0);
 	assert_int_equal(pthread_create(&d->thread, NULL, dns_run, d), 0);
 }
@@ -331,6 +339,7 @@ static void dns_stop(struct dns *d)
 	pthread_join(d->thread, NULL);
 	close(d->udp);
 	close(d->tcp);
+	free(d->out);
 }
 
 /* --- the tests ----------------------------------------------------------------------------------------------------*/
