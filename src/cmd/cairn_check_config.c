@@ -4,6 +4,7 @@
  */
 #include "acme/acme.h"
 #include "cmd/cmd.h"
+#include "pki/pki.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -99,6 +100,56 @@ static fallible check_alternates(const struct conf *c, struct err *err)
 	return acme_check_alternates(c, err);
 }
 
+/* A name pattern's base; empty for "*". */
+static struct str pattern_base(struct str pattern)
+{
+	if (str_eq(pattern, STR("*")))
+		return STR_NONE;
+	(void)str_skip(&pattern, STR("*."));
+	return pattern;
+}
+
+static void warn_outside(const struct conf_realm *r, const char *setting, struct str what, const struct conf_issuer *i)
+{
+	(void)fprintf(stderr,
+		      "warning: realm.%.*s.%s: %.*s: certificates would not be valid: the name constraints of "
+		      "issuer.%.*s.certificate do not permit all of it\n",
+		      STR_FMT(r->name), setting, STR_FMT(what), STR_FMT(i->name));
+}
+
+static void check_realm_constraints(const struct conf_realm *r, const struct conf_issuer *i, const struct cert *cert)
+{
+	for (size_t n = 0; n < r->names.n; n++)
+		if (!cert_permits_name(cert, pattern_base(r->names.v[n])))
+			warn_outside(r, "names", r->names.v[n], i);
+	for (size_t n = 0; n < r->addresses.n; n++) {
+		struct addr_range range;
+		if (!FAILED(addr_range_read(r->addresses.v[n], &range, NULL)) && !cert_permits_range(cert, &range))
+			warn_outside(r, "addresses", r->addresses.v[n], i);
+	}
+}
+
+#define CHAIN_MAX 16
+
+/* Every CA of the chain has its say; what each realm may issue is looked at under its own issuer. */
+static void check_constraints(const struct conf *c)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	for (size_t n = 0; n < c->issuer_count; n++) {
+		struct cert *chain[CHAIN_MAX];
+		size_t count = 0;
+		const struct conf_issuer *i = &c->issuers[n];
+		if (FAILED(cert_read_pem_file(conf_path(c, &mem, i->certificate), chain, CHAIN_MAX, &count, NULL)))
+			continue; /* missing or broken: said elsewhere */
+		for (size_t at = 0; at < count; at++) {
+			for (size_t k = 0; k < c->realm_count; k++)
+				if (str_eq(c->realms[k].issuer, i->name))
+					check_realm_constraints(&c->realms[k], i, chain[at]);
+			cert_free(chain[at]);
+		}
+	}
+}
+
 static fallible print_warnings(const struct conf *c, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(TEXT_MAX);
@@ -110,6 +161,7 @@ static fallible print_warnings(const struct conf *c, struct err *err)
 		rest = str_sub(rest, end + 1, rest.n);
 	}
 	check_files(c);
+	check_constraints(c);
 	return check_alternates(c, err);
 }
 

@@ -36,16 +36,19 @@ static const char help[] =
 	"      --root-key KIND             of the root's key; the same kinds\n"
 	"      --root-days N               how long the root is valid (default: 3650)\n"
 	"      --intermediate-days N       how long the intermediate is (default: 1825)\n"
-	"      --permit DOMAIN             names outside of these domains are not valid under the intermediate, "
-	"whoever\n"
-	"                                  has its key (may be repeated; default: any name)\n"
+	"      --permit DOMAIN|RANGE       what is outside of these domains and ranges of addresses is not valid "
+	"under\n"
+	"                                  the intermediate, whoever has its key (may be repeated; default: anything)\n"
 	"How it is reached\n"
 	"      --host NAME[,NAME|IP...]    the API's names, the first one for its URL (default: this machine only)\n"
 	"      --listen ADDRESS:PORT       (default: 127.0.0.1:14000; with a --host that is not this machine only,\n"
 	"                                  [::]:14000)\n"
 	"      --base-url URL              (default: https:// with the first name and the port)\n"
 	"What it issues\n"
-	"      --allow PATTERN             a name, \"*.DOMAIN\" or \"*\" that may be asked for (may be repeated)\n"
+	"      --allow PATTERN|RANGE       a name, \"*.DOMAIN\", \"*\" or addresses such as 10.1.0.0/16 that may be "
+	"asked "
+	"for\n"
+	"                                  (may be repeated)\n"
 	"      --static NAME=ADDRESS       a name that validators look up here and not in the DNS (may be repeated)\n"
 	"      --allow-address RANGE       private addresses that validators may connect to, such as 10.0.0.0/8\n"
 	"                                  (may be repeated)\n"
@@ -243,8 +246,13 @@ static fallible absolute(struct arena *mem, const char *path, const char **ret, 
 
 /* --- names --- */
 
+static bool is_constrained(const struct init_plan *p)
+{
+	return p->permit.n > 0 || p->permit_range_count > 0;
+}
+
 /* Below one of the permitted domains, or one of them; patterns by their base. */
-static bool is_permitted(const struct init_plan *p, struct str name)
+static bool is_permitted_name(const struct init_plan *p, struct str name)
 {
 	(void)str_skip(&name, STR("*."));
 	for (size_t i = 0; i < p->permit.n; i++) {
@@ -253,25 +261,68 @@ static bool is_permitted(const struct init_plan *p, struct str name)
 		if (below || str_eq(name, domain))
 			return true;
 	}
-	return p->permit.n == 0;
+	return !is_constrained(p);
+}
+
+static bool is_permitted_range(const struct init_plan *p, const struct addr_range *range)
+{
+	for (size_t i = 0; i < p->permit_range_count; i++)
+		if (range->bits >= p->permit_ranges[i].bits && addr_in(&range->base, &p->permit_ranges[i]))
+			return true;
+	return !is_constrained(p);
+}
+
+static bool is_permitted(const struct init_plan *p, struct str text)
+{
+	struct addr_range range;
+	return FAILED(addr_range_read(text, &range, NULL)) ? is_permitted_name(p, text) : is_permitted_range(p, &range);
+}
+
+/* Names and ranges stand in one list on the command line, and in two everywhere else. */
+static fallible split_list(struct given *g, enum flag f, struct conf_list *ret_names, struct conf_list *ret_ranges,
+			   struct err *err)
+{
+	struct conf_list all = { 0 };
+	TRY(given_list(g, f, &all, err));
+	*ret_names = (struct conf_list){ .v = ARENA_ARRAY(&g->mem, struct str, all.n + 1) };
+	*ret_ranges = (struct conf_list){ .v = ARENA_ARRAY(&g->mem, struct str, all.n + 1) };
+	for (size_t i = 0; i < all.n; i++) {
+		struct addr_range range;
+		struct conf_list *l = FAILED(addr_range_read(all.v[i], &range, NULL)) ? ret_names : ret_ranges;
+		l->v[l->n++] = all.v[i];
+	}
+	return OK;
+}
+
+static fallible read_permits(struct given *g, struct init_plan *p, struct err *err)
+{
+	struct conf_list ranges = { 0 };
+	TRY(split_list(g, FLAG_PERMIT, &p->permit, &ranges, err));
+	p->permit_ranges = ARENA_ARRAY(&g->mem, struct addr_range, ranges.n + 1);
+	for (size_t i = 0; i < ranges.n; i++)
+		TRY(addr_range_read(ranges.v[i], &p->permit_ranges[p->permit_range_count++], err));
+	for (size_t i = 0; i < p->permit.n; i++) {
+		struct err why = { 0 };
+		if (FAILED(name_pattern_check(p->permit.v[i], &why)) || p->permit.v[i].p[0] == '*')
+			FAIL(err, ERR_CONFIG,
+			     "--permit: found \"%.*s\"; allowed: a domain such as corp.example or addresses such as "
+			     "10.0.0.0/8%s%s%s",
+			     STR_FMT(p->permit.v[i]), why.detail[0] == '\0' ? "" : " (", why.detail,
+			     why.detail[0] == '\0' ? "" : ")");
+	}
+	return OK;
 }
 
 static fallible check_permits(struct given *g, const struct init_plan *p, struct err *err)
 {
 	struct conf_list allow = { 0 };
-	for (size_t i = 0; i < p->permit.n; i++) {
-		struct err why = { 0 };
-		if (FAILED(name_pattern_check(p->permit.v[i], &why)) || p->permit.v[i].p[0] == '*')
-			FAIL(err, ERR_CONFIG, "--permit: found \"%.*s\"; allowed: a domain such as corp.example%s%s%s",
-			     STR_FMT(p->permit.v[i]), why.detail[0] == '\0' ? "" : " (", why.detail,
-			     why.detail[0] == '\0' ? "" : ")");
-	}
 	TRY(given_list(g, FLAG_ALLOW, &allow, err));
 	for (size_t i = 0; i < allow.n; i++) {
 		if (!is_permitted(p, allow.v[i]))
 			FAIL(err, ERR_CONFIG,
-			     "--allow: found \"%.*s\"; allowed: names below --permit %.*s, because others would not "
-			     "be valid under the intermediate",
+			     "--allow: found \"%.*s\"; allowed: names and addresses of --permit %.*s, because others "
+			     "would "
+			     "not be valid under the intermediate",
 			     STR_FMT(allow.v[i]), STR_FMT(given_text(g, FLAG_PERMIT)));
 	}
 	return OK;
@@ -286,12 +337,10 @@ static bool list_has(const struct conf_list *l, struct str item)
 	return false;
 }
 
-/* The intermediate's name constraints hold for the API's own certificate too, and they exclude every address. */
+/* The intermediate's name constraints hold for the API's own certificate too. */
 static bool fits_constraints(const struct init_plan *p, struct str host)
 {
-	struct addr addr = { 0 };
-	bool is_addr = !FAILED(addr_read(host, &addr, NULL));
-	return p->permit.n == 0 || (!is_addr && is_permitted(p, host));
+	return is_permitted(p, host);
 }
 
 static bool only_this_machine(const struct conf_list *hosts)
@@ -323,7 +372,8 @@ static fallible read_hosts(struct given *g, struct init_plan *p, struct err *err
 	for (size_t i = 0; i < named.n; i++) {
 		if (!fits_constraints(p, named.v[i]))
 			FAIL(err, ERR_CONFIG,
-			     "--host: found \"%.*s\"; allowed: names below --permit %.*s, because the API's own "
+			     "--host: found \"%.*s\"; allowed: names and addresses of --permit %.*s, because the API's "
+			     "own "
 			     "certificate comes from the intermediate",
 			     STR_FMT(named.v[i]), STR_FMT(given_text(g, FLAG_PERMIT)));
 		if (!list_has(&all, named.v[i]))
@@ -337,7 +387,7 @@ static fallible read_hosts(struct given *g, struct init_plan *p, struct err *err
 	if (all.n == 0)
 		FAIL(err, ERR_CONFIG,
 		     "--host is needed with --permit: the API's own certificate comes from the intermediate, so "
-		     "its name must lie below %.*s",
+		     "its name must lie in %.*s",
 		     STR_FMT(given_text(g, FLAG_PERMIT)));
 	p->tls_names = all;
 	return OK;
@@ -378,9 +428,10 @@ static fallible make_base_url(struct given *g, const struct init_plan *p, struct
 /* Writes the configuration and reads it as the programs will, so that a wrong flag is found now. */
 static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 {
-	struct conf_list named = { 0 };
+	struct conf_list named = { 0 }, names = { 0 }, ranges = { 0 };
 	struct str url = STR_NONE;
 	TRY(given_list(g, FLAG_HOST, &named, err));
+	TRY(split_list(g, FLAG_ALLOW, &names, &ranges, err));
 	struct str listen = given_is(g, FLAG_LISTEN)    ? given_text(g, FLAG_LISTEN)
 			    : only_this_machine(&named) ? STR("127.0.0.1:14000")
 							: STR("[::]:14000");
@@ -394,7 +445,8 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 	} rows[] = { { "api.listen", listen, true },
 		     { "api.base-url", url, true },
 		     { "api.tls-names", join(&g->mem, &p->tls_names), true },
-		     { "realm.default.names", given_text(g, FLAG_ALLOW), true },
+		     { "realm.default.names", join(&g->mem, &names), true },
+		     { "realm.default.addresses", join(&g->mem, &ranges), ranges.n > 0 },
 		     { "zone.default.names", given_text(g, FLAG_STATIC), given_is(g, FLAG_STATIC) },
 		     { "zone.default.http-port", given_text(g, FLAG_HTTP_PORT), given_is(g, FLAG_HTTP_PORT) },
 		     { "zone.default.allow-addresses", given_text(g, FLAG_ALLOW_ADDRESS),
@@ -511,7 +563,7 @@ static fallible make_plan(struct given *g, struct init_plan *p, struct err *err)
 	TRY(read_key_kind(g, FLAG_KEY, &p->key, err));
 	TRY(read_key_kind(g, FLAG_ROOT_KEY, &p->root_key, err));
 	TRY(read_days(g, p, err));
-	TRY(given_list(g, FLAG_PERMIT, &p->permit, err));
+	TRY(read_permits(g, p, err));
 	TRY(check_permits(g, p, err));
 	TRY(read_hosts(g, p, err));
 	TRY(make_conf(g, p, err));
@@ -534,8 +586,9 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 	else
 		(void)printf("  root key          %s/root/root.key\n", p->dir);
 	(void)printf("                    %s\n", states[p->root_mode]);
-	if (p->permit.n > 0)
-		(void)printf("  valid for         names below %.*s only\n", STR_FMT(given_text(g, FLAG_PERMIT)));
+	if (is_constrained(p))
+		(void)printf("  valid for         %.*s only, with all that is below\n",
+			     STR_FMT(given_text(g, FLAG_PERMIT)));
 	if (allow.n > 0)
 		(void)printf("  may be asked for  %.*s\n", STR_FMT(allow));
 	else

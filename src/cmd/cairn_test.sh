@@ -118,7 +118,29 @@ has_mode 600 away.key
 expect 2 "away.key is there already" init away2 --root-export away.key
 expect 1 "no-such-folder" init away2 --root-export no-such-folder/key
 [ -n "$(ls -A away2 2>/dev/null)" ] && fail "a failed init left something behind"
-expect 0 "valid for         names below corp.example only" init permit --permit corp.example --host ca.corp.example \
+expect 2 '--allow: found "11.0.0.0/8"' init ca --permit a.example --permit 10.0.0.0/8 --host ca.a.example --allow 11.0.0.0/8
+expect 2 '--allow: found "10.0.0.0/7"' init ca --permit 10.0.0.0/8 --host 10.0.0.1 --allow 10.0.0.0/7
+expect 2 '--allow: found "a.example"' init ca --permit 10.0.0.0/8 --host 10.0.0.1 --allow a.example
+expect 2 '--permit: found "10.0.0.1/8"' init ca --permit 10.0.0.1/8 --host 10.0.0.1
+expect 2 '--host: found "11.0.0.1"' init ca --permit 10.0.0.0/8 --host 11.0.0.1
+[ -e ca/cairn.conf ] || fail "the CA is gone"
+expect 0 "valid for         corp.example, 10.0.0.0/8 only" init ranges --permit corp.example --permit 10.0.0.0/8 \
+	--host ca.corp.example,10.0.0.1 --allow '*.corp.example,10.1.0.0/16' --allow 10.2.0.1 --root-unencrypted
+expect 0 "realm.default.names	*.corp.example	" check-config -c ranges/cairn.conf --print
+expect 0 "realm.default.addresses	10.1.0.0/16, 10.2.0.1	" check-config -c ranges/cairn.conf --print
+[ -s err ] && fail "warnings for what --permit permits"
+for ip in 10.0.0.1; do
+	openssl verify -x509_strict -CAfile ranges/root/root.pem -untrusted ranges/issuer/issuer.pem -verify_ip $ip \
+		ranges/tls/api.pem >said 2>&1 || fail "$ip: $(cat said)"
+done
+sed 's|^\( *\)addresses: .*|\1addresses: [10.1.0.0/16, 11.0.0.0/8, "2001:db8::/32"]|; s|^\( *\)names: .*corp.*|\1names: ["*.corp.example", b.example, "*"]|' \
+	ranges/cairn.conf >ranges/outside.conf
+expect 0 "warning: realm.default.addresses: 11.0.0.0/8: certificates would not be valid" check-config -c ranges/outside.conf
+expect 0 "warning: realm.default.addresses: 2001:db8::/32: certificates" check-config -c ranges/outside.conf
+expect 0 "warning: realm.default.names: b.example: certificates" check-config -c ranges/outside.conf
+expect 0 "warning: realm.default.names: *: certificates" check-config -c ranges/outside.conf
+[ "$(grep -c 'would not be valid' err)" = 4 ] || fail "not four warnings"
+expect 0 "valid for         corp.example only" init permit --permit corp.example --host ca.corp.example \
 	--root-unencrypted
 openssl verify -CAfile permit/root/root.pem -untrusted permit/issuer/issuer.pem permit/tls/api.pem >said 2>&1 ||
 	fail "under name constraints: $(cat said)"

@@ -19,7 +19,10 @@ struct init_plan {                  /* lists are comma-separated text, as the co
 	const char *dir;            /* absolute */
 	struct str name;            /* of the CA's organisation */
 	struct conf_list tls_names; /* names and addresses in the API's own certificate */
-	struct conf_list permit;    /* domains; none: the intermediate may issue for any name */
+	/* What the intermediate may issue for; both empty: anything. */
+	struct conf_list permit;          /* domains */
+	struct addr_range *permit_ranges; /* addresses */
+	size_t permit_range_count;
 	struct init_key key, root_key;
 	int64_t root_days, intermediate_days;
 	enum init_root root_mode;

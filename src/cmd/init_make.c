@@ -190,7 +190,9 @@ static fallible make_authorities(struct maker *m, struct err *err)
 				     .not_after = m->now_s + p->intermediate_days * DAY_S,
 				     .path_len = 0,
 				     .permit = p->permit.v,
-				     .permit_count = p->permit.n };
+				     .permit_count = p->permit.n,
+				     .permit_ranges = p->permit_ranges,
+				     .permit_range_count = p->permit_range_count };
 	return ca_make_intermediate(m->crypto, &issuer, m->root, m->root_key, &rng_system, &m->issuer, err);
 }
 

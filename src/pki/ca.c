@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ca.c: the CA's own hierarchy, made once by cairn init: a root and an intermediate that can issue for TLS only and,
- * when told so, for some domains only (RFC 5280 4.2.1.10).
+ * when told so, for some domains and addresses only (RFC 5280 4.2.1.10).
  */
 #include "pki/internal.h"
 
@@ -61,20 +61,54 @@ static void put_subtree(struct derw *w, unsigned tag, struct str base)
 	derw_close(w);
 }
 
-/* Addresses are outside of what dNSName subtrees say, so they are excluded as a whole: 0.0.0.0/0 and ::/0. */
-static void put_name_constraints(struct derw *w, const struct str *permit, size_t count)
+/* RFC 5280 4.2.1.10: the address, then its mask. */
+static void put_range(struct derw *w, const struct addr_range *r)
 {
-	static const char zeros[32];
+	uint8_t octets[32] = { 0 };
+	size_t n = r->base.family == AF_INET ? 4 : 16;
+	memcpy(octets, r->base.b, n);
+	for (unsigned bit = 0; bit < r->bits; bit++)
+		octets[n + bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	put_subtree(w, TAG_IP_ADDRESS, str_n(octets, 2 * n));
+}
+
+static bool permits_family(const struct ca_request *r, int family)
+{
+	for (size_t i = 0; i < r->permit_range_count; i++)
+		if (r->permit_ranges[i].base.family == family)
+			return true;
+	return false;
+}
+
+/* Kinds of name that no permitted subtree speaks of would be free, so each of them is excluded as a whole (BR 7.1.5):
+ * all dNSNames, 0.0.0.0/0, ::/0. */
+static void put_excluded(struct derw *w, const struct ca_request *r)
+{
+	static const struct addr_range all[] = { { { .family = AF_INET }, 0 }, { { .family = AF_INET6 }, 0 } };
+	bool v4 = permits_family(r, AF_INET), v6 = permits_family(r, AF_INET6);
+	if (r->permit_count > 0 && v4 && v6)
+		return;
+	derw_open(w, DER_CONTEXT_MADE(1));
+	if (r->permit_count == 0)
+		put_subtree(w, TAG_DNS_NAME, STR(""));
+	if (!v4)
+		put_range(w, &all[0]);
+	if (!v6)
+		put_range(w, &all[1]);
+	derw_close(w);
+}
+
+static void put_name_constraints(struct derw *w, const struct ca_request *r)
+{
 	ext_open(w, OID_NAME_CONSTRAINTS, true);
 	derw_open(w, DER_SEQUENCE);
 	derw_open(w, DER_CONTEXT_MADE(0));
-	for (size_t i = 0; i < count; i++)
-		put_subtree(w, TAG_DNS_NAME, permit[i]);
+	for (size_t i = 0; i < r->permit_count; i++)
+		put_subtree(w, TAG_DNS_NAME, r->permit[i]);
+	for (size_t i = 0; i < r->permit_range_count; i++)
+		put_range(w, &r->permit_ranges[i]);
 	derw_close(w);
-	derw_open(w, DER_CONTEXT_MADE(1));
-	put_subtree(w, TAG_IP_ADDRESS, str_n(zeros, 8));
-	put_subtree(w, TAG_IP_ADDRESS, str_n(zeros, 32));
-	derw_close(w);
+	put_excluded(w, r);
 	derw_close(w);
 	ext_close(w);
 }
@@ -110,8 +144,8 @@ static void put_ca_extensions(struct derw *w, const struct ca_request *r, struct
 		ext_aki(w, parent->ski);
 	}
 	put_key_id(w, key_id);
-	if (r->permit_count > 0)
-		put_name_constraints(w, r->permit, r->permit_count);
+	if (r->permit_count > 0 || r->permit_range_count > 0)
+		put_name_constraints(w, r);
 	derw_close(w);
 	derw_close(w);
 }

@@ -112,6 +112,136 @@ static void name_constraints_bind(void **state)
 	test_ca_done(&ca);
 }
 
+/* A leaf for one name or address, as OpenSSL sees it under constraints. */
+static int verify_one(struct test_ca *ca, const char *name)
+{
+	struct err err = { 0 };
+	AUTO(key_auto) struct key *k = NULL;
+	AUTO(cert_auto) struct cert *leaf = NULL;
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+	const struct str names[] = { str_z(name) };
+	struct addr addr;
+	bool is_addr = !FAILED(addr_read(names[0], &addr, NULL));
+	MUST(key_generate(KEY_P256, 0, &k, &err));
+	const struct cert_request r = {
+		.names = names,
+		.name_count = is_addr ? 0 : 1,
+		.addrs = &addr,
+		.addr_count = is_addr ? 1 : 0,
+		.key = k,
+		.serial = serial_new(1, &ca->rng),
+		.not_before = TEST_NOW,
+		.not_after = TEST_NOW + 90 * TEST_DAY - 1,
+	};
+	MUST(cert_build_tbs(ca->issuer, &test_template, &r, &tbs, &err));
+	MUST(cert_sign_tbs(ca->c, ca->issuer, buf_str(&tbs), &der, &err));
+	MUST(cert_read_der(buf_str(&der), &leaf, &err));
+	return verify_path(ca, leaf, X509_PURPOSE_SSL_SERVER, NULL);
+}
+
+/* An intermediate of these constraints in place of the one that test_ca_make made. */
+static void constrain(struct test_ca *ca, const char *const *permits, size_t count)
+{
+	struct err err = { 0 };
+	struct str domains[8];
+	struct addr_range ranges[8];
+	struct ca_request r = {
+		.common_name = STR("Test Constrained"),
+		.key = ca->key,
+		.not_before = TEST_NOW - TEST_DAY,
+		.not_after = TEST_NOW + 1000 * TEST_DAY,
+		.permit = domains,
+		.permit_ranges = ranges,
+	};
+	for (size_t i = 0; i < count; i++) {
+		if (FAILED(addr_range_read(str_z(permits[i]), &ranges[r.permit_range_count], NULL)))
+			domains[r.permit_count++] = str_z(permits[i]);
+		else
+			r.permit_range_count++;
+	}
+	cert_free(ca->cert);
+	issuer_free(ca->issuer);
+	MUST(ca_make_intermediate(ca->c, &r, ca->root, ca->root_key, &ca->rng, &ca->cert, &err));
+	struct cert *const chain[] = { ca->cert, ca->root };
+	MUST(issuer_new(ca->c, chain, 2, ca->key, &ca->issuer, &err));
+}
+
+/* What we tell operators of constraints is what OpenSSL makes of them. */
+static void ranges_and_domains_are_constrained_alike(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *permits[4];
+		const char *name;
+		bool ok;
+	} rows[] = {
+		{ { "example.com", "10.0.0.0/8" }, "www.example.com", true },
+		{ { "example.com", "10.0.0.0/8" }, "www.example.org", false },
+		{ { "example.com", "10.0.0.0/8" }, "10.255.0.1", true },
+		{ { "example.com", "10.0.0.0/8" }, "11.0.0.1", false },
+		{ { "example.com", "10.0.0.0/8" }, "2001:db8::1", false },
+		{ { "10.1.2.3" }, "10.1.2.3", true },
+		{ { "10.1.2.3" }, "10.1.2.2", false },
+		{ { "10.1.2.3" }, "www.example.com", false },
+		{ { "172.16.0.0/12" }, "172.31.255.255", true },
+		{ { "172.16.0.0/12" }, "172.32.0.0", false },
+		{ { "2001:db8::/33", "192.0.2.0/24" }, "2001:db8:7fff::1", true },
+		{ { "2001:db8::/33", "192.0.2.0/24" }, "2001:db8:8000::1", false },
+		{ { "2001:db8::/33", "192.0.2.0/24" }, "192.0.2.255", true },
+		{ { "2001:db8::/33", "192.0.2.0/24" }, "a.example", false },
+		{ { "example.com" }, "10.0.0.1", false },
+		{ { "example.com" }, "::1", false },
+	};
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct addr_range range;
+		size_t count = 0;
+		while (count < 4 && rows[i].permits[count] != NULL)
+			count++;
+		constrain(&ca, rows[i].permits, count);
+		bool is_addr = !FAILED(addr_range_read(str_z(rows[i].name), &range, NULL));
+		bool ours =
+			is_addr ? cert_permits_range(ca.cert, &range) : cert_permits_name(ca.cert, str_z(rows[i].name));
+		if ((verify_one(&ca, rows[i].name) == X509_V_OK) != rows[i].ok || ours != rows[i].ok)
+			fail_msg("row %zu: %s", i, rows[i].name);
+	}
+	test_ca_done(&ca);
+}
+
+static void whole_ranges_and_domains_must_be_inside(void **state)
+{
+	(void)state;
+	static const char *const permits[] = { "corp.example", "10.0.0.0/9" };
+	static const struct {
+		const char *asked;
+		bool ok;
+	} rows[] = {
+		{ "10.0.0.0/8", false },   { "10.0.0.0/9", true },     { "10.64.0.0/10", true },
+		{ "10.128.0.0/9", false }, { "0.0.0.0/0", false },     { "::/0", false },
+		{ "corp.example", true },  { "CORP.example", true },   { "a.corp.example", true },
+		{ "example", false },      { "xcorp.example", false }, { "", false },
+	};
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) { /* without constraints everything may stand */
+		struct addr_range range;
+		bool is_range = !FAILED(addr_range_read(str_z(rows[i].asked), &range, NULL));
+		assert_true(is_range ? cert_permits_range(ca.cert, &range)
+				     : cert_permits_name(ca.cert, str_z(rows[i].asked)));
+	}
+	constrain(&ca, permits, ARRAY_LEN(permits));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct addr_range range;
+		bool is_range = !FAILED(addr_range_read(str_z(rows[i].asked), &range, NULL));
+		bool ours = is_range ? cert_permits_range(ca.cert, &range)
+				     : cert_permits_name(ca.cert, str_z(rows[i].asked));
+		if (ours != rows[i].ok)
+			fail_msg("%s", rows[i].asked);
+	}
+	test_ca_done(&ca);
+}
+
 static void ca_certificates_have_the_wanted_extensions(void **state)
 {
 	(void)state;
@@ -196,6 +326,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openssl_accepts_root_intermediate_and_leaf),
 		cmocka_unit_test(name_constraints_bind),
+		cmocka_unit_test(ranges_and_domains_are_constrained_alike),
+		cmocka_unit_test(whole_ranges_and_domains_must_be_inside),
 		cmocka_unit_test(ca_certificates_have_the_wanted_extensions),
 		cmocka_unit_test(requests_that_make_no_ca_are_refused),
 	};

@@ -129,14 +129,23 @@ fallible cert_lint(const struct issuer *i, const struct cert_template *t, const 
 fallible cert_make_acme(const struct crypto *c, const struct key *k, const struct str *name, const struct addr *addr,
 			const struct sha256 *digest, int64_t now_s, struct buf *ret_der, struct err *err);
 
+/* May this name and what is below it, or all of this range, stand in certificates under this CA, as far as its own
+ * nameConstraints say (RFC 5280 4.2.1.10)? name empty: every name there is. Constraints that do not parse permit nothing. */
+bool cert_permits_name(const struct cert *c, struct str name);
+bool cert_permits_range(const struct cert *c, const struct addr_range *range);
+
 /* The CA's own hierarchy, for cairn init. */
 struct ca_request {
 	struct str common_name, organization; /* organization may be empty */
 	const struct key *key;
 	int64_t not_before, not_after;
-	int path_len;             /* < 0: none */
-	const struct str *permit; /* critical nameConstraints permittedSubtrees dNSName; 0: none */
+	int path_len; /* < 0: none */
+	/* Critical nameConstraints: domains and ranges of addresses; both empty: none. With either, the other kind of name,
+	 * and the other family of address, is excluded as a whole. */
+	const struct str *permit;
 	size_t permit_count;
+	const struct addr_range *permit_ranges;
+	size_t permit_range_count;
 };
 fallible ca_make_root(const struct crypto *c, const struct ca_request *r, const struct rng *rng, struct cert **ret,
 		      struct err *err);
