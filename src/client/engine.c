@@ -366,7 +366,9 @@ static enum err_kind kind_of_status(int status)
 static bool terms_are_why(const struct client *cl, const struct client_reply *r, enum err_kind kind)
 {
 	bool refused = r->status >= 400 && r->status < 500 && r->status != 429 && kind != ERR_BAD_NONCE;
-	return refused && cl->phase == PH_ACCOUNT && !cl->asked_nonce && !cl->terms_agreed && cl->directory.terms.n > 0;
+	bool making = cl->goal == GOAL_ORDER || cl->goal == GOAL_REGISTER;
+	return refused && making && cl->phase == PH_ACCOUNT && !cl->asked_nonce && !cl->terms_agreed &&
+	       cl->directory.terms.n > 0;
 }
 
 static void problem_err(const struct client *cl, const struct client_reply *r, const struct json *body, struct err *ret)

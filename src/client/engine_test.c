@@ -1308,7 +1308,8 @@ static void an_account_is_found_or_not(void **state)
 	MUST(client_find(w->cl, &err));
 	MUST(run_to_end(w, &err));
 	assert_true(str_eq(w->srv.account_payload, STR("{\"onlyReturnExisting\":true}")));
-	const struct client_conf conf = { .terms_agreed = true };
+	const struct client_conf conf = { .terms_agreed = false };
+	w->srv.meta = "\"termsOfService\":\"https://ca.test/terms\""; /* they are not why */
 	client_again(w, &conf);
 	w->srv.twists = &twist;
 	w->srv.twist_count = 1;

@@ -66,6 +66,47 @@ expect 1 "connection refused" obtain -s $url -d a.test -w . --dir d
 expect 1 '"outcome":"error"' obtain -s $url -d a.test -w . --dir d --json
 rm -rf d
 
+# --- words of the other challenges and commands
+o="obtain -s $url -d a.test"
+expect 1 "--challenge: challenge type \"http\" is not known" $o -w . --challenge http
+expect 1 "--challenge: challenge type \"\" is not known" $o -w . --challenge http-01,
+expect 1 "--dns-hook is needed" $o --challenge dns-01
+expect 1 "--dns-hook is needed" $o --challenge http-01,dns-account-01 -w .
+expect 1 "--dns-hook and --dns-wait go with" $o -w . --dns-hook x
+expect 1 "--dns-hook and --dns-wait go with" $o -w . --dns-wait 5
+expect 1 "--dns-wait -1: wanted a number" $o --challenge dns-01 --dns-hook x --dns-wait -1
+expect 1 "--webroot and --standalone go with --challenge http-01" $o --challenge dns-01 --dns-hook x -w .
+expect 1 "http-01: one of --webroot and --standalone" $o --challenge http-01,dns-01 --dns-hook x
+expect 1 "--tls-port and --tls-address go with" $o -w . --tls-port 4443
+expect 1 "--tls-port 0: wanted a number" $o --challenge tls-alpn-01 --tls-port 0
+expect 1 "*.a.test: wildcards cannot be shown" $o -d '*.a.test' --challenge tls-alpn-01,http-01 -w .
+expect 1 "192.0.2.1: addresses cannot be shown in the DNS" $o -d 192.0.2.1 --challenge dns-01 --dns-hook x
+expect 1 "2001:db8::1: addresses cannot" $o -d 2001:DB8:0::1 --challenge dns-persist-01
+expect 1 '"*.*.a.test" is not' $o -d '*.*.a.test' --challenge dns-01 --dns-hook x
+expect 1 "--eab-kid and --eab-key-file go together" $o -w . --eab-kid k
+expect 1 "--eab-kid and --eab-key-file go together" $o -w . --eab-key-file k
+expect 1 "--eab-kid a b: wanted 1 to 64 printable" $o -w . --eab-kid 'a b' --eab-key-file k
+expect 1 "--profile : wanted 1 to 64 printable" $o -w . --profile ''
+expect 1 "--reason is no option of obtain" $o -w . --reason superseded
+expect 1 "--reason why: wanted unspecified, keyCompromise" revoke -s $url -d a.test --reason why
+expect 1 "--webroot is no option of revoke" revoke -s $url -d a.test -w .
+expect 1 "one of -d and --cert is needed" revoke -s $url
+expect 1 "one of -d and --cert is needed" revoke -s $url -d a.test --cert x
+expect 1 "one of -d and --cert is needed" revoke -s $url -d a.test -d b.test
+expect 1 "--key-file" revoke -s $url --cert x --by-key
+expect 1 "certificates/_.a.test holds no certificate" revoke -s $url -d '*.a.test' --dir d
+expect 1 "open x" revoke -s $url --cert x --dir d
+expect 1 "--domain is no option of key-change" key-change -s $url -d a.test
+expect 1 "d holds no account at $url" key-change -s $url --dir d
+expect 1 "d holds no account at $url" deactivate -s $url --dir d
+expect 1 "-d is missing" persist-record -s $url
+printf 'not base64url!\n' >hmac
+chmod 600 hmac
+expect 1 "--eab-key-file hmac: wanted one line of base64url" $o -w . --dir d --eab-kid k --eab-key-file hmac
+chmod 640 hmac
+expect 1 "chmod 600" $o -w . --dir d --eab-kid k --eab-key-file hmac
+rm -rf d
+
 # --- whole orders
 if ! command -v pebble >/dev/null || ! command -v pebble-challtestsrv >/dev/null || ! command -v openssl >/dev/null || ! command -v curl >/dev/null; then
 	echo "pebble, openssl and curl are needed for the rest"
@@ -170,6 +211,29 @@ keys_fit "killed before the switch"
 expect 0 "obtained" obtain "$@" --force -d www.a.test
 keys_fit "after the kills"
 [ "$(ls $place/versions | wc -l)" -le 5 ] || fail "old versions stay: $(ls $place/versions)"
+
+# --- key changes that are killed: whichever key the server has, the next run has it too
+for ms in 005 010 015 020 025 030 040 050; do
+	"$agent" key-change -s "$url" --ca-file root.pem --dir d >out 2>err &
+	pid=$!
+	sleep 0.$ms
+	kill -9 $pid 2>/dev/null
+	wait $pid 2>/dev/null
+	expect 0 "obtained" obtain "$@" --force -d www.a.test
+	[ -e d/accounts/*/account.key.new ] && fail "killed after $ms ms: the new key is neither taken nor dropped"
+done
+for point in before after; do # with -Dfailpoints=true
+	CAIRN_FP=agent.${point}_key_change:1:kill "$agent" key-change -s "$url" --ca-file root.pem --dir d >out 2>err
+	expect 0 "obtained" obtain "$@" --force -d www.a.test
+done
+expect 0 "key-changed: https://localhost:$base/" key-change -s "$url" --ca-file root.pem --dir d
+[ "$(ls d/accounts | wc -l)" = 1 ] || fail "more than one account"
+
+# --- revocation and the end
+expect 0 "revoked: d/certificates/www.a.test/cert.pem" revoke -s "$url" --ca-file root.pem --dir d -d www.a.test
+expect 2 "already-revoked" revoke -s "$url" --ca-file root.pem --dir d -d www.a.test --by-key
+expect 0 "obtained" obtain "$@" -d www.a.test
+expect 0 '"outcome":"deactivated"' deactivate -s "$url" --ca-file root.pem --dir d --json
 
 # --- two at once: one of them works
 exec 9>"$place/.lock"

@@ -99,7 +99,7 @@ def dns_name(question):
 def dns_texts(folder, name):
     try:
         with open(os.path.join(folder, name), "rb") as f:
-            return [line[:120] for line in f.read(4096).splitlines() if line][:TXT_MAX]
+            return [line[:200] for line in f.read(4096).splitlines() if line][:TXT_MAX]
     except OSError:
         return []
 
