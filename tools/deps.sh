@@ -3,8 +3,8 @@
 # deps.sh run|check: installs what is missing on Debian to build and run cairn, or also to check it. Says what it does;
 # does nothing when all is there. CAIRN_NO_DEPS=1: leave the machine alone, something else looks after its packages.
 #
-# Two clients of the end-to-end tests are not installed but put into build/tools: Caddy, whose package would start a web
-# server on this machine, and what comes from npm (tests/e2e/node).
+# What the end-to-end tests want and is not installed but put into build/tools: Caddy and NSD, whose packages would start
+# a web and a name server on this machine, and what comes from npm (tests/e2e/node).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,8 @@ run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqli
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
 	mandoc shellcheck python3-cryptography
-	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools pebble curl sqlite3 procps iproute2'
+	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools pebble curl sqlite3 procps iproute2
+	ldnsutils libfstrm0 libprotobuf-c1'
 
 say() {
 	echo "deps: $*"
@@ -85,17 +86,17 @@ install_packages() {
 	try "apt-get install" apt_get install -y --no-install-recommends $missing
 }
 
-# The file out of Debian's package, without the package's services.
-get_caddy() {
-	if command -v caddy >/dev/null || [ -x build/tools/caddy/usr/bin/caddy ]; then
+# unpack PACKAGE FILE: the file out of Debian's package, without the package's services.
+unpack() {
+	if command -v "$1" >/dev/null || [ -x "build/tools/$1/$2" ]; then
 		return 0
 	fi
-	say "unpacking caddy into build/tools"
-	rm -rf build/tools/caddy.new build/tools/caddy
-	mkdir -p build/tools/caddy.new
-	(cd build/tools/caddy.new && try "apt-get download caddy" apt-get -q download caddy)
-	try "dpkg-deb --extract" dpkg-deb --extract build/tools/caddy.new/caddy_*.deb build/tools/caddy.new
-	mv build/tools/caddy.new build/tools/caddy
+	say "unpacking $1 into build/tools"
+	rm -rf "build/tools/$1.new" "build/tools/$1"
+	mkdir -p "build/tools/$1.new"
+	(cd "build/tools/$1.new" && try "apt-get download $1" apt-get -q download "$1")
+	try "dpkg-deb --extract" dpkg-deb --extract "build/tools/$1.new/$1"_*.deb "build/tools/$1.new"
+	mv "build/tools/$1.new" "build/tools/$1"
 }
 
 # npm's packages, at the versions and hashes of the lock file; their scripts are not run.
@@ -113,7 +114,8 @@ get_node_clients() {
 
 install_packages
 if [ "$1" = check ]; then
-	get_caddy
+	unpack caddy usr/bin/caddy
+	unpack nsd usr/sbin/nsd
 	get_node_clients
 fi
 say "all that \"$1\" needs is there"
