@@ -109,8 +109,8 @@ static const struct conf_row rows[] = {
 	{ "realm.*.addresses", CONF_LIST, IN_REALM(addresses), "", 0, 4096, NULL, NULL, RELOAD,
 	  "The ranges of IP addresses that may be asked for, such as \"10.1.0.0/16\" or \"2001:db8::/32\". None: no "
 	  "certificates for addresses." },
-	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01, dns-01, tls-alpn-01", 1, 8, challenges, NULL, RELOAD,
-	  "How clients may prove that they control a name." },
+	{ "realm.*.challenges", CONF_LIST, IN_REALM(challenges), "http-01, dns-01, tls-alpn-01", 1, 8, challenges, NULL,
+	  RELOAD, "How clients may prove that they control a name." },
 	{ "realm.*.profiles", CONF_LIST, IN_REALM(profiles), "server", 1, 32, NULL, NULL, RELOAD,
 	  "Kinds of certificates that clients may ask for; the first one is for those that do not say." },
 	{ "realm.*.issuer", CONF_STR, IN_REALM(issuer), "default", 1, 0, NULL, NULL, RELOAD,
