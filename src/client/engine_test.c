@@ -165,7 +165,6 @@ static void check_key_change(struct server *s, const struct jws *outer)
 	struct err err = { 0 };
 	struct jws inner;
 	AUTO(json_auto) struct json *body = NULL;
-	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
 	AUTO(key_auto) struct key *old = NULL;
 	struct str account;
 	MUST(jws_read(&s->mem, outer->payload, &inner, &err));
