@@ -206,8 +206,9 @@ fallible reply_authz(struct call *c, int status, const struct authz_row *z, bool
 		if (wait > 0 && (retry == 0 || wait < retry))
 			retry = wait;
 	}
-	if (now == AUTHZ_PENDING && retry > 0)
-		TRY(reply_retry_after(c, retry, err));
+	/* Also before anything runs: who looks at it first (acmetool) would otherwise sleep for ten seconds of his own. */
+	if (now == AUTHZ_PENDING)
+		TRY(reply_retry_after(c, retry > 0 ? retry : 1, err));
 	struct jw w = reply_json(c, status, err);
 	jw_object(&w);
 	jw_key(&w, "identifier");
