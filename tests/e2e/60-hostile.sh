@@ -18,9 +18,9 @@ done
 good "A1 to A23 and A70 to A84 have cases, $(wc -l <"$work/list") in all"
 
 ca_init
-# Realms: one without limits, one that binds accounts, one where that is optional, one with every challenge, one with limits.
+# Realms: one without limits and DNS challenges, one that binds accounts, one where that is optional, one with every challenge, one with limits.
 sed -i -e 's/#orders-per-hour:.*/orders-per-hour: 0/' -e 's/#accounts-per-hour:.*/accounts-per-hour: 0/' \
-	-e 's/#profiles:.*/profiles: [server, short]/' -e 's/#attempts:.*/attempts: 1/' "$ca/cairn.conf"
+	-e 's/#challenges:.*/challenges: [http-01]/' -e 's/#profiles:.*/profiles: [server, short]/' -e 's/#attempts:.*/attempts: 1/' "$ca/cairn.conf"
 unlimited='accounts-per-hour: 0, orders-per-hour: 0'
 names='names: ["*.e2e.test"]'
 sed -i -e "/^zone:/i\\
