@@ -8,6 +8,7 @@ import sys
 import time
 
 import names
+import prove
 import stage
 import web
 from names import A, CAA, CNAME, DNAME, TXT, txt, wire_name
@@ -16,7 +17,7 @@ from stage import attack, serve
 LABEL = "_acme-challenge."
 
 
-# --- A41: forged answers ---------------------------------------------------------------------------------------------------
+# --- A41: forged answers ---------------------------------------------------------------------------------------------
 
 def forged(label, title, forge, kind=""):
     """The forged answer comes before the right one; it leads to EVIL."""
@@ -58,7 +59,8 @@ forged("forged-owner", "an address of another name, in the same answer",
        lambda q: q.reply([(A, names.address(stage.EVIL), "other.e2e.test")]), "|dns")
 
 
-@attack("A41", "guessed", "200,000 guesses at numbers and ports while the right answer is late", "", (), seconds=6)
+@attack("A41", "guessed", "200,000 guesses at numbers and ports while the right answer is late", "", (), seconds=6,
+        alone=True)
 def guessed(s, proof):
     """From the name server's own address and port, by somebody who sees nothing of what is asked."""
     serve(s, proof)
@@ -88,7 +90,7 @@ def evil(s, proof):
     serve(s, proof)
 
 
-# --- answers that cannot be read, or come by halves ----------------------------------------------------------------------------
+# --- answers that cannot be read, or come by halves ------------------------------------------------------------------
 
 def broken(number, label, title, of, kind="dns", text="looking up", slow=False):
     def setup(s, proof):
@@ -111,16 +113,18 @@ broken("A45", "rdlength", "a record longer than the message",
        lambda q: q.reply([(TXT, b"\1a")])[:-4] + b"\xff\xff\1a", slow=True)
 broken("A45", "string", "a string longer than its record", lambda q: q.reply([(TXT, b"\xffabc")]),
        kind="dns|unauthorized", text=(), slow=True)
-broken("A45", "no-strings", "a record without a string", lambda q: q.reply([(TXT, b"")]), kind="dns|unauthorized", text=(),
+broken("A45", "no-strings", "a record without a string", lambda q: q.reply([(TXT, b"")]), kind="dns|unauthorized",
+       text=(),
        slow=True)
 broken("A45", "tc", "cut off over UDP, silent over TCP", lambda q: None if q.tcp else q.reply(flags=0x8380), slow=True)
 broken("A45", "tc-garbage", "cut off over UDP, noise over TCP",
        lambda q: q.query[:2] + os.urandom(2000) if q.tcp else q.reply(flags=0x8380), slow=True)
-broken("A45", "tc-tc", "cut off over UDP, and over TCP", lambda q: q.reply(flags=0x8380), kind="dns|unauthorized", text=(),
+broken("A45", "tc-tc", "cut off over UDP, and over TCP", lambda q: q.reply(flags=0x8380), kind="dns|unauthorized",
+       text=(),
        slow=True)
 
 
-# --- A45: many and large records ---------------------------------------------------------------------------------------------
+# --- A45: many and large records -------------------------------------------------------------------------------------
 
 def records(number, label, title, of, kind="unauthorized", text="wanted a record"):
     """of: the data of the TXT records, from the proof."""
@@ -132,22 +136,26 @@ def records(number, label, title, of, kind="unauthorized", text="wanted a record
 
 
 WRONG = [txt(f"{i:043d}") for i in range(99)]
-records("A45", "hundred", "the right record among a hundred", lambda p: WRONG[:60] + [txt(p.record)] + WRONG[60:], "", ())
-records("A45", "thousand", "the right record among 1,100", lambda p: [txt(p.record)] + [txt(f"{i:040d}") for i in range(1100)],
+records("A45", "hundred", "the right record among a hundred", lambda p: WRONG[:60] + [txt(p.record)] + WRONG[60:], "",
+        ())
+records("A45", "thousand", "the right record among 1,100",
+        lambda p: [txt(p.record)] + [txt(f"{i:040d}") for i in range(1100)],
         "|unauthorized", ())
 records("A45", "all-wrong", "a hundred wrong ones", lambda p: WRONG, "unauthorized", ("and 96 more", "wanted a record"))
 records("A45", "64k", "records of 64 KB", lambda p: [txt(*[os.urandom(255) for _ in range(210)])])
 records("A45", "64k-right", "the right one beside 60 KB", lambda p: [txt(*["x" * 255] * 230), txt(p.record)], "", ())
 records("A45", "strings", "the right one in strings of a byte", lambda p: [txt(*p.record)], "", ())
-records("A45", "empties", "the right one between empty strings", lambda p: [txt("", p.record[:20], "", p.record[20:], "")], "", ())
+records("A45", "empties", "the right one between empty strings",
+        lambda p: [txt("", p.record[:20], "", p.record[20:], "")], "", ())
 records("A45", "binary", "binary", lambda p: [txt(bytes(range(200)))], "unauthorized", "\\x00\\x01\\x02")
-records("A45", "terminal", "escape sequences", lambda p: [txt(b'\x1b[2J\r\n{"event":"forged"}')], "unauthorized", "\\x1b[2J\\x0d\\x0a")
+records("A45", "terminal", "escape sequences", lambda p: [txt(b'\x1b[2J\r\n{"event":"forged"}')], "unauthorized",
+        "\\x1b[2J\\x0d\\x0a")
 records("A45", "nul", "the right one and a NUL", lambda p: [txt(p.record + "\0")])
 records("A45", "prefix", "the right one's beginning", lambda p: [txt(p.record[:42])])
 records("A45", "two-in-one", "the right one twice in one", lambda p: [txt(p.record, p.record)])
 
 
-# --- A44: aliases ---------------------------------------------------------------------------------------------------------------
+# --- A44: aliases ----------------------------------------------------------------------------------------------------
 
 def aliases(label, title, kind, text, of, seconds=None):
     """of: the rule for the name and all below, from the proof."""
@@ -200,10 +208,11 @@ def dname(s, proof):
 
 
 aliases("dname-grow", "a DNAME into itself, so that names grow", "dns|unauthorized", (),
-        lambda p: lambda q: q.reply([(DNAME, wire_name("aaaaaaaaaaaaaaaaaaaa." + p.name), p.name)] if q.type == TXT else []))
+        lambda p: lambda q: q.reply([(DNAME, wire_name("aaaaaaaaaaaaaaaaaaaa." + p.name),
+                                      p.name)] if q.type == TXT else []))
 
 
-# --- A51, A52: CAA ----------------------------------------------------------------------------------------------------------------
+# --- A51, A52: CAA ---------------------------------------------------------------------------------------------------
 
 def caa(number, label, title, kind, text, *found):
     """found: the data of the CAA records."""
@@ -229,22 +238,27 @@ caa("A51", "caa-wild", "issuewild is not for this name", "", (), ONE("issuewild"
 caa("A51", "caa-wild-only", "issuewild alone says nothing", "", (), ONE("issuewild", ";"))
 caa("A51", "caa-unknown", "an unknown tag", "", (), ONE("contactemail", "a@b.test"))
 caa("A51", "caa-critical", "an unknown tag that is critical", "caa", BAD, ONE("contactemail", "a@b.test", 128))
-caa("A51", "caa-flag-1", "an unknown tag with the flag that some mistook for it", "caa", BAD, ONE("contactemail", "a@b.test", 1))
+caa("A51", "caa-flag-1", "an unknown tag with the flag that some mistook for it", "caa", BAD,
+    ONE("contactemail", "a@b.test", 1))
 caa("A51", "caa-iodef", "iodef says nothing", "", (), ONE("iodef", "mailto:a@b.test", 128))
 caa("A51", "caa-form", "a record without a tag", "caa", BAD, b"\0\0")
 caa("A51", "caa-short", "a record that breaks off", "caa|dns", (), b"\0\5iss")
 caa("A51", "caa-many", "a hundred of others and ours, over TCP", "|caa", (),
     *[ONE("issue", f"ca{i}.other.test") for i in range(90)], ONE("issue", OURS))
-caa("A51", "caa-hundreds", "more than anybody reads", "caa", BAD, *[ONE("issue", f"ca{i}.other.test") for i in range(500)])
+caa("A51", "caa-hundreds", "more than anybody reads", "caa", BAD,
+    *[ONE("issue", f"ca{i}.other.test") for i in range(500)])
 caa("A52", "caa-account", "another account", "caa", BAD, ONE("issue", f"{OURS}; accounturi=https://x.test/1"))
 caa("A52", "caa-account-twice", "two accounts", "caa", BAD,
     ONE("issue", f"{OURS}; accounturi=https://x.test/1; accounturi=https://x.test/2"))
 caa("A52", "caa-method", "another method", "caa", BAD, ONE("issue", f"{OURS}; validationmethods=dns-01"))
-caa("A52", "caa-method-ours", "this method among others", "", (), ONE("issue", f"{OURS}; validationmethods=dns-01,http-01"))
-caa("A52", "caa-method-unknown", "a method that nobody knows", "caa", BAD, ONE("issue", f"{OURS}; validationmethods=carrier-pigeon"))
+caa("A52", "caa-method-ours", "this method among others", "", (),
+    ONE("issue", f"{OURS}; validationmethods=dns-01,http-01"))
+caa("A52", "caa-method-unknown", "a method that nobody knows", "caa", BAD,
+    ONE("issue", f"{OURS}; validationmethods=carrier-pigeon"))
 caa("A52", "caa-method-twice", "two lists of methods", "caa", BAD,
     ONE("issue", f"{OURS}; validationmethods=http-01; validationmethods=dns-01"))
-caa("A52", "caa-foreign", "our method, for another CA", "caa", BAD, ONE("issue", "other.test; validationmethods=http-01"))
+caa("A52", "caa-foreign", "our method, for another CA", "caa", BAD,
+    ONE("issue", "other.test; validationmethods=http-01"))
 
 
 def caa_rule(label, title, kind, text, rule):
@@ -256,9 +270,31 @@ def caa_rule(label, title, kind, text, rule):
 
 
 MUST = "CAA (RFC 8659) must be known"
-caa_rule("caa-servfail", "SERVFAIL below a parent that allows all", "dns", (MUST, "SERVFAIL"), lambda q: q.reply(rcode=names.SERVFAIL))
+caa_rule("caa-servfail", "SERVFAIL below a parent that allows all", "dns", (MUST, "SERVFAIL"),
+         lambda q: q.reply(rcode=names.SERVFAIL))
 caa_rule("caa-refused", "REFUSED", "dns", MUST, lambda q: q.reply(rcode=names.REFUSED))
 caa_rule("caa-notimp", "NOTIMP", "dns", MUST, lambda q: q.reply(rcode=names.NOTIMP))
 caa_rule("caa-silent", "no answer", "dns", MUST, lambda q: None)
 caa_rule("caa-loop", "an alias of itself", "dns", MUST, lambda q: q.reply([(CNAME, wire_name(q.name))]))
 caa_rule("caa-tc", "cut off, and silent over TCP", "dns", MUST, lambda q: None if q.tcp else q.reply(flags=0x8380))
+
+
+# --- A46: a name server that is slow for some, so that others get no answer ------------------------------------------
+
+for i in range(24):
+    broken("A46", f"crowd-{i}", "one of many names that nobody answers", lambda q: None, slow=True)
+
+
+@attack("A46", "patience", "a name that is answered, among them", "", (), slow=True)
+def patience(s, proof):
+    """One after the other, while the rest wait for nothing: each must be proved as quickly as ever."""
+    slowest = 0.0
+    for i in range(8):
+        one = prove.Proof(s.client, f"patience-{i}.e2e.test", "http-01")
+        s.files[one.path] = one.key_authorization
+        one.prove(20)
+        slowest = max(slowest, one.seconds)
+        if one.status != "valid" or one.seconds > 2:
+            raise AssertionError(f"patience: {one.name} is {one.status} after {one.seconds:.1f} s: {one.error}")
+    sys.stdout.write(f"   the slowest of them took {slowest:.1f} s\n")
+    serve(s, proof)

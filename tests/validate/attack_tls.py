@@ -73,10 +73,12 @@ shows("A36", "alpn-loose", "an extension that is not critical", "unauthorized", 
 shows("A36", "alpn-draft", "the extension of a draft", "unauthorized", "early draft", cert(oid=certs.DRAFT_ID))
 shows("A36", "alpn-missing", "an ordinary certificate for the name", "unauthorized", "has no extension acmeIdentifier",
       lambda p: certs.ordinary(p.name))
-shows("A36", "alpn-digest", "another digest", "unauthorized", "has the digest " + "00" * 32, cert(value=b"\x04\x20" + bytes(32)))
+shows("A36", "alpn-digest", "another digest", "unauthorized", "has the digest " + "00" * 32,
+      cert(value=b"\x04\x20" + bytes(32)))
 shows("A36", "alpn-hex", "the digest as text", "unauthorized", "wrong form",
       cert(value=lambda p: b"\x04\x40" + p.digest.hex().encode()))
-shows("A36", "alpn-bare", "the digest without its OCTET STRING", "unauthorized", "wrong form", cert(value=lambda p: p.digest))
+shows("A36", "alpn-bare", "the digest without its OCTET STRING", "unauthorized", "wrong form",
+      cert(value=lambda p: p.digest))
 shows("A36", "alpn-more", "bytes after the digest", "unauthorized", "wrong form",
       cert(value=lambda p: b"\x04\x20" + p.digest + b"\0"))
 shows("A36", "alpn-long-form", "the digest's length in long form", "unauthorized", "wrong form",
@@ -84,9 +86,11 @@ shows("A36", "alpn-long-form", "the digest's length in long form", "unauthorized
 shows("A36", "alpn-empty", "an empty extension", "unauthorized", "wrong form", cert(value=b""))
 shows("A36", "alpn-issuer", "issued by another name", "unauthorized", "is not self-signed", cert(issuer="another"))
 shows("A36", "alpn-signer", "signed by another key", "unauthorized", "is not self-signed", cert(signer=P256))
-shows("A36", "alpn-weak", "RSA with 1024 bits", "unauthorized|tls", (), cert(key=lambda p: rsa.generate_private_key(65537, 1024)),
+shows("A36", "alpn-weak", "RSA with 1024 bits", "unauthorized|tls", (),
+      cert(key=lambda p: rsa.generate_private_key(65537, 1024)),
       weak=True)
-shows("A37", "alpn-names", "2,000 names", "unauthorized|tls", (), cert(sans=lambda p: [f"{i}.e2e.test" for i in range(2000)]))
+shows("A37", "alpn-names", "2,000 names", "unauthorized|tls", (),
+      cert(sans=lambda p: [f"{i}.e2e.test" for i in range(2000)]))
 shows("A37", "alpn-huge", "an extension of 300 KB", "tls", "larger than",
       cert(more=[x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(300000))]))
 shows("A37", "alpn-exts", "40 extensions", "unauthorized", "more than 32 extensions",
@@ -100,13 +104,14 @@ def chain(s, proof):
     tls_server(s)
 
 
-# --- handshakes -----------------------------------------------------------------------------------------------------------
+# --- handshakes ------------------------------------------------------------------------------------------------------
 
 def handshake(label, title, kind, text, rule, slow=False):
     """rule: what is done with the connection, at an address of its own."""
     def setup(s, proof):
         web.Raw(own_address(s, proof), 443, rule)
-    attack("A37", "tls-" + label, title, kind, text, method="tls-alpn-01", slow=slow, seconds=None if slow else 4)(setup)
+    attack("A37", "tls-" + label, title, kind, text, method="tls-alpn-01", slow=slow,
+           seconds=None if slow else 4)(setup)
 
 
 def stream(first, part, pause=0.0):
@@ -134,7 +139,8 @@ HELLO = (bytes([2, 0, 0, 49, 3, 3]) + bytes(32) +  # of TLS 1.2, with secure ren
          bytes([0, 0xC0, 0x2B, 0, 0, 9, 0x00, 0x17, 0, 0, 0xFF, 0x01, 0, 1, 0]))
 handshake("stall", "a handshake that stalls at once", "connection", "timeout during the TLS handshake",
           lambda c: time.sleep(20), slow=True)
-handshake("stall-hello", "a handshake that stalls after the server's hello", "connection", "timeout during the TLS handshake",
+handshake("stall-hello", "a handshake that stalls after the server's hello", "connection",
+          "timeout during the TLS handshake",
           lambda c: (c.recv(4096), c.sendall(record(22, HELLO)), time.sleep(20)), slow=True)
 handshake("drip", "a handshake that drips", "connection", "timeout during the TLS handshake",
           stream(b"\x16\x03\x03\x40\x00\x02\x00\x3f", b"\0", 0.3), slow=True)

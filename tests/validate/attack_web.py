@@ -10,14 +10,15 @@ from stage import attack, serve
 REFUSED, NOT_FOLLOWED = "has no address that may be contacted", "which is not followed"
 DRIP_S = 0.2
 
-# --- A29: addresses that must not be contacted --------------------------------------------------------------------------
+# --- A29: addresses that must not be contacted -----------------------------------------------------------------------
 
 ADDRESSES = ["127.0.0.1", "127.8.8.8", "0.0.0.0", "0.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.169.254", "169.254.1.1",
              "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.51.100.1",
              "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
              "::", "::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::7f00:1", "fd00::8",
              "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "64:ff9b::a00:1", "64:ff9b::7f00:1",
-             "64:ff9b:1::1", "2001:db8::1", "2001::1", "2002:a00:1::1", "2002:7f00:1::1", "100::1", "3fff::1", "5f00::1",
+             "64:ff9b:1::1", "2001:db8::1", "2001::1", "2002:a00:1::1", "2002:7f00:1::1", "100::1", "3fff::1",
+             "5f00::1",
              "4000::1"]
 for i, one in enumerate(ADDRESSES):
     def in_names(s, proof, to=one):
@@ -58,43 +59,48 @@ def mixed(s, proof):
     serve(s, proof)
 
 
-# --- A30: names that change their address --------------------------------------------------------------------------------
+# --- A30: names that change their address ----------------------------------------------------------------------------
+
+CHANGE_S = 1.0  # a question that is asked again because its answer was late is still the same one
+
 
 def changing(s, proof, first, then):
+    """Another address for whoever asks a second time."""
     asked = []
 
     def rule(q):
         if q.type != names.A:
             return q.reply()
-        asked.append(q.name)
-        return q.reply([(names.A, names.address(first if len(asked) == 1 else then))])
+        asked.append(time.monotonic())
+        return q.reply([(names.A, names.address(first if asked[-1] - asked[0] < CHANGE_S else then))])
     s.names.rules[proof.name] = rule
     return asked
 
 
-@attack("A30", "rebind", "the address that was vetted is the one that is dialled", "", (), seconds=3)
+@attack("A30", "rebind", "the address that was vetted is the one that is dialled", "", (), seconds=5)
 def rebind(s, proof):
     asked = changing(s, proof, stage.HERE, "127.0.0.1")
-    serve(s, proof)
+    s.rules[proof.name] = lambda r: (time.sleep(CHANGE_S * 1.2), r.reply(200, proof.key_authorization))
 
     def once():
-        if len(asked) != 1:
-            raise AssertionError(f"rebind: A was looked up {len(asked)} times, wanted once")
+        if asked[-1] - asked[0] >= CHANGE_S:
+            raise AssertionError(f"rebind: A was looked up again after {asked[-1] - asked[0]:.1f} s")
     return once
 
 
 @attack("A30", "rebind-hop", "each hop is looked up and vetted again", "connection", (REFUSED, "10.0.0.1 is private"),
-        seconds=3)
+        seconds=5)
 def rebind_hop(s, proof):
     changing(s, proof, stage.HERE, "10.0.0.1")
-    s.rules[proof.name] = lambda r: r.redirect("/again")
+    s.rules[proof.name] = lambda r: (time.sleep(CHANGE_S * 1.2), r.redirect("/again"))
 
 
-# --- A31: redirects --------------------------------------------------------------------------------------------------------
+# --- A31: redirects --------------------------------------------------------------------------------------------------
 
 for i, one in enumerate(["ftp://20.0.0.1/", "gopher://20.0.0.1/", "file:///etc/passwd", "dict://20.0.0.1:11211/stats",
                          "smb://20.0.0.1/x", "ldap://20.0.0.1/", "data:,x", "javascript:0", "http://u:p@20.0.0.1/",
-                         "http://u@20.0.0.1/", "http:///x", "http://:80/x", "http://", "http://a b/", "http://a.test:x/",
+                         "http://u@20.0.0.1/", "http:///x", "http://:80/x", "http://", "http://a b/",
+                         "http://a.test:x/",
                          "http://a.test:99999/", "http://20.0.0.1:0/", "", " ", "http://x.e2e.test\x7f/",
                          "http://redirect.well-known/x"]):
     def odd(s, proof, to=one):
@@ -113,7 +119,8 @@ for status in (300, 303, 304, 305, 306, 309, 399):
     attack("A31", f"status-{status}", f"redirected by {status}", "connection", f"answered {status}", seconds=3)(other)
 
 
-@attack("A31", "refresh", "redirected by Refresh", "unauthorized", "answered 200 with \\x22not here\\x22".replace("\\x22", '"'),
+@attack("A31", "refresh", "redirected by Refresh", "unauthorized",
+        "answered 200 with \\x22not here\\x22".replace("\\x22", '"'),
         seconds=3)
 def refresh(s, proof):
     s.rules[proof.name] = lambda r: r.reply(200, "not here", ["Refresh: 0; url=http://127.0.0.1/"])
@@ -139,7 +146,7 @@ def two(s, proof):
     s.rules[proof.name] = lambda r: r.reply(302, "", ["Location: http://good.e2e.test/", "Location: http://127.0.0.1/"])
 
 
-# --- A32: servers that do not end ------------------------------------------------------------------------------------------
+# --- A32: servers that do not end ------------------------------------------------------------------------------------
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -156,23 +163,30 @@ def slow(label, title, kind, text, head, part, pause=DRIP_S):
     attack("A32", label, title, kind, text, slow=pause > 0, seconds=None if pause > 0 else 6)(setup)
 
 
-slow("drip", "a body that drips", "connection", "timeout after connect", OK_HEAD + b"Content-Length: 87\r\n\r\n", b"x", 1)
+slow("drip", "a body that drips", "connection", "timeout after connect", OK_HEAD + b"Content-Length: 87\r\n\r\n", b"x",
+     1)
 slow("drip-head", "a head that drips", "connection", "timeout after connect", OK_HEAD + b"X: ", b"x")
 slow("drip-status", "a status line that drips", "connection", "timeout after connect", b"HTTP/1.1 200 ", b"O")
-slow("heads", "headers without end", "connection", "response header is larger than", OK_HEAD, b"X-Y: zzzzzzzz\r\n" * 64, 0)
+slow("heads", "headers without end", "connection", "response header is larger than", OK_HEAD,
+     b"X-Y: zzzzzzzz\r\n" * 64, 0)
 slow("one-head", "a header without end", "connection", "response header", OK_HEAD + b"X: ", b"z" * 65536, 0)
 slow("interim", "interim answers without end", "connection", "response header is larger than", b"",
      b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 64, 0)
-slow("continue", "100 without end, slowly", "connection", ("timeout after connect",), b"", b"HTTP/1.1 100 Continue\r\n\r\n", 1)
-slow("chunks", "chunks without end", "incorrectResponse", "128 bytes or more", OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+slow("continue", "100 without end, slowly", "connection", ("timeout after connect",), b"",
+     b"HTTP/1.1 100 Continue\r\n\r\n", 1)
+slow("chunks", "chunks without end", "incorrectResponse", "128 bytes or more",
+     OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
      b"1\r\nx\r\n" * 200, 0)
 slow("extension", "a chunk extension without end", "connection", (), OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;",
      b"e" * 65536, 0)
 slow("trailers", "trailers without end", "connection|incorrectResponse|unauthorized", (),
      OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Y: zzzzzzzz\r\n" * 64, 0)
-slow("zeros", "a chunk size of zeros without end", "connection", (), OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 65536, 0)
-slow("huge", "10 GB", "incorrectResponse", "128 bytes or more", OK_HEAD + b"Content-Length: 10737418240\r\n\r\n", b"x" * 65536, 0)
-slow("endless", "a body without length and without end", "incorrectResponse", "128 bytes or more", OK_HEAD + b"\r\n", b"y" * 65536, 0)
+slow("zeros", "a chunk size of zeros without end", "connection", (), OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+     b"0" * 65536, 0)
+slow("huge", "10 GB", "incorrectResponse", "128 bytes or more", OK_HEAD + b"Content-Length: 10737418240\r\n\r\n",
+     b"x" * 65536, 0)
+slow("endless", "a body without length and without end", "incorrectResponse", "128 bytes or more", OK_HEAD + b"\r\n",
+     b"y" * 65536, 0)
 slow("blanks", "blanks without end", "incorrectResponse", "128 bytes or more", OK_HEAD + b"\r\n", b" " * 65536, 0)
 
 
@@ -189,7 +203,8 @@ def unfinished(s, proof):
     s.rules[proof.name] = rule
 
 
-@attack("A32", "gzip", "a body in gzip is not unpacked", "unauthorized|incorrectResponse", "answered 200 with", seconds=3)
+@attack("A32", "gzip", "a body in gzip is not unpacked", "unauthorized|incorrectResponse", "answered 200 with",
+        seconds=3)
 def gzipped(s, proof):
     s.rules[proof.name] = lambda r: r.reply(200, gzip.compress(proof.key_authorization.encode()),
                                             ["Content-Encoding: gzip"])
@@ -200,7 +215,7 @@ def gzip_bomb(s, proof):
     s.rules[proof.name] = lambda r: r.reply(200, gzip.compress(bytes(10 << 20)), ["Content-Encoding: gzip"])
 
 
-# --- A33, A34: the right body in the wrong place -----------------------------------------------------------------------------
+# --- A33, A34: the right body in the wrong place ---------------------------------------------------------------------
 
 for status in (201, 202, 203, 204, 205, 206, 226, 400, 401, 403, 404, 410, 418, 429, 500, 502, 503, 599):
     def wrong_status(s, proof, n=status):
@@ -229,7 +244,7 @@ def echo_all(s, proof):
     return never
 
 
-# --- A35: what is no HTTP, or two answers at once ------------------------------------------------------------------------------
+# --- A35: what is no HTTP, or two answers at once --------------------------------------------------------------------
 
 def answer(label, title, kind, of, text=(), number="A35"):
     """of: the bytes of the answer, from the right body."""
@@ -245,7 +260,8 @@ answer("version3", "HTTP/3 in words", "connection", lambda b: b"HTTP/3 200 OK\r\
 answer("ssh", "SSH", "connection", lambda b: b"SSH-2.0-OpenSSH_9.2\r\n" + b, "not HTTP/1.x")
 answer("icy", "ICY", "connection", lambda b: b"ICY 200 OK\r\n\r\n" + b)
 answer("rtsp", "RTSP", "connection", lambda b: b"RTSP/1.0 200 OK\r\nContent-Length: 87\r\n\r\n" + b)
-answer("number", "a status of four digits", "connection|unauthorized", lambda b: b"HTTP/1.1 2000 OK\r\nContent-Length: 87\r\n\r\n" + b)
+answer("number", "a status of four digits", "connection|unauthorized",
+       lambda b: b"HTTP/1.1 2000 OK\r\nContent-Length: 87\r\n\r\n" + b)
 answer("binary", "noise", "connection", lambda b: bytes(range(256)) * 4)
 answer("nothing", "nothing at all", "connection", lambda b: b"", "without an answer")
 answer("half", "half a head", "connection|unauthorized", lambda b: OK_HEAD + b"Content-Le")
@@ -276,13 +292,15 @@ answer("chunk-cut", "chunks that are cut off", "connection",
 answer("nul", "a NUL in a header", "connection", lambda b: OK_HEAD + b"X: a\0b\r\nContent-Length: 87\r\n\r\n" + b)
 answer("nul-body", "a NUL in the body", "unauthorized", lambda b: OK_HEAD + b"Content-Length: 88\r\n\r\n" + b + b"\0",
        "nothing before or after")
-answer("nul-first", "a NUL at the front of the body", "unauthorized", lambda b: OK_HEAD + b"Content-Length: 88\r\n\r\n\0" + b)
+answer("nul-first", "a NUL at the front of the body", "unauthorized",
+       lambda b: OK_HEAD + b"Content-Length: 88\r\n\r\n\0" + b)
 answer("terminal", "escape sequences in the body", "unauthorized",
        lambda b: OK_HEAD + b"\r\n\x1b[2J\x1b]0;owned\x07\xe2\x80\xae\r\n{\"event\":\"forged\"}", "\\x1b[2J")
 answer("terminal-location", "escape sequences in a Location", "connection",
        lambda b: b"HTTP/1.1 302 X\r\nLocation: http://\x1b[31mx/\r\n\r\n", "\\x1b[31m")
 answer("twice", "the right answer after a wrong one", "unauthorized",
-       lambda b: b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n" + OK_HEAD + b"Content-Length: 87\r\n\r\n" + b, "answered 404")
+       lambda b: b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n" + OK_HEAD + b"Content-Length: 87\r\n\r\n" + b,
+       "answered 404")
 answer("switch", "101 and then another protocol", "connection|unauthorized",
        lambda b: b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n" + b)
 answer("auth", "asks for a password", "unauthorized",
@@ -291,7 +309,7 @@ answer("cookies", "a thousand cookies", "connection", lambda b: OK_HEAD + b"Set-
        "response header is larger than")
 
 
-# --- A38: the second address -----------------------------------------------------------------------------------------------------
+# --- A38: the second address -----------------------------------------------------------------------------------------
 
 @attack("A38", "reset", "IPv6 accepts and resets, IPv4 is good", "connection",
         (f"{stage.HERE_V6}: ", "reset", f"{stage.HERE} of the A record"), seconds=3)

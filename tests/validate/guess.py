@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """guess.py PORT NAME ADDRESS COUNT SECONDS: forged answers from 127.0.0.1:PORT, with random numbers, to random ports.
 
-Off the path: it sees no question. The name's capitals are guessed too. Prints how many were sent, and in how many seconds."""
+Off the path: it sees no question. The name's capitals are guessed too. Prints how many it sent, and the seconds."""
 import os
 import random
 import socket
@@ -13,7 +13,8 @@ import names
 
 
 def main():
-    port, name, address, count, seconds = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+    port, name, address = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    count, seconds = int(sys.argv[4]), float(sys.argv[5])
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
     question = names.wire_name(name) + struct.pack("!HH", names.A, 1)
     tail = struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0) + question + b"\xc0\x0c" + struct.pack("!HHIH", names.A, 1, 0, 4)

@@ -24,7 +24,8 @@ LEAVE_OUT = "; leave /.well-known/acme-challenge/ out of the redirects"
 MISSING = "wanted 200 with the key authorization; put the challenge file under the web root that serves this name"
 V4_NOT_ASKED = f" (the AAAA record leads there; {HERE} of the A record is asked only when that cannot be reached)"
 TLS = "TLS on port 443 for {NAME}"
-WANTED_TLS = ("wanted a handshake with protocol \"acme-tls/1\"; check the TLS server there: it must answer this challenge "
+WANTED_TLS = ("wanted a handshake with protocol \"acme-tls/1\"; check the TLS server there: it must answer this "
+              "challenge "
               "itself, not a proxy or CDN in front of it")
 SEEN = f"{HERE}: {GET} answered 200 with \"{{PEER}}\"; {WANTED_KEY}"
 LONG = ('answered 200 with 128 bytes or more, beginning "{PEER}"; wanted nothing but the key authorization '
@@ -116,14 +117,16 @@ def noaddr(s, proof):
 
 
 @case("servfail", "the zone's name servers do not answer", "http-01", "dns",
-      "looking up AAAA of {NAME}: SERVFAIL from {RESOLVER} (it failed, or did not answer); wanted an address; check the "
+      "looking up AAAA of {NAME}: SERVFAIL from {RESOLVER} (it failed, or did not answer); wanted an address; "
+      "check the "
       "name servers of this name")
 def servfail(s, proof):
     s.names.rules[proof.name] = lambda q: q.reply(rcode=names.SERVFAIL)
 
 
 @case("split", "split view: the resolver gives a private address", "http-01", "connection",
-      "{NAME} has no address that may be contacted: " + PRIVATE + " is private (10.0.0.0/8); wanted a public address, or "
+      "{NAME} has no address that may be contacted: " + PRIVATE + " is private (10.0.0.0/8); wanted a public "
+      "address, or "
       'one in allow-addresses of zone "default"; publish one where this validator asks: {RESOLVER}')
 def split(s, proof):
     s.names.records(proof.name, A=PRIVATE)
@@ -166,7 +169,8 @@ def slash(s, proof):
 
 @case("https-closed", "redirected to https, where nobody listens", "http-01", "connection",
       f"redirected by http://{{NAME}}/.well-known/acme-challenge/{{TOKEN}}: {HERE}: GET https://{{NAME}}/.well-known"
-      "/acme-challenge/{TOKEN}: connection refused; wanted an answer on port 443; start a web server there, or let this "
+      "/acme-challenge/{TOKEN}: connection refused; wanted an answer on port 443; start a web server there, or "
+      "let this "
       "port through the firewall")
 def https_closed(s, proof):
     s.web.rules[proof.name] = lambda r: r.redirect(f"https://{proof.name}{r.path}", 301)
@@ -212,7 +216,8 @@ def tokenonly(s, proof):
 
 
 @case("page", "a proxy answers everything with a short page", "http-01", "unauthorized",
-      f"{HERE}: {GET} answered 200 with \"<html><body>It works!</body></html>\"; {WANTED_KEY}; put the challenge file of "
+      f"{HERE}: {GET} answered 200 with \"<html><body>It works!</body></html>\"; {WANTED_KEY}; put the "
+      f"challenge file of "
       "this order there")
 def page(s, proof):
     s.web.rules[proof.name] = lambda r: r.reply(200, "<html><body>It works!</body></html>")
@@ -278,8 +283,10 @@ def crlf(s, proof):
 # --- dns-01 ----------------------------------------------------------------------------------------------------------
 
 @case("wrongname", "the panel added the zone's name itself", "dns-01", "dns",
-      "_acme-challenge.{NAME} TXT: no such name (NXDOMAIN) from {RESOLVER}; wanted a record \"{RECORD}\"; publish it under "
-      "exactly this name (many a panel adds the zone's name itself) and wait until all name servers of the zone have it")
+      "_acme-challenge.{NAME} TXT: no such name (NXDOMAIN) from {RESOLVER}; wanted a record \"{RECORD}\"; "
+      "publish it under "
+      "exactly this name (many a panel adds the zone's name itself) and wait until all name servers of the zone "
+      "have it")
 def wrongname(s, proof):
     at = f"_acme-challenge.{proof.name}.{proof.name}"
     s.names.rules[proof.name] = lambda q: q.reply(
@@ -288,7 +295,8 @@ def wrongname(s, proof):
 
 
 @case("norecord", "the record is not there (yet)", "dns-01", "unauthorized",
-      "_acme-challenge.{NAME} TXT: no such record from {RESOLVER}; wanted a record \"{RECORD}\"; publish it under exactly "
+      "_acme-challenge.{NAME} TXT: no such record from {RESOLVER}; wanted a record \"{RECORD}\"; publish it "
+      "under exactly "
       "this name (many a panel adds the zone's name itself) and wait until all name servers of the zone have it")
 def norecord(s, proof):
     s.names.records(proof.name)
@@ -348,18 +356,22 @@ caa("caa-method", "CAA allows another method", "caa",
     FORBIDS + "0 issue 'ca.e2e.test; validationmethods=dns-01' does not allow http-01 (RFC 8657 4); add it to "
     "validationmethods, or use another challenge", ("issue", "ca.e2e.test; validationmethods=dns-01"))
 caa("caa-account", "CAA allows another account", "caa",
-    FORBIDS + "0 issue 'ca.e2e.test; accounturi=https://ca.e2e.test/account/1' is for another account (RFC 8657 3): this "
+    FORBIDS + "0 issue 'ca.e2e.test; accounturi=https://ca.e2e.test/account/1' is for another account (RFC 8657 "
+    "3): this "
     "one is {ACCOUNT}, to the letter; add it",
     ("issue", "ca.e2e.test; accounturi=https://ca.e2e.test/account/1"))
 caa("caa-none", "CAA forbids all", "caa", FORBIDS + "0 issue ';'" + ALLOW_US, ("issue", ";"))
 caa("caa-critical", "CAA says what nobody knows", "caa",
-    FORBIDS + "128 contactphone '1' is critical and its tag is not known here (RFC 8659 4.1); remove it, or use a CA that "
+    FORBIDS + "128 contactphone '1' is critical and its tag is not known here (RFC 8659 4.1); remove it, or use "
+    "a CA that "
     "knows it", ("contactphone", "1", 128))
 
 
 @case("caa-servfail", "the name server cannot be asked about CAA", "http-01", "dns",
-      "CAA (RFC 8659) must be known before a certificate is issued: looking up CAA of {NAME}: SERVFAIL from {RESOLVER} (it "
-      "failed, or did not answer); wanted an answer, if only that there is no CAA record; check the name servers of this "
+      "CAA (RFC 8659) must be known before a certificate is issued: looking up CAA of {NAME}: SERVFAIL from "
+      "{RESOLVER} (it "
+      "failed, or did not answer); wanted an answer, if only that there is no CAA record; check the name "
+      "servers of this "
       "name")
 def caa_servfail(s, proof):
     s.files[proof.path] = proof.key_authorization

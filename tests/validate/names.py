@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A name server whose every answer is the test's: over UDP and TCP, at 127.0.0.1. It is asked as a resolver would be."""
+"""A name server whose every answer is the test's: over UDP and TCP, at 127.0.0.1. It is asked as resolvers are."""
 import re
 import socket
 import struct
@@ -50,7 +50,8 @@ class Question:
         """records: (type, data), or (type, data, owner). other: id and section that are not the question's."""
         out = []
         for kind, data, *owner in records:
-            out.append((wire_name(owner[0]) if owner else b"\xc0\x0c") + struct.pack("!HHIH", kind, 1, 0, len(data)) + data)
+            out.append((wire_name(owner[0]) if owner else b"\xc0\x0c") + struct.pack("!HHIH", kind, 1, 0,
+                                                                                     len(data)) + data)
         number = other.get("id", struct.unpack_from("!H", self.query)[0])
         whole = struct.pack("!6H", number, flags | rcode, 1, len(out), 0, 0) + other.get("section", self.section)
         whole += b"".join(out)
@@ -61,7 +62,7 @@ class Question:
 
 class Names:
     """rules: a name to a function of a Question that returns a reply's bytes, a list of such that are all sent, or None
-    for silence; it holds for the names below it too. Without a rule a name has the address `default` and nothing else."""
+    for silence; it holds for the names below it too. Without a rule a name has the address `default`, no more."""
 
     def __init__(self, port, default):
         self.rules, self.default, self.asked = {}, default, []
@@ -75,8 +76,8 @@ class Names:
             threading.Thread(target=run, daemon=True).start()
 
     def records(self, name, **by_type):
-        """A rule from a table: A="20.0.0.1", AAAA=[...], TXT={"label": [data]} for names below. What is not there is not
-        there: an answer without records."""
+        """A rule from a table: A="20.0.0.1", AAAA=[...], TXT={"label": [data]} for names below. What is not in it
+        is not there: an answer without records."""
 
         def rule(q):
             below = q.name[:-len(name)].rstrip(".")

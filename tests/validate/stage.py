@@ -13,16 +13,18 @@ def is_ours(address):
 
 
 class Attack:
-    def __init__(self, label, number, title, method, kind, texts, setup, seconds=None, slow=False):
+    def __init__(self, label, number, title, method, kind, texts, setup, seconds=None, slow=False,
+                 alone=False):
         self.label, self.number, self.title, self.method, self.kind = label, number, title, method, kind
         self.texts = [texts] if isinstance(texts, str) else texts
-        self.setup, self.seconds, self.slow = setup, seconds, slow
+        self.setup, self.seconds, self.slow, self.alone = setup, seconds, slow, alone
         self.name = f"{label}.e2e.test"
 
 
 def attack(number, label, title, kind, texts, **more):
     """kind: the problem's type, or several by |; "" when the name is proved all the same. texts: what the detail has.
-    The setup may return a function that judges afterwards. more: method, seconds, slow."""
+    The setup may return a function that judges afterwards. more: method, seconds, slow, and alone, before
+    the others."""
     if any(a.label == label for a in ATTACKS):
         raise ValueError(f"two attacks are called {label}")
 
