@@ -142,7 +142,7 @@ fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err);
 /* Ends an issuance that brought no certificate, with its order: `to` is refused (the signer said so) or abandoned. */
 fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
 			    enum issuance_status to, const char *actor, int64_t now, const struct err *why,
-			    struct err *err);
+			    struct str extra, struct err *err);
 /* Ends a challenge as failed, with its authorization and the orders that wait for it: one place for verdicts and
  * sweeper. */
 fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,

@@ -4,7 +4,7 @@
  * checked against the pinned key, its words against the attempt's rows, and every change is a conditional move, so that
  * only the first one counts.
  */
-#include "acme/order.h"
+#include "acme/caa.h"
 
 struct verdict_apply {
 	struct acme *a;
@@ -16,9 +16,21 @@ struct verdict_apply {
 	struct attempt_row attempt;
 	struct challenge_row challenge;
 	struct authz_row authz;
+	struct caa_asking caa;
 	const char *outcome; /* for the log; NULL: nothing was decided */
 	size_t ready;        /* orders that became ready */
 };
+
+/* Of what: the authorization's name, or the one whose CAA is looked up again for an order. */
+static bool subject_fits(const struct verdict_apply *v)
+{
+	const struct verdict *got = &v->verdict;
+	bool caa = v->attempt.kind == ATTEMPT_CAA;
+	struct ident want = caa ? (struct ident){ IDENT_DNS, v->attempt.name } : v->authz.ident;
+	bool wildcard = caa ? str_skip(&want.value, STR("*.")) : v->authz.wildcard;
+	return got->caa_only == caa && got->ident.type == want.type && str_eq(got->ident.value, want.value) &&
+	       got->wildcard == wildcard && got->subdomains == (!caa && v->authz.subdomains);
+}
 
 /* Validators of before say nothing of the account, and looked at nothing that depends on it. */
 static bool account_fits(const struct verdict_apply *v)
@@ -44,9 +56,7 @@ static fallible verdict_fits(const struct verdict_apply *v, struct err *err)
 {
 	const struct verdict *got = &v->verdict;
 	if (!id_eq(got->attempt, v->attempt.id) || !id_eq(got->authz, v->authz.id) ||
-	    got->method != v->challenge.type || got->ident.type != v->authz.ident.type ||
-	    !str_eq(got->ident.value, v->authz.ident.value) || got->wildcard != v->authz.wildcard ||
-	    got->subdomains != v->authz.subdomains || !str_eq(got->token, v->challenge.token) ||
+	    got->method != v->challenge.type || !subject_fits(v) || !str_eq(got->token, v->challenge.token) ||
 	    !str_eq(got->thumbprint, v->authz.thumbprint) || !str_eq(got->realm, v->attempt.realm) ||
 	    !str_eq(got->zone, v->attempt.zone) || !account_fits(v))
 		FAIL(err, ERR_UNAUTHORIZED, "the verdict is about something else than its attempt");
@@ -151,12 +161,28 @@ static fallible verdict_of_ended_account(struct verdict_apply *v, struct store_t
 	return verdict_disprove(v, tx, &why, err);
 }
 
+/* A lookup of CAA for an order that waits for it. */
+static fallible verdict_decide_caa(struct verdict_apply *v, struct store_tx *tx, struct err *err)
+{
+	const struct conf_zone *zone = conf_zone(v->view->conf, v->attempt.zone);
+	struct verdict_row *rows;
+	size_t count;
+	TRY(verdicts_of_attempt(tx, v->mem, v->attempt.id, &rows, &count, err));
+	if (!caa_decides(rows, count, (size_t)zone->quorum, zone->perspectives.n))
+		return OK;
+	TRY(attempt_move(tx, v->attempt.id, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
+	v->outcome = "caa";
+	v->caa.order = v->attempt.order;
+	return caa_settle(&v->caa, tx, err);
+}
+
 static fallible verdict_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct verdict_apply *v = ctx;
 	bool fresh;
 	v->outcome = NULL;
 	v->ready = 0;
+	v->caa.ready = v->caa.failed = false;
 	TRY(attempt_by_id(tx, v->mem, v->verdict.attempt, &v->attempt, err));
 	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
 	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
@@ -171,9 +197,13 @@ static fallible verdict_tx(struct store_tx *tx, void *ctx, struct err *err)
 				   .perspective = v->verdict.perspective,
 				   .valid = v->verdict.valid,
 				   .jws = v->jws,
-				   .received_at = v->now_ms };
+				   .received_at = v->now_ms,
+				   .caa = caa_of_verdict(&v->verdict),
+				   .finished_at = v->verdict.finished_ms };
 	TRY(verdict_insert(tx, &row, &fresh, err));
-	return fresh ? verdict_decide(v, tx, err) : OK;
+	if (!fresh)
+		return OK;
+	return v->attempt.kind == ATTEMPT_CAA ? verdict_decide_caa(v, tx, err) : verdict_decide(v, tx, err);
 }
 
 static fallible verdict_open(struct verdict_apply *v, struct str body, struct id *ret_order, struct err *err)
@@ -215,6 +245,7 @@ fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err)
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(view_auto) struct view *view = view_get(a);
 	struct verdict_apply v = { .a = a, .view = view, .mem = &mem, .now_ms = clock_now_ms(a->d.clk) };
+	v.caa = (struct caa_asking){ .a = a, .view = view, .mem = &mem, .now_ms = v.now_ms };
 	struct id order = { 0 };
 	struct rc rc = verdict_open(&v, body, &order, err);
 	if (!FAILED(rc) && !v.verdict.valid && v.verdict.problem == ERR_INTERNAL) {
@@ -235,5 +266,7 @@ fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err)
 		    KV_ID("attempt", v.verdict.attempt), KV_ERR(err));
 	else
 		log_verdict(&v, order);
+	if (!FAILED(rc))
+		caa_after(&v.caa);
 	return OK;
 }

@@ -4,7 +4,7 @@
  * ready to processing; the same transaction writes down the serial, the validity and the client's own signed request.
  * Only then a job goes out. The request waits a moment for its certificate and otherwise answers "processing".
  */
-#include "acme/order.h"
+#include "acme/caa.h"
 
 #include <stdlib.h>
 
@@ -17,6 +17,7 @@ struct finalize {
 	struct id *authzs;
 	size_t authz_count;
 	struct issuance_row intent;
+	struct caa_asking caa;
 	bool claimed;
 };
 
@@ -235,6 +236,21 @@ static fallible finalize_checks(struct finalize *f, struct store_tx *tx, struct 
 	return grant_check(f, tx, idents, count, err);
 }
 
+/* What was seen of CAA when the names were proved may be too old by now. */
+static fallible caa_look(struct finalize *f, struct store_tx *tx, struct err *err)
+{
+	struct call *c = f->c;
+	struct ident *idents;
+	size_t count;
+	f->caa = (struct caa_asking){
+		.a = c->a, .view = c->view, .mem = c->mem, .order = f->order.id, .now_ms = c->now_ms
+	};
+	TRY(idents_read(c->mem, f->order.identifiers, &idents, &count, err));
+	TRY(caa_ask_again(&f->caa, tx, c->realm->name, idents, count, err));
+	f->intent.held = f->caa.opened_count > 0;
+	return OK;
+}
+
 /* The claim. An order whose authorization was deactivated, or whose account was, since it became ready is not
  * finalized. */
 static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
@@ -253,6 +269,7 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(finalize_checks(f, tx, err));
 	TRY(intent_make(f, err));
 	TRY(order_begin(tx, f->order.id, &f->csr_hash, err));
+	TRY(caa_look(f, tx, err));
 	TRY(issuance_insert(tx, &f->intent, err));
 	f->order.status = ORDER_PROCESSING;
 	f->claimed = true;
@@ -266,8 +283,8 @@ static void send_and_wait(struct finalize *f)
 	struct waiting seat;
 	struct err why = { 0 };
 	bool seated = waitroom_enter(a->room, &seat, f->order.id);
-	bool sent = !FAILED(jobs_send_signing(a, f->intent.id, &why));
-	if (!sent)
+	bool sent = f->intent.held ? caa_send(&f->caa) : !FAILED(jobs_send_signing(a, f->intent.id, &why));
+	if (!sent && !f->intent.held)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));
 	if (seated)

@@ -3,7 +3,7 @@
  * issued.c: certificates that come back on the bus. The signer has its word checked, too: what comes must be what was
  * intended, to the last name, and only the first one counts.
  */
-#include "acme/order.h"
+#include "acme/caa.h"
 
 struct signed_apply {
 	struct acme *a;
@@ -16,7 +16,9 @@ struct signed_apply {
 	struct str *names;
 	size_t name_count;
 	struct err unfit; /* a certificate came that was not intended */
+	struct caa_asking caa;
 	bool fresh, blocked;
+	bool later; /* CAA is looked up again, and the signer asked once more */
 };
 
 /* What it names, as text: that is how the store finds it. */
@@ -143,7 +145,23 @@ static fallible signed_failed(struct signed_apply *s, struct store_tx *tx, struc
 	else
 		err_set(&why, ERR_INTERNAL, "%s", s->unfit.detail); /* not the client's fault, nor its business */
 	return jobs_fail_issuance(tx, s->mem, &s->issuance, refused ? ISSUANCE_REFUSED : ISSUANCE_ABANDONED, "signer",
-				  s->now_ms, &why, err);
+				  s->now_ms, &why, STR_NONE, err);
+}
+
+/* The signer finds the lookups of CAA too old, and has signed nothing. The sweeper repeats jobs, and so may such an answer
+ * be repeated after newer lookups: then there is nothing to do. */
+static fallible signed_too_late(struct signed_apply *s, struct store_tx *tx, struct err *err)
+{
+	struct ident *idents;
+	size_t count;
+	s->later = s->issuance.held;
+	if (s->later)
+		return OK;
+	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
+	TRY(idents_read(s->mem, s->order.identifiers, &idents, &count, err));
+	TRY(caa_ask_again(&s->caa, tx, s->issuance.realm, idents, count, err));
+	s->later = !s->caa.off;
+	return s->caa.opened_count > 0 ? issuance_hold(tx, s->issuance.id, true, s->now_ms, err) : OK;
 }
 
 static fallible signed_load(struct store_tx *tx, void *ctx, struct err *err)
@@ -158,7 +176,13 @@ static fallible signed_tx(struct store_tx *tx, void *ctx, struct err *err)
 	struct signed_apply *s = ctx;
 	TRY(issuance_by_id(tx, s->mem, s->result.issuance, &s->issuance, err));
 	s->fresh = s->issuance.status == ISSUANCE_INTENDED;
+	s->later = false;
+	s->caa.opened_count = 0;
 	if (!s->fresh) /* a repeat */
+		return OK;
+	if (!s->result.issued && s->result.problem == ERR_CAA)
+		TRY(signed_too_late(s, tx, err));
+	if (s->later)
 		return OK;
 	bool issued = s->result.issued && s->unfit.kind == ERR_NONE;
 	return issued ? signed_issued(s, tx, err) : signed_failed(s, tx, err);
@@ -168,6 +192,7 @@ static fallible signed_run(struct signed_apply *s, struct str body, struct err *
 {
 	TRY(sign_result_read(s->mem, body, &s->result, err));
 	TRY(store_read(s->a->d.store, signed_load, s, err));
+	s->caa.order = s->order.id;
 	if (s->issuance.status != ISSUANCE_INTENDED)
 		return OK;
 	/* It would be the same one each time the job is sent again: the order ends here, and somebody has to look. */
@@ -180,7 +205,9 @@ static fallible signed_run(struct signed_apply *s, struct str body, struct err *
 fallible acme_apply_signed(struct acme *a, struct str body, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(view_auto) struct view *view = view_get(a);
 	struct signed_apply s = { .a = a, .mem = &mem, .now_ms = clock_now_ms(a->d.clk) };
+	s.caa = (struct caa_asking){ .a = a, .view = view, .mem = &mem, .now_ms = s.now_ms };
 	struct rc rc = signed_run(&s, body, err);
 	if (apply_is_put_off(rc))
 		return rc;
@@ -194,7 +221,9 @@ fallible acme_apply_signed(struct acme *a, struct str body, struct err *err)
 		LOG(a->d.log, LOG_NOTICE, "certificate issued", KV_ID("order", s.order.id),
 		    KV_ID("account", s.order.account), KV_ID("certificate", s.certificate.id),
 		    KV_STR("serial", s.issuance.serial), KV_U64("names", s.name_count), KV_BOOL("revoked", s.blocked));
-	else if (s.fresh && !s.result.issued)
+	else if (s.later && s.caa.opened_count > 0)
+		(void)caa_send(&s.caa);
+	else if (s.fresh && !s.result.issued && !s.later)
 		LOG(a->d.log, LOG_WARNING, "issuance refused", KV_ID("order", s.order.id),
 		    KV_STR("detail", s.result.problem_detail));
 	if (!FAILED(rc))

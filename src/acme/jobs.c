@@ -35,7 +35,7 @@ static fallible validation_read(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(attempt_by_id(tx, v->mem, v->id, &v->attempt, err));
 	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
 	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
-	if (v->challenge.type != CHALLENGE_DNSPERSIST01)
+	if (v->challenge.type != CHALLENGE_DNSPERSIST01 || v->attempt.kind == ATTEMPT_CAA)
 		return OK;
 	return key_changes_of_account(tx, v->mem, v->authz.account, EARLIER_KEYS_MAX, &v->changes.v, &v->changes.n,
 				      err);
@@ -81,6 +81,12 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 		.account_url = str_fmt(&mem, "%.*s/account/%s", STR_FMT(base), id_show(v.authz.account).z),
 	};
 	job_add_earlier(&v, &job);
+	if (v.attempt.kind == ATTEMPT_CAA) { /* of the order's own name, whatever proved control of it */
+		job.caa_only = true;
+		job.subdomains = false;
+		job.ident = (struct ident){ IDENT_DNS, v.attempt.name };
+		job.wildcard = str_skip(&job.ident.value, STR("*."));
+	}
 	TRY(validate_job_write(&job, &body, err));
 	struct rc rc = OK;
 	for (size_t i = 0; i < zone->perspectives.n;
@@ -109,18 +115,43 @@ struct signing {
 	struct err why; /* there is no job: why not */
 };
 
-/* The verdicts of the attempt that proved each authorization: all of them, for the signer to judge. */
-static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct err *err)
+/* The attempts that proved control, and those that looked up CAA after it. */
+static fallible order_attempts(struct signing *s, struct store_tx *tx, struct id **ret, size_t *ret_count,
+			       struct err *err)
 {
 	struct id *authzs;
-	size_t count, most = 0;
+	struct attempt_row *caa;
+	size_t count, caa_count, n = 0;
 	TRY(order_authzs(tx, s->mem, s->order.id, &authzs, &count, err));
-	struct verdict_row **rows = ARENA_ARRAY(s->mem, struct verdict_row *, count);
-	size_t *row_counts = ARENA_ARRAY(s->mem, size_t, count);
+	TRY(attempts_of_order(tx, s->mem, s->order.id, &caa, &caa_count, err));
+	struct id *attempts = ARENA_ARRAY(s->mem, struct id, count + caa_count);
 	for (size_t i = 0; i < count; i++) {
 		struct authz_row z;
 		TRY(authz_by_id(tx, s->mem, authzs[i], &z, err));
-		TRY(verdicts_of_attempt(tx, s->mem, z.attempt, &rows[i], &row_counts[i], err));
+		attempts[n++] = z.attempt;
+	}
+	for (size_t i = 0; i < caa_count; i++) {
+		bool latest = true;
+		for (size_t k = i + 1; k < caa_count; k++)
+			latest = latest && !str_eq(caa[k].name, caa[i].name);
+		if (latest)
+			attempts[n++] = caa[i].id;
+	}
+	*ret = attempts;
+	*ret_count = n;
+	return OK;
+}
+
+/* The verdicts of each: all that are good, for the signer to judge. */
+static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct err *err)
+{
+	struct id *attempts;
+	size_t count, most = 0;
+	TRY(order_attempts(s, tx, &attempts, &count, err));
+	struct verdict_row **rows = ARENA_ARRAY(s->mem, struct verdict_row *, count);
+	size_t *row_counts = ARENA_ARRAY(s->mem, size_t, count);
+	for (size_t i = 0; i < count; i++) {
+		TRY(verdicts_of_attempt(tx, s->mem, attempts[i], &rows[i], &row_counts[i], err));
 		most += row_counts[i];
 	}
 	s->verdicts = ARENA_ARRAY(s->mem, struct str, most);
@@ -182,10 +213,10 @@ static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 
 fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
 			    enum issuance_status to, const char *actor, int64_t now, const struct err *why,
-			    struct err *err)
+			    struct str extra, struct err *err)
 {
 	struct str problem;
-	TRY(problem_text(mem, why, STR_NONE, &problem, err));
+	TRY(problem_text(mem, why, extra, &problem, err));
 	TRY(issuance_move(tx, i->id, ISSUANCE_INTENDED, to, err));
 	TRY(order_fail(tx, i->order, ORDER_PROCESSING, problem, err));
 	const struct audit_row audit = { .at = now,
@@ -203,7 +234,8 @@ static fallible signing_abandon_tx(struct store_tx *tx, void *ctx, struct err *e
 	TRY(issuance_by_id(tx, s->mem, s->id, &s->issuance, err));
 	if (s->issuance.status != ISSUANCE_INTENDED)
 		return OK;
-	return jobs_fail_issuance(tx, s->mem, &s->issuance, ISSUANCE_ABANDONED, "api", s->now_ms, &s->why, err);
+	return jobs_fail_issuance(tx, s->mem, &s->issuance, ISSUANCE_ABANDONED, "api", s->now_ms, &s->why, STR_NONE,
+				  err);
 }
 
 static fallible signing_abandon(struct acme *a, struct signing *s, struct err *err)
@@ -248,6 +280,8 @@ fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err)
 	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
 	struct signing s = { .mem = &mem, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
 	TRY(store_read(a->d.store, signing_read, &s, err));
+	if (s.issuance.held) /* CAA first: caa.c lets it go */
+		return OK;
 	if (FAILED(signing_write(&s, &body, &s.why)))
 		return signing_abandon(a, &s, err);
 	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);

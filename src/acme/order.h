@@ -30,6 +30,9 @@ struct refusals {
 /* What `rc` and `why` say of one identifier: kept when it is a refusal of it, given back when it is something else. */
 fallible refusals_keep(struct call *c, struct refusals *r, struct rc rc, const struct err *why, struct str type,
 		       struct str value, struct err *err);
+void refusals_add(struct arena *mem, struct refusals *r, const struct err *why, struct str type, struct str value);
+/* The member "subproblems" of a problem document. */
+fallible refusals_subproblems(struct arena *mem, const struct refusals *r, struct str *ret, struct err *err);
 /* None: OK. One: itself. Several: ERR_COMPOUND, with the subproblems in c->problem_extra. */
 fallible refusals_end(struct call *c, const struct refusals *r, size_t asked, struct err *err);
 

@@ -14,6 +14,18 @@ static bool is_refusal(enum err_kind kind)
 	       kind == ERR_CAA;
 }
 
+void refusals_add(struct arena *mem, struct refusals *r, const struct err *why, struct str type, struct str value)
+{
+	struct refusal *one = ARENA_NEW(mem, struct refusal);
+	*one = (struct refusal){ .why = *why, .type = type, .value = value };
+	if (r->last == NULL)
+		r->first = one;
+	else
+		r->last->next = one;
+	r->last = one;
+	r->count++;
+}
+
 fallible refusals_keep(struct call *c, struct refusals *r, struct rc rc, const struct err *why, struct str type,
 		       struct str value, struct err *err)
 {
@@ -23,14 +35,7 @@ fallible refusals_keep(struct call *c, struct refusals *r, struct rc rc, const s
 		*err = *why;
 		return rc;
 	}
-	struct refusal *one = ARENA_NEW(c->mem, struct refusal);
-	*one = (struct refusal){ .why = *why, .type = type, .value = value };
-	if (r->last == NULL)
-		r->first = one;
-	else
-		r->last->next = one;
-	r->last = one;
-	r->count++;
+	refusals_add(c->mem, r, why, type, value);
 	return OK;
 }
 
@@ -49,17 +54,17 @@ static fallible subproblem_add(struct arena *mem, const struct refusal *one, str
 	return problem_write(&one->why, extra, b, err);
 }
 
-static fallible subproblems(struct call *c, const struct refusals *r, struct err *err)
+fallible refusals_subproblems(struct arena *mem, const struct refusals *r, struct str *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf b = BUF_MAX(SUBPROBLEMS_MAX);
 	TRY(buf_add(&b, STR("\"subproblems\":["), err));
 	for (const struct refusal *one = r->first; one != NULL; one = one->next) {
 		if (one != r->first)
 			TRY(buf_add_char(&b, ',', err));
-		TRY(subproblem_add(c->mem, one, &b, err));
+		TRY(subproblem_add(mem, one, &b, err));
 	}
 	TRY(buf_add_char(&b, ']', err));
-	c->problem_extra = str_dup(c->mem, buf_str(&b));
+	*ret = str_dup(mem, buf_str(&b));
 	return OK;
 }
 
@@ -71,7 +76,7 @@ fallible refusals_end(struct call *c, const struct refusals *r, size_t asked, st
 		*err = r->first->why;
 		return (struct rc){ err->kind };
 	}
-	TRY(subproblems(c, r, err));
+	TRY(refusals_subproblems(c->mem, r, &c->problem_extra, err));
 	FAIL(err, ERR_COMPOUND, "%zu of the %zu identifiers are refused; subproblems says of each why", r->count,
 	     asked);
 }

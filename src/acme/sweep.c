@@ -4,7 +4,7 @@
  * which its job is sent again, and every attempt a deadline after which it ends with a reason (promise 3). It also
  * removes what retention allows (promise 8). All in small steps, so that it never holds up a client.
  */
-#include "acme/app.h"
+#include "acme/caa.h"
 
 #define BATCH 200
 #define BATCHES_A_ROUND 50
@@ -77,17 +77,23 @@ struct ending {
 	const struct due *due;
 	const struct attempt_row *attempt;
 	struct str problem;
+	struct caa_asking caa;
 };
 
 static fallible attempt_end_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
-	const struct ending *e = ctx;
+	struct ending *e = ctx;
 	struct arena *mem = e->due->mem;
 	struct challenge_row ch;
 	struct attempt_row now;
+	e->caa.ready = e->caa.failed = false;
 	TRY(attempt_by_id(tx, mem, e->attempt->id, &now, err));
 	if (now.status != ATTEMPT_OPEN) /* a verdict came between */
 		return OK;
+	if (now.kind == ATTEMPT_CAA) {
+		TRY(attempt_move(tx, now.id, ATTEMPT_OPEN, ATTEMPT_ABANDONED, err));
+		return caa_settle(&e->caa, tx, err);
+	}
 	TRY(challenge_by_id(tx, mem, e->attempt->challenge, &ch, err));
 	return jobs_fail_challenge(tx, mem, &ch, e->attempt->id, e->due->now_ms, e->problem, err);
 }
@@ -95,6 +101,9 @@ static fallible attempt_end_tx(struct store_tx *tx, void *ctx, struct err *err)
 static fallible attempt_expire(const struct due *d, const struct attempt_row *at, struct err *err)
 {
 	struct ending e = { .due = d, .attempt = at };
+	e.caa = (struct caa_asking){
+		.a = d->a, .view = d->view, .mem = d->mem, .order = at->order, .now_ms = d->now_ms
+	};
 	struct err why = { 0 };
 	err_set(&why, ERR_UNAVAILABLE,
 		"no validator of zone %.*s answered within %lld s; this is a fault of the CA, not of your server: make "
@@ -104,6 +113,7 @@ static fallible attempt_expire(const struct due *d, const struct attempt_row *at
 	TRY(store_tx(d->a->d.store, attempt_end_tx, &e, err));
 	LOG(d->a->d.log, LOG_ERROR, "validation ended without a verdict", KV_ID("order", at->order),
 	    KV_ID("attempt", at->id), KV_STR("zone", at->zone), KV_U64("sends", at->sends));
+	caa_after(&e.caa);
 	return OK;
 }
 

@@ -113,6 +113,7 @@ struct validate_job {
 	struct str thumbprint;  /* the account key's, RFC 7638 */
 	int64_t deadline_ms;    /* wall clock; after it nobody waits for the verdict */
 	struct str account_url; /* absent: empty */
+	bool caa_only;          /* control is proved: look up CAA, and nothing else; absent: false */
 	struct str
 		*earlier_thumbprints; /* of keys that the account had before this one, latest first; dns-persist-01 */
 	size_t earlier_count;         /* absent: 0 */
@@ -155,6 +156,7 @@ struct verdict {
 	enum caa_result caa_result;      /* of this identifier, not of names below it; absent: CAA_NOT_CHECKED */
 	struct verdict_step *steps;
 	size_t step_count;
+	bool caa_only;                /* CAA was looked up and nothing else: no proof of control; absent: false */
 	struct str account_url;       /* for whom it was looked up; absent: empty */
 	struct str record_thumbprint; /* dns-persist-01: the earlier key that the record names; empty: the one above */
 	int64_t persist_until_s; /* dns-persist-01: unix seconds, the last at which the record holds; 0: no such limit */
@@ -207,9 +209,10 @@ fallible sign_job_read(struct arena *mem, struct str text, struct sign_job *ret,
 struct sign_result { /* signer -> api */
 	struct id issuance, order;
 	bool issued;
-	struct str der;        /* the certificate, when issued */
-	struct str chain_pem;  /* leaf first, then the issuer's chain */
-	enum err_kind problem; /* when refused */
+	struct str der;       /* the certificate, when issued */
+	struct str chain_pem; /* leaf first, then the issuer's chain */
+	/* When refused. ERR_CAA: the lookups of CAA are too old by now; nothing was signed, and newer ones may follow. */
+	enum err_kind problem;
 	struct str problem_detail;
 };
 fallible sign_result_write(const struct sign_result *r, struct buf *ret, struct err *err);

@@ -4,25 +4,43 @@
  */
 #include "store/internal.h"
 
-#define COLUMNS "id, challenge, authz, account, order_id, realm, zone, status, created_at, deadline_at, send_at, sends"
+#define COLUMNS                                                                                                   \
+	"id, challenge, authz, account, order_id, realm, zone, status, created_at, deadline_at, send_at, sends, " \
+	"kind, "                                                                                                  \
+	"name"
+#define VERDICT_COLUMNS "attempt, perspective, valid, jws, received_at, caa, finished_at"
 
-enum { Q_INSERT, Q_BY_ID, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_EXTEND, Q_VERDICT_INSERT, Q_VERDICTS, Q_COUNT };
+enum {
+	Q_INSERT,
+	Q_BY_ID,
+	Q_MOVE,
+	Q_STATUS,
+	Q_OF_ORDER,
+	Q_DUE,
+	Q_SENT,
+	Q_EXTEND,
+	Q_VERDICT_INSERT,
+	Q_VERDICTS,
+	Q_COUNT
+};
 static const char *const sql[Q_COUNT] = {
-	[Q_INSERT] = "INSERT INTO attempts (" COLUMNS ", due_at)"
-		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+	[Q_INSERT] =
+		"INSERT INTO attempts (" COLUMNS ", due_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM attempts WHERE id = $1",
 	[Q_MOVE] = "UPDATE attempts SET status = $3 WHERE id = $1 AND status = $2",
 	[Q_STATUS] = "SELECT status FROM attempts WHERE id = $1",
+	[Q_OF_ORDER] = "SELECT " COLUMNS " FROM attempts WHERE order_id = $1 AND kind = 'caa' ORDER BY id",
 	[Q_DUE] = "SELECT " COLUMNS " FROM attempts WHERE status = 'open' AND due_at <= $1 ORDER BY due_at LIMIT $2",
 	[Q_SENT] =
 		"UPDATE attempts SET send_at = $2, sends = sends + 1,"
 		" due_at = CASE WHEN deadline_at < $2 THEN deadline_at ELSE $2 END WHERE id = $1 AND status = 'open'",
 	[Q_EXTEND] = "UPDATE attempts SET deadline_at = $3, send_at = $2, sends = sends + 1,"
 		     " due_at = CASE WHEN $3 < $2 THEN $3 ELSE $2 END WHERE id = $1 AND status = 'open'",
-	[Q_VERDICT_INSERT] = "INSERT INTO verdicts (attempt, perspective, valid, jws, received_at)"
-			     " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-	[Q_VERDICTS] = "SELECT attempt, perspective, valid, jws, received_at FROM verdicts WHERE attempt = $1"
-		       " ORDER BY perspective",
+	[Q_VERDICT_INSERT] = "INSERT INTO verdicts (" VERDICT_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7)"
+			     " ON CONFLICT (attempt, perspective) DO UPDATE SET valid = $3, jws = $4, received_at = $5,"
+			     " caa = $6, finished_at = $7 WHERE verdicts.caa = 'failed'",
+	[Q_VERDICTS] = "SELECT " VERDICT_COLUMNS " FROM verdicts WHERE attempt = $1 ORDER BY perspective",
 };
 const struct sql_set attempt_sql = { "attempt.c", sql, Q_COUNT };
 
@@ -31,11 +49,20 @@ static const char *const status_names[] = {
 	[ATTEMPT_DECIDED] = "decided",
 	[ATTEMPT_ABANDONED] = "abandoned",
 };
+static const char *const kind_names[] = { [ATTEMPT_CONTROL] = "control", [ATTEMPT_CAA] = "caa" };
+static const char *const caa_names[] = {
+	[VERDICT_CAA_NONE] = "",
+	[VERDICT_CAA_ALLOWED] = "allowed",
+	[VERDICT_CAA_DENIED] = "denied",
+	[VERDICT_CAA_FAILED] = "failed",
+};
 #define STATUS_COUNT ((unsigned)ARRAY_LEN(status_names))
 
 static fallible row_get(struct rows *r, struct arena *mem, struct attempt_row *ret, struct err *err)
 {
-	struct attempt_row a = { .realm = rows_text(r, mem, 5), .zone = rows_text(r, mem, 6) };
+	struct attempt_row a = { .realm = rows_text(r, mem, 5),
+				 .zone = rows_text(r, mem, 6),
+				 .name = rows_text(r, mem, 13) };
 	ROWS_ID(r, 0, &a.id, err);
 	ROWS_ID(r, 1, &a.challenge, err);
 	ROWS_ID(r, 2, &a.authz, err);
@@ -48,6 +75,8 @@ static fallible row_get(struct rows *r, struct arena *mem, struct attempt_row *r
 	a.deadline_at = rows_i64(r, 9);
 	a.send_at = rows_i64(r, 10);
 	TRY(rows_u32(r, 11, &a.sends, err));
+	TRY(rows_state(r, 12, kind_names, ARRAY_LEN(kind_names), &status, err));
+	a.kind = (enum attempt_kind)status;
 	*ret = a;
 	return OK;
 }
@@ -58,7 +87,8 @@ fallible attempt_insert(struct store_tx *tx, const struct attempt_row *a, struct
 	return tx_insert(tx, "attempt", sql[Q_INSERT],
 			 ARGS(A_ID(a->id), A_ID(a->challenge), A_ID(a->authz), A_ID(a->account), A_ID_MAY(a->order),
 			      A_TEXT(a->realm), A_TEXT(a->zone), A_Z(status_names[a->status]), A_I64(a->created_at),
-			      A_I64(a->deadline_at), A_I64(a->send_at), A_I64(a->sends), A_I64(due_at)),
+			      A_I64(a->deadline_at), A_I64(a->send_at), A_I64(a->sends), A_Z(kind_names[a->kind]),
+			      A_TEXT(a->name), A_I64(due_at)),
 			 err);
 }
 
@@ -78,13 +108,13 @@ fallible attempt_move(struct store_tx *tx, struct id id, enum attempt_status fro
 		       ARGS(A_ID(id), A_Z(status_names[from]), A_Z(status_names[to])), err);
 }
 
-fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret,
-		      size_t *ret_count, struct err *err)
+static fallible list_get(struct store_tx *tx, struct arena *mem, const char *query, const struct db_arg *args,
+			 size_t arg_count, struct attempt_row **ret, size_t *ret_count, struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
 	struct attempt_row *list = NULL;
 	size_t n = 0, cap = 0;
-	TRY(rows_open(&r, tx, sql[Q_DUE], ARGS(A_I64(now), A_I64(tx_limit(limit))), err));
+	TRY(rows_open(&r, tx, query, args, arg_count, err));
 	for (;;) {
 		bool row;
 		TRY(rows_next(&r, &row, err));
@@ -97,6 +127,18 @@ fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_
 	*ret = list;
 	*ret_count = n;
 	return OK;
+}
+
+fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret,
+		      size_t *ret_count, struct err *err)
+{
+	return list_get(tx, mem, sql[Q_DUE], ARGS(A_I64(now), A_I64(tx_limit(limit))), ret, ret_count, err);
+}
+
+fallible attempts_of_order(struct store_tx *tx, struct arena *mem, struct id order, struct attempt_row **ret,
+			   size_t *ret_count, struct err *err)
+{
+	return list_get(tx, mem, sql[Q_OF_ORDER], ARGS(A_ID(order)), ret, ret_count, err);
 }
 
 fallible attempt_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err)
@@ -113,10 +155,10 @@ fallible attempt_extend(struct store_tx *tx, struct id id, int64_t next_send_at,
 fallible verdict_insert(struct store_tx *tx, const struct verdict_row *v, bool *ret_new, struct err *err)
 {
 	uint64_t changed;
-	TRY(tx_run(
-		tx, sql[Q_VERDICT_INSERT],
-		ARGS(A_ID(v->attempt), A_TEXT(v->perspective), A_I64(v->valid), A_TEXT(v->jws), A_I64(v->received_at)),
-		&changed, err));
+	TRY(tx_run(tx, sql[Q_VERDICT_INSERT],
+		   ARGS(A_ID(v->attempt), A_TEXT(v->perspective), A_I64(v->valid), A_TEXT(v->jws),
+			A_I64(v->received_at), A_Z(caa_names[v->caa]), A_I64(v->finished_at)),
+		   &changed, err));
 	*ret_new = changed > 0;
 	return OK;
 }
@@ -139,6 +181,10 @@ fallible verdicts_of_attempt(struct store_tx *tx, struct arena *mem, struct id a
 		list[n].valid = rows_i64(&r, 2) != 0;
 		list[n].jws = rows_text(&r, mem, 3);
 		list[n].received_at = rows_i64(&r, 4);
+		unsigned caa;
+		TRY(rows_state(&r, 5, caa_names, ARRAY_LEN(caa_names), &caa, err));
+		list[n].caa = (enum verdict_caa)caa;
+		list[n].finished_at = rows_i64(&r, 6);
 		n++;
 	}
 	*ret = list;

@@ -6,12 +6,12 @@
 
 #define COLUMNS                                                                                                  \
 	"id, order_id, account, realm, profile, issuer, serial, not_before_s, not_after_s, finalize_protected, " \
-	"finalize_payload, finalize_signature, finalize_url, status, created_at, send_at, sends, account_jwk"
+	"finalize_payload, finalize_signature, finalize_url, status, created_at, send_at, sends, account_jwk, held"
 
-enum { Q_INSERT, Q_BY_ID, Q_BY_ORDER, Q_BY_SERIAL, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_COUNT };
+enum { Q_INSERT, Q_BY_ID, Q_BY_ORDER, Q_BY_SERIAL, Q_MOVE, Q_STATUS, Q_DUE, Q_SENT, Q_HOLD, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO issuances (" COLUMNS
-		     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+		     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 		     " ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM issuances WHERE id = $1",
 	[Q_BY_ORDER] = "SELECT " COLUMNS " FROM issuances WHERE order_id = $1",
@@ -19,8 +19,9 @@ static const char *const sql[Q_COUNT] = {
 	[Q_MOVE] = "UPDATE issuances SET status = $3 WHERE id = $1 AND status = $2",
 	[Q_STATUS] = "SELECT status FROM issuances WHERE id = $1",
 	[Q_DUE] = "SELECT " COLUMNS
-		  " FROM issuances WHERE status = 'intended' AND send_at <= $1 ORDER BY send_at LIMIT $2",
+		  " FROM issuances WHERE status = 'intended' AND held = 0 AND send_at <= $1 ORDER BY send_at LIMIT $2",
 	[Q_SENT] = "UPDATE issuances SET send_at = $2, sends = sends + 1 WHERE id = $1 AND status = 'intended'",
+	[Q_HOLD] = "UPDATE issuances SET held = $2, send_at = $3 WHERE id = $1 AND status = 'intended'",
 };
 const struct sql_set issuance_sql = { "issuance.c", sql, Q_COUNT };
 
@@ -54,6 +55,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct issuance_row *
 	i.send_at = rows_i64(r, 15);
 	TRY(rows_u32(r, 16, &i.sends, err));
 	i.account_jwk = rows_text(r, mem, 17);
+	i.held = rows_i64(r, 18) != 0;
 	*ret = i;
 	return OK;
 }
@@ -65,7 +67,7 @@ fallible issuance_insert(struct store_tx *tx, const struct issuance_row *i, stru
 			      A_TEXT(i->issuer), A_TEXT(i->serial), A_I64(i->not_before_s), A_I64(i->not_after_s),
 			      A_TEXT(i->finalize_protected), A_TEXT(i->finalize_payload), A_TEXT(i->finalize_signature),
 			      A_TEXT(i->finalize_url), A_Z(status_names[i->status]), A_I64(i->created_at),
-			      A_I64(i->send_at), A_I64(i->sends), A_TEXT(i->account_jwk)),
+			      A_I64(i->send_at), A_I64(i->sends), A_TEXT(i->account_jwk), A_I64(i->held)),
 			 err);
 }
 
@@ -136,4 +138,10 @@ fallible issuance_sent(struct store_tx *tx, struct id id, int64_t next_send_at, 
 {
 	return tx_move(tx, "issuance", sql[Q_STATUS], id, "intended", sql[Q_SENT], ARGS(A_ID(id), A_I64(next_send_at)),
 		       err);
+}
+
+fallible issuance_hold(struct store_tx *tx, struct id id, bool held, int64_t send_at, struct err *err)
+{
+	return tx_move(tx, "issuance", sql[Q_STATUS], id, "intended", sql[Q_HOLD],
+		       ARGS(A_ID(id), A_I64(held), A_I64(send_at)), err);
 }

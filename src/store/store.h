@@ -178,7 +178,13 @@ fallible challenge_end(struct store_tx *tx, struct id id, enum challenge_status 
 		       struct err *err);
 
 enum attempt_status { ATTEMPT_OPEN, ATTEMPT_DECIDED, ATTEMPT_ABANDONED };
+enum attempt_kind {
+	ATTEMPT_CONTROL, /* a challenge was answered */
+	ATTEMPT_CAA      /* an order that is about to be issued has a name whose CAA was looked up too long ago */
+};
 struct attempt_row {
+	enum attempt_kind kind;
+	struct str name; /* of ATTEMPT_CAA: as ordered, with "*."; order is the one that waits for it */
 	struct id id, challenge, authz, account, order; /* order: the one it was started for, for logs */
 	struct str realm, zone;
 	enum attempt_status status;
@@ -189,6 +195,9 @@ fallible attempt_insert(struct store_tx *tx, const struct attempt_row *a, struct
 fallible attempt_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct attempt_row *ret, struct err *err);
 fallible attempt_move(struct store_tx *tx, struct id id, enum attempt_status from, enum attempt_status to,
 		      struct err *err);
+/* ATTEMPT_CAA of an order, oldest first. */
+fallible attempts_of_order(struct store_tx *tx, struct arena *mem, struct id order, struct attempt_row **ret,
+			   size_t *ret_count, struct err *err);
 /* Open attempts whose send_at or deadline_at has passed, oldest first. */
 fallible attempts_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct attempt_row **ret,
 		      size_t *ret_count, struct err *err);
@@ -196,12 +205,20 @@ fallible attempt_sent(struct store_tx *tx, struct id id, int64_t next_send_at, s
 /* The same with a new deadline: for an attempt whose time ran out while nobody could have heard its verdict. */
 fallible attempt_extend(struct store_tx *tx, struct id id, int64_t next_send_at, int64_t deadline_at, struct err *err);
 
+enum verdict_caa {
+	VERDICT_CAA_NONE, /* it says nothing of CAA */
+	VERDICT_CAA_ALLOWED,
+	VERDICT_CAA_DENIED,
+	VERDICT_CAA_FAILED /* a lookup that brought nothing; the perspective's next word takes its place */
+};
 struct verdict_row {
 	struct id attempt;
 	struct str perspective; /* PRIMARY KEY (attempt, perspective): a repeat does nothing */
 	bool valid;
 	struct str jws;
 	int64_t received_at;
+	enum verdict_caa caa;
+	int64_t finished_at; /* when the perspective had looked */
 };
 /* *ret_new false: this perspective had spoken already; nothing changed. */
 fallible verdict_insert(struct store_tx *tx, const struct verdict_row *v, bool *ret_new, struct err *err);
@@ -220,6 +237,7 @@ struct issuance_row {
 	enum issuance_status status;
 	int64_t created_at, send_at;
 	unsigned sends;
+	bool held; /* nothing of it is at the signer: CAA is looked up again first */
 };
 fallible issuance_insert(struct store_tx *tx, const struct issuance_row *i, struct err *err);
 fallible issuance_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct issuance_row *ret,
@@ -230,6 +248,9 @@ fallible issuance_by_serial(struct store_tx *tx, struct arena *mem, struct str s
 			    struct err *err);
 fallible issuance_move(struct store_tx *tx, struct id id, enum issuance_status from, enum issuance_status to,
 		       struct err *err);
+/* Held back, or let go: then it is due at send_at. */
+fallible issuance_hold(struct store_tx *tx, struct id id, bool held, int64_t send_at, struct err *err);
+/* Intended ones that are not held back. */
 fallible issuances_due(struct store_tx *tx, struct arena *mem, int64_t now, size_t limit, struct issuance_row **ret,
 		       size_t *ret_count, struct err *err);
 fallible issuance_sent(struct store_tx *tx, struct id id, int64_t next_send_at, struct err *err);

@@ -209,6 +209,7 @@ static void verdict_begin(const struct probe_env *env, const struct validate_job
 		.token = str_dup(mem, job->token),
 		.thumbprint = str_dup(mem, job->thumbprint),
 		.account_url = str_dup(mem, job->account_url),
+		.caa_only = job->caa_only,
 		.started_ms = clock_now_ms(env->clk),
 		.caa = STR("not-checked"),
 	};
@@ -245,6 +246,7 @@ bool probe_run_why(const struct probe_env *env, const struct validate_job *job, 
 		.env = env,
 		.job = job,
 		.mem = mem,
+		.proved = job->caa_only, /* at another time, and the signer will see by whom */
 		.deadline_mono_ms = clock_mono_ms(env->clk) + left,
 		.allowed_ms = left < 0 ? 0 : left,
 		.steps = ARENA_ARRAY(mem, struct verdict_step, VERDICT_STEPS_MAX),

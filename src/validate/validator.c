@@ -202,6 +202,7 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 		.token = job->token,
 		.thumbprint = job->thumbprint,
 		.account_url = job->account_url,
+		.caa_only = job->caa_only,
 		.problem = ERR_INTERNAL,
 		.problem_detail = str_z(why->detail),
 		.started_ms = now,

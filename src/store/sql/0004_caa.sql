@@ -12,3 +12,6 @@ CREATE INDEX attempts_caa ON attempts (order_id, id) WHERE kind = 'caa';
 
 ALTER TABLE verdicts ADD COLUMN caa TEXT NOT NULL DEFAULT '';
 ALTER TABLE verdicts ADD COLUMN finished_at BIGINT NOT NULL DEFAULT 0;
+
+-- 1: nothing is at the signer, CAA is being looked up again first.
+ALTER TABLE issuances ADD COLUMN held BIGINT NOT NULL DEFAULT 0;
