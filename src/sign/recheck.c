@@ -11,6 +11,7 @@
 
 #define CLOCK_SKEW_S ((int64_t)300)
 #define NOT_BEFORE_OFF_MAX_S ((int64_t)48 * 3600) /* of the signer's clock, either way: BR 7.1.2.7 */
+#define CAA_VALID_MS ((int64_t)8 * 3600 * 1000)   /* BR 3.2.2.8.1 */
 #define CSR_PAYLOAD_MAX (CSR_DER_MAX * 4 / 3 + 4)
 
 struct check {
@@ -294,7 +295,8 @@ struct proof { /* one verdict of the job */
 
 struct tally { /* what was found for one name */
 	size_t seen, counted;
-	struct err last; /* why the last one that was for this name did not count */
+	unsigned methods; /* of those that counted: bits of enum challenge_type */
+	struct err last;  /* why the last one that was for this name did not count */
 };
 
 static struct str ident_base(const struct ident *id, bool *ret_wildcard)
@@ -390,8 +392,8 @@ static fallible proof_account(const struct check *x, const struct verdict *v, st
 	return OK; /* the model has seen to it that it is there where it matters */
 }
 
-/* All but the signature, which costs most and comes last. */
-static fallible proof_says(const struct check *x, struct proof *p, struct err *err)
+/* What control and CAA have in common: who speaks, of which realm and zone, to which account's key. */
+static fallible proof_belongs(const struct check *x, struct proof *p, struct err *err)
 {
 	const struct verdict *v = &p->verdict;
 	if (!v->valid)
@@ -406,9 +408,15 @@ static fallible proof_says(const struct check *x, struct proof *p, struct err *e
 		FAIL(err, ERR_UNAUTHORIZED, "it is for another account's key");
 	TRY(proof_speaker(x, p, err));
 	TRY(proof_method(x, v, err));
-	TRY(proof_account(x, v, err));
-	TRY(proof_persists(x, v, err));
-	return proof_fresh(x, v, err);
+	return proof_account(x, v, err);
+}
+
+/* All but the signature, which costs most and comes last. */
+static fallible proof_says(const struct check *x, struct proof *p, struct err *err)
+{
+	TRY(proof_belongs(x, p, err));
+	TRY(proof_persists(x, &p->verdict, err));
+	return proof_fresh(x, &p->verdict, err);
 }
 
 static fallible proof_verify(const struct check *x, struct proof *p, struct err *err)
@@ -444,8 +452,8 @@ static bool proof_covers(const struct check *x, const struct proof *p, const str
 	bool wildcard = false;
 	struct str base = ident->type == IDENT_DNS ? ident_base(ident, &wildcard) : ident->value;
 	const struct verdict *v = &p->verdict;
-	if (!p->readable || v->ident.type != ident->type)
-		return false;
+	if (!p->readable || v->caa_only || v->ident.type != ident->type)
+		return false; /* who looked up CAA and nothing else has seen nobody's control */
 	if (v->wildcard == wildcard && str_eq(v->ident.value, base))
 		return true;
 	return ident->type == IDENT_DNS && !wildcard && proof_covers_below(x, v, base);
@@ -467,8 +475,82 @@ static void tally_ident(const struct check *x, const struct ident *ident, struct
 			continue;
 		}
 		t->counted += !counted[p->perspective];
+		t->methods |= 1u << p->verdict.method;
 		counted[p->perspective] = true;
 	}
+}
+
+/* --- CAA (RFC 8659): the same perspectives, of the very name, for this account and a method that proved it --- */
+static bool caa_covers(const struct proof *p, const struct ident *ident)
+{
+	bool wildcard;
+	struct str base = ident_base(ident, &wildcard);
+	const struct verdict *v = &p->verdict;
+	return p->readable && v->ident.type == IDENT_DNS && v->wildcard == wildcard && str_eq(v->ident.value, base);
+}
+
+static fallible caa_says(const struct check *x, struct proof *p, unsigned methods, struct err *err)
+{
+	const struct verdict *v = &p->verdict;
+	TRY(proof_belongs(x, p, err));
+	if (v->caa_result != CAA_ALLOWED)
+		FAIL(err, ERR_UNAUTHORIZED, "%s",
+		     v->caa_result == CAA_NOT_NEEDED
+			     ? "it says that CAA was not needed; realm.caa must be the same everywhere"
+			     : "CAA was not looked up");
+	if (v->account_url.n == 0) /* RFC 8657 3 */
+		FAIL(err, ERR_UNAUTHORIZED, "it does not say for which account CAA was looked up");
+	if ((methods & 1u << v->method) == 0) /* RFC 8657 4 */
+		FAIL(err, ERR_UNAUTHORIZED, "CAA was looked up for %s, by which the name was not proven",
+		     challenge_type_name(v->method));
+	if (v->finished_ms > x->rk->now_ms + CLOCK_SKEW_S * 1000 || v->started_ms > v->finished_ms)
+		FAIL(err, ERR_UNAUTHORIZED, "its times are in the future or in the wrong order");
+	return OK;
+}
+
+enum caa_age { CAA_NONE, CAA_OLD, CAA_FRESH };
+
+/* Per perspective, its best; *ret_last: why the last one that was for this name did not count. */
+static void caa_ages(const struct check *x, const struct ident *ident, unsigned methods, struct proof *proofs,
+		     enum caa_age *ages, struct err *ret_last)
+{
+	memset(ages, 0, x->rk->conf->perspective_count * sizeof *ages);
+	for (size_t i = 0; i < x->job->verdict_count; i++) {
+		struct proof *p = &proofs[i];
+		struct err why = { 0 };
+		if (!caa_covers(p, ident))
+			continue;
+		if (FAILED(caa_says(x, p, methods, &why)) || FAILED(proof_verify(x, p, &why))) {
+			*ret_last = why;
+			continue;
+		}
+		bool fresh = p->verdict.finished_ms >= x->rk->now_ms - CAA_VALID_MS;
+		if (fresh || ages[p->perspective] == CAA_NONE)
+			ages[p->perspective] = fresh ? CAA_FRESH : CAA_OLD;
+	}
+}
+
+static fallible check_caa(const struct check *x, const struct ident *ident, unsigned methods, struct proof *proofs,
+			  struct err *err)
+{
+	size_t fresh = 0, any = 0;
+	struct err last = { 0 };
+	if (ident->type != IDENT_DNS || str_eq(x->realm->caa, STR("off")))
+		return OK;
+	enum caa_age *ages = ARENA_ARRAY(x->mem, enum caa_age, x->rk->conf->perspective_count + 1);
+	caa_ages(x, ident, methods, proofs, ages, &last);
+	for (size_t i = 0; i < x->rk->conf->perspective_count; i++) {
+		fresh += ages[i] == CAA_FRESH;
+		any += ages[i] != CAA_NONE;
+	}
+	if ((int64_t)fresh >= x->zone->quorum)
+		return OK;
+	if ((int64_t)any >= x->zone->quorum) /* nothing is wrong but the time: the api asks again */
+		FAIL(err, ERR_CAA, "CAA of %.*s was looked up more than %lld s ago by %zu perspectives",
+		     STR_FMT(ident->value), (long long)(CAA_VALID_MS / 1000), any - fresh);
+	FAIL(err, ERR_UNAUTHORIZED, "CAA of %.*s: %zu of the %lld perspectives that zone \"%.*s\" wants allow it%s%s",
+	     STR_FMT(ident->value), any, (long long)x->zone->quorum, STR_FMT(x->zone->name),
+	     last.kind == ERR_NONE ? "" : "; of one verdict: ", last.kind == ERR_NONE ? "" : last.detail);
 }
 
 static fallible check_evidence(struct check *x, struct err *err)
@@ -482,8 +564,10 @@ static fallible check_evidence(struct check *x, struct err *err)
 		const struct ident *ident = &x->job->idents[i];
 		struct tally t = { 0 };
 		tally_ident(x, ident, proofs, counted, &t);
-		if ((int64_t)t.counted >= x->zone->quorum)
+		if ((int64_t)t.counted >= x->zone->quorum) {
+			TRY(check_caa(x, ident, t.methods, proofs, err));
 			continue;
+		}
 		const struct err *last = t.last.kind != ERR_NONE ? &t.last : &unreadable;
 		FAIL(err, ERR_UNAUTHORIZED,
 		     "%.*s is proven by %zu of the %lld perspectives that zone \"%.*s\" wants%s%s",

@@ -706,6 +706,143 @@ static void an_earlier_key_counts_when_key_changes_lead_from_it(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+/* --- CAA: each name's own, no older than eight hours (RFC 8659, RFC 8657, BR 3.2.2.8.1) --- */
+#define HOUR_MS ((int64_t)3600 * 1000)
+#define CAA_BOTH(member, value) (p->caa_votes[0].member = (value), p->caa_votes[1].member = (value))
+
+/* Both say with their proof that CAA allows it. */
+static void caa_on(struct plan *p)
+{
+	p->town->conf->realms[0].caa = STR("on");
+	BOTH(caa, CAA_ALLOWED);
+}
+
+static void proved_hours_ago(struct plan *p, int64_t hours)
+{
+	caa_on(p);
+	BOTH(started_ms, NOW_MS - hours * HOUR_MS - 1000);
+	BOTH(finished_ms, NOW_MS - hours * HOUR_MS);
+}
+
+/* Proved nine hours ago, and CAA looked up again since. */
+static void caa_again(struct plan *p)
+{
+	proved_hours_ago(p, 9);
+	for (int i = 0; i < 2; i++) {
+		p->caa_votes[i] = p->votes[i];
+		p->caa_votes[i].caa_only = true;
+		p->caa_votes[i].started_ms = NOW_MS - 3000;
+		p->caa_votes[i].finished_ms = NOW_MS - 2000;
+	}
+}
+
+CHANGE(caa_eight_hours, proved_hours_ago(p, 8))
+CHANGE(caa_nine_hours, proved_hours_ago(p, 9))
+CHANGE(caa_one_old, proved_hours_ago(p, 9); p->votes[0].finished_ms = NOW_MS - HOUR_MS)
+CHANGE(caa_third_fresh, caa_one_old(p); p->votes[2].cast = true; p->votes[2].caa = CAA_ALLOWED)
+CHANGE(caa_absent, caa_on(p); BOTH(caa, CAA_NOT_CHECKED))
+CHANGE(caa_not_needed, caa_on(p); BOTH(caa, CAA_NOT_NEEDED))
+CHANGE(caa_one_absent, caa_on(p); p->votes[1].caa = CAA_NOT_CHECKED)
+CHANGE(caa_no_account, caa_on(p); BOTH(account_url, ""))
+CHANGE(caa_again_mixed, caa_again(p); p->caa_votes[0].cast = false; p->votes[0].finished_ms = NOW_MS - HOUR_MS)
+CHANGE(caa_again_one, caa_again(p); p->caa_votes[1].cast = false)
+CHANGE(caa_again_one_perspective, caa_again(p); p->caa_votes[1] = p->caa_votes[0])
+CHANGE(caa_again_old, caa_again(p); CAA_BOTH(started_ms, 0); CAA_BOTH(finished_ms, NOW_MS - 8 * HOUR_MS - 1))
+CHANGE(caa_again_future, caa_again(p); CAA_BOTH(finished_ms, NOW_MS + 301000))
+CHANGE(caa_again_forged, caa_again(p); p->caa_votes[1].spoil = true)
+CHANGE(caa_again_denied, caa_again(p); p->caa_votes[1].valid = false)
+CHANGE(caa_again_name, caa_again(p); CAA_BOTH(name, STR("www.corp.example")))
+CHANGE(caa_again_parent, caa_again(p); CAA_BOTH(name, STR("corp.example")))
+CHANGE(caa_again_wildcard, caa_again(p); CAA_BOTH(wildcard, 1); CAA_BOTH(method, CHALLENGE_DNS01);
+       BOTH(method, CHALLENGE_DNS01))
+CHANGE(caa_again_key, caa_again(p); CAA_BOTH(thumbprint_of, p->town->stranger))
+CHANGE(caa_again_account, caa_again(p); CAA_BOTH(account_url, BASE "/account/01890000-0000-7000-8000-000000000000"))
+CHANGE(caa_again_realm, caa_again(p); CAA_BOTH(realm, "team"))
+CHANGE(caa_again_zone, caa_again(p); CAA_BOTH(zone, "far"))
+CHANGE(caa_again_method, caa_again(p); CAA_BOTH(method, CHALLENGE_DNS01))
+CHANGE(caa_again_not_needed, caa_again(p); CAA_BOTH(caa, CAA_NOT_NEEDED))
+static void caa_again_foreign(struct plan *p)
+{
+	caa_again(p);
+	p->caa_votes[1] = p->caa_votes[0];
+	p->caa_votes[1].kid = p->caa_votes[1].perspective = "d";
+	p->caa_votes[1].signer = p->town->voters[3];
+}
+static void caa_alone(struct plan *p)
+{
+	caa_again(p);
+	p->votes[0].cast = p->votes[1].cast = false;
+}
+static void caa_and_one(struct plan *p)
+{
+	caa_again(p);
+	p->votes[1].cast = false;
+}
+static void caa_below_ancestor(struct plan *p)
+{
+	ancestor(p);
+	caa_on(p);
+}
+static void caa_below_ancestor_own(struct plan *p)
+{
+	caa_below_ancestor(p);
+	for (int i = 0; i < 2; i++) {
+		p->caa_votes[i] = p->votes[i];
+		p->caa_votes[i].caa_only = true;
+		p->caa_votes[i].subdomains = false;
+		p->caa_votes[i].name = STR("x.sub.corp.example");
+	}
+}
+CHANGE(caa_for_wildcard, caa_on(p); p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01))
+CHANGE(caa_for_addr, caa_on(p); p->names[1] = STR("192.0.2.7"); BOTH(caa, CAA_NOT_CHECKED); p->names[0] = p->names[1];
+       p->name_count = 1)
+CHANGE(caa_second_name_old, caa_again(p); CAA_BOTH(name, STR("api.corp.example")))
+
+static void caa_is_known_of_each_name_and_not_for_long(void **state)
+{
+	static const struct row rows[] = {
+		{ "with the proof", caa_on, ERR_NONE, NULL, NULL },
+		{ "with the proof of eight hours ago", caa_eight_hours, ERR_NONE, NULL, NULL },
+		{ "with the proof of nine hours ago", caa_nine_hours, ERR_CAA,
+		  "more than 28800 s ago by 2 perspectives", NULL },
+		{ "one old, one young", caa_one_old, ERR_CAA, "more than 28800 s ago by 1 perspectives", NULL },
+		{ "two young of three", caa_third_fresh, ERR_NONE, NULL, NULL },
+		{ "not looked up", caa_absent, ERR_UNAUTHORIZED, "CAA of www.corp.example: 0 of the 2", NULL },
+		{ "looked up by one", caa_one_absent, ERR_UNAUTHORIZED, "CAA was not looked up", NULL },
+		{ "not needed, they say", caa_not_needed, ERR_UNAUTHORIZED, "realm.caa must be the same", NULL },
+		{ "for no account", caa_no_account, ERR_UNAUTHORIZED, "for which account", NULL },
+		{ "looked up again", caa_again, ERR_NONE, NULL, NULL },
+		{ "again by one, the other proved an hour ago", caa_again_mixed, ERR_NONE, NULL, NULL },
+		{ "again by one", caa_again_one, ERR_CAA, "more than 28800 s ago by 1", NULL },
+		{ "again by one, twice", caa_again_one_perspective, ERR_CAA, "more than 28800 s ago by 1", NULL },
+		{ "again more than eight hours ago", caa_again_old, ERR_CAA, "more than 28800 s ago by 2", NULL },
+		{ "again tomorrow", caa_again_future, ERR_CAA, NULL, NULL },
+		{ "again, forged", caa_again_forged, ERR_CAA, NULL, NULL },
+		{ "again, and one forbids", caa_again_denied, ERR_CAA, NULL, NULL },
+		{ "again for one name of two", caa_again_name, ERR_CAA, "CAA of api.corp.example", NULL },
+		{ "again for the other of two", caa_second_name_old, ERR_CAA, "CAA of www.corp.example", NULL },
+		{ "again for the parent", caa_again_parent, ERR_CAA, NULL, NULL },
+		{ "again for the wildcard", caa_again_wildcard, ERR_CAA, NULL, NULL },
+		{ "again for another key", caa_again_key, ERR_CAA, NULL, NULL },
+		{ "again for another account", caa_again_account, ERR_CAA, NULL, NULL },
+		{ "again for another realm", caa_again_realm, ERR_CAA, NULL, NULL },
+		{ "again by another zone's resolvers", caa_again_zone, ERR_CAA, NULL, NULL },
+		{ "again by a perspective of another zone", caa_again_foreign, ERR_CAA, NULL, NULL },
+		{ "again for another method", caa_again_method, ERR_CAA, NULL, NULL },
+		{ "again, and not needed", caa_again_not_needed, ERR_CAA, NULL, NULL },
+		{ "no control, only CAA", caa_alone, ERR_UNAUTHORIZED, "www.corp.example is proven by 0 of the 2",
+		  NULL },
+		{ "control by one, CAA by two", caa_and_one, ERR_UNAUTHORIZED, "is proven by 1 of the 2", NULL },
+		{ "an ancestor's", caa_below_ancestor, ERR_UNAUTHORIZED, "CAA of x.sub.corp.example: 0 of the 2",
+		  NULL },
+		{ "its own below an ancestor's proof", caa_below_ancestor_own, ERR_NONE, NULL, NULL },
+		{ "a wildcard's", caa_for_wildcard, ERR_NONE, NULL, NULL },
+		{ "an address needs none", caa_for_addr, ERR_NONE, NULL, NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -717,6 +854,7 @@ int main(void)
 		cmocka_unit_test(an_ancestors_proof_serves_what_rfc_9444_says),
 		cmocka_unit_test(a_record_that_stays_holds_for_its_account_and_its_time),
 		cmocka_unit_test(an_earlier_key_counts_when_key_changes_lead_from_it),
+		cmocka_unit_test(caa_is_known_of_each_name_and_not_for_long),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,10 @@ static inline void town_conf(struct town *t)
 		"realm:\n"
 		"  default:\n    names: ['*.corp.example']\n    addresses: [192.0.2.0/24, '2001:db8::/32']\n"
 		"    challenges: [http-01, dns-01, dns-account-01, dns-persist-01]\n"
-		"    caa-identities: [ca.corp.example]\n    profiles: [server, brief]\n    names-per-order: 3\n"
-		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n"
+		"    caa: \"off\"\n    caa-identities: [ca.corp.example]\n    profiles: [server, brief]\n    "
+		"names-per-order: 3\n"
+		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n    caa: "
+		"\"off\"\n"
 		"zone:\n"
 		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
 		"  far:\n    perspectives: [d]\n"
@@ -163,7 +165,9 @@ struct vote { /* one perspective's verdict for every name of the plan */
 	const struct key *record_of; /* dns-persist-01: the key that the record names; NULL: thumbprint_of */
 	int64_t persist_until_s;
 	const char *account_url; /* NULL: the account's where the method wants it; "": none */
-	bool spoil;              /* change a byte of the payload after it was signed */
+	enum caa_result caa;
+	bool caa_only;
+	bool spoil; /* change a byte of the payload after it was signed */
 };
 struct plan {
 	struct town *town;
@@ -177,6 +181,7 @@ struct plan {
 	const char *payload; /* NULL: {"csr":...}; %s is the CSR */
 	int64_t not_before, not_after;
 	struct vote votes[VOTERS];
+	struct vote caa_votes[VOTERS]; /* caaOnly ones, cast by those that a row lets speak again */
 	bool spoil_csr, spoil_finalize;
 };
 
@@ -318,7 +323,9 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .problem_detail = v->valid ? STR_NONE : STR("nobody answered"),
 				   .started_ms = v->started_ms,
 				   .finished_ms = v->finished_ms,
-				   .caa = STR("not-checked") };
+				   .caa = STR("not-checked"),
+				   .caa_result = v->valid ? v->caa : CAA_NOT_CHECKED,
+				   .caa_only = v->caa_only };
 	struct thumbprint record_thumb;
 	if (v->record_of != NULL) {
 		MUST(jwk_thumbprint(t->crypto, v->record_of, &record_thumb, &err));
@@ -327,7 +334,7 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 	verdict.persist_until_s = v->persist_until_s;
 	if (v->account_url != NULL)
 		verdict.account_url = str_z(v->account_url);
-	else if (challenge_wants_account_url(v->method))
+	else if (challenge_wants_account_url(v->method) || v->caa != CAA_NOT_CHECKED || v->caa_only)
 		verdict.account_url = str_fmt(&t->mem, "%s/account/%s", p->kid_base, id_show(p->account).z);
 	if (v->type >= 0)
 		verdict.ident.type = (enum ident_type)v->type;
@@ -379,6 +386,8 @@ static inline struct sign_job plan_job(struct plan *p)
 			for (int k = 0; p->votes[v].cast && k < 1 + p->votes[v].twice; k++)
 				job.verdicts[job.verdict_count++] =
 					plan_verdict(p, &p->votes[v], p->names[i], (uint8_t)k);
+			if (p->caa_votes[v].cast)
+				job.verdicts[job.verdict_count++] = plan_verdict(p, &p->caa_votes[v], p->names[i], 9);
 		}
 	}
 	return job;
