@@ -173,6 +173,38 @@ static fallible expect_window(const struct story *s, struct str where, struct er
 	return OK;
 }
 
+/* How often CAA was asked for at this very name, since the story began. */
+static fallible expect_lookups(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	uint64_t wanted;
+	WANT(n == 2, "expect lookups NAME N");
+	TRY(str_u64(w[1], 1000, &wanted, err));
+	size_t found = world_site(&s->w, w[0])->caa_lookups;
+	WANT(found == wanted, "CAA of %.*s was looked up %zu times", STR_FMT(w[0]), found);
+	return OK;
+}
+
+/* Subproblems of the order's error: how many, and one of them for this name. */
+static fallible expect_subproblem(struct story *s, const struct str *w, size_t n, struct err *err)
+{
+	struct named_order *o;
+	struct str value;
+	uint64_t wanted;
+	WANT(n == 5, "expect subproblem ORDER COUNT NAME TYPE TEXT");
+	TRY(order_named(s, w[0], &o, err));
+	TRY(str_u64(w[1], 100, &wanted, err));
+	TRY(read_order(s, o, err));
+	const struct json *list = json_get(json_get(s->last.json, "error"), "subproblems");
+	WANT(json_count(list) == wanted, "there are %zu subproblems: %.*s", json_count(list), STR_FMT(s->last.body));
+	for (size_t i = 0; i < json_count(list); i++) {
+		const struct json *one = json_at(list, i);
+		TRY(json_want_str(json_get(one, "identifier"), "value", 256, &value, err));
+		if (str_eq(value, w[2]))
+			return problem_is(one, w[3], w[4], err);
+	}
+	FAIL(err, ERR_CONFLICT, "no subproblem is about %.*s", STR_FMT(w[2]));
+}
+
 static fallible expect_status(const struct story *s, struct str word, struct err *err)
 {
 	uint64_t code;
@@ -202,6 +234,10 @@ fallible do_expect(struct story *s, const struct str *w, size_t n, struct err *e
 		return expect_issued(s, w + 1, n - 1, err);
 	if (str_eq(w[0], STR("authz")))
 		return expect_authz(s, w + 1, n - 1, err);
+	if (str_eq(w[0], STR("lookups")))
+		return expect_lookups(s, w + 1, n - 1, err);
+	if (str_eq(w[0], STR("subproblem")))
+		return expect_subproblem(s, w + 1, n - 1, err);
 	if (str_eq(w[0], STR("challenge")))
 		return expect_challenge(s, w + 1, n - 1, err);
 	if (str_eq(w[0], STR("shared")) || str_eq(w[0], STR("apart")))
