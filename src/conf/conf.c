@@ -113,7 +113,8 @@ fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *a
 bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only)
 {
 	for (size_t i = 0; i < r->challenges.n; i++) {
-		bool dns = str_starts(r->challenges.v[i], STR("dns-")); /* conf knows no model; schema.c has the words */
+		bool dns =
+			str_starts(r->challenges.v[i], STR("dns-")); /* conf knows no model; schema.c has the words */
 		if ((dns || !dns_only) && !(dns && address))
 			return true;
 	}
