@@ -129,10 +129,8 @@ expect 0 "valid for         corp.example, 10.0.0.0/8 only" init ranges --permit 
 expect 0 "realm.default.names	*.corp.example	" check-config -c ranges/cairn.conf --print
 expect 0 "realm.default.addresses	10.1.0.0/16, 10.2.0.1	" check-config -c ranges/cairn.conf --print
 [ -s err ] && fail "warnings for what --permit permits"
-for ip in 10.0.0.1; do
-	openssl verify -x509_strict -CAfile ranges/root/root.pem -untrusted ranges/issuer/issuer.pem -verify_ip $ip \
-		ranges/tls/api.pem >said 2>&1 || fail "$ip: $(cat said)"
-done
+openssl verify -x509_strict -CAfile ranges/root/root.pem -untrusted ranges/issuer/issuer.pem -verify_ip 10.0.0.1 \
+	ranges/tls/api.pem >said 2>&1 || fail "10.0.0.1: $(cat said)"
 sed 's|^\( *\)addresses: .*|\1addresses: [10.1.0.0/16, 11.0.0.0/8, "2001:db8::/32"]|; s|^\( *\)names: .*corp.*|\1names: ["*.corp.example", b.example, "*"]|' \
 	ranges/cairn.conf >ranges/outside.conf
 expect 0 "warning: realm.default.addresses: 11.0.0.0/8: certificates would not be valid" check-config -c ranges/outside.conf
