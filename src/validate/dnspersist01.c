@@ -18,8 +18,7 @@ struct persist {
 	struct str *hashes; /* accepted: two for each key, the present one first */
 	size_t hash_count;
 	bool found;
-	bool found_earlier; /* by a key that the account had earlier */
-	struct str found_thumbprint;
+	size_t found_hash; /* index: from 2 on, of a key that the account had earlier */
 	bool found_has_until;
 	int64_t found_until_s;
 	struct err malformed, unauthorized; /* the first of each kind */
@@ -150,11 +149,21 @@ static fallible until_check(const struct persist *x, const struct persist_value 
 
 /* --- one record, all records --------------------------------------------------------------------------------------*/
 
-static bool is_better(const struct persist *x, bool earlier, const struct persist_value *v)
+static bool is_earlier(size_t hash)
 {
-	if (!x->found || x->found_earlier != earlier)
-		return !x->found || !earlier;
-	return x->found_has_until && (!v->has_until || v->until_s > x->found_until_s);
+	return hash >= 2;
+}
+
+/* No two records are equally good: perspectives get them in different orders. */
+static bool is_better(const struct persist *x, size_t hash, const struct persist_value *v)
+{
+	if (!x->found || is_earlier(x->found_hash) != is_earlier(hash))
+		return !x->found || !is_earlier(hash);
+	if (x->found_has_until != v->has_until)
+		return x->found_has_until;
+	if (v->has_until && v->until_s != x->found_until_s)
+		return v->until_s > x->found_until_s;
+	return hash < x->found_hash;
 }
 
 static fallible record_check(struct persist *x, struct str record, struct err *err)
@@ -170,10 +179,9 @@ static fallible record_check(struct persist *x, struct str record, struct err *e
 	TRY(until_check(x, &v, err));
 	if (v.until_s > UNTIL_MAX)
 		v.until_s = UNTIL_MAX;
-	if (is_better(x, hash >= 2, &v)) {
+	if (is_better(x, hash, &v)) {
 		x->found = true;
-		x->found_earlier = hash >= 2;
-		x->found_thumbprint = thumbprint_of(x, hash);
+		x->found_hash = hash;
 		x->found_has_until = v.has_until;
 		x->found_until_s = v.until_s;
 	}
@@ -238,12 +246,13 @@ static void take(struct persist *x)
 {
 	char text[TIME_TEXT_MAX];
 	struct probe *p = x->p;
-	if (x->found_earlier)
-		p->record_thumbprint = x->found_thumbprint;
+	bool earlier = is_earlier(x->found_hash);
+	if (earlier)
+		p->record_thumbprint = thumbprint_of(x, x->found_hash);
 	p->persist_until_s = x->found_has_until ? x->found_until_s : 0;
 	time_show(p->persist_until_s, text);
 	probe_step(p, "response", "the record names this account by %s, %s%s",
-		   x->found_earlier ? "a key that it had earlier" : "its present key",
+		   earlier ? "a key that it had earlier" : "its present key",
 		   x->found_has_until ? "until " : "without an end", x->found_has_until ? text : "");
 }
 

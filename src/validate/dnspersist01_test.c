@@ -294,6 +294,12 @@ static void among_several_the_best_one_counts(void **state)
 		{ { OURS URI H_EARLIER_1 "; persistUntil=5000", OURS URI H_EARLIER_2_STAR, "nothing" },
 		  { .earlier = EARLIER_2 },
 		  NULL },
+		/* Of two that hold equally long, the later key's: perspectives get records in different orders. */
+		{ { OURS URI H_EARLIER_1, OURS URI H_EARLIER_2_STAR, "nothing" }, { .earlier = EARLIER_1 }, NULL },
+		{ { OURS URI H_EARLIER_2_STAR "; persistUntil=5000", OURS URI H_EARLIER_1 "; persistUntil=5000",
+		    "nothing" },
+		  { .earlier = EARLIER_1, .until_s = 5000 },
+		  NULL },
 		/* Malformed is said before unauthorized. */
 		{ { OURS URI H_OTHER, GOOD ";", "nothing" },
 		  { ERR_MALFORMED, "it ends in \";\" or has nothing between two of them" },
