@@ -121,8 +121,12 @@ assert_eq "accounts without and with a key" \
 
 note "kill -9 of everything: keys and their counts are what they were"
 eab 0 eab-before.log list --json
+children=$(children_of "$ca_pid")
 kill -KILL "$ca_pid"
 wait "$ca_pid" || true
+for child in $children; do # they end with their parent; what is sanitized takes a moment
+	wait_until 10 "process $child ends" is_gone "$child"
+done
 ca_start
 eab 0 eab-after.log list --json
 assert_eq "cairn eab list --json" "$(cat "$work/logs/eab-after.log")" "$(cat "$work/logs/eab-before.log")"
