@@ -453,6 +453,71 @@ static void subdomains_go_with_methods_of_the_dns_and_names_only(void **state)
 	}
 }
 
+static void a_lookup_of_caa_alone_is_for_a_name_and_an_account(void **state)
+{
+	(void)state;
+	const struct {
+		struct ident ident;
+		const char *url;
+		bool subdomains, good;
+	} rows[] = {
+		{ { IDENT_DNS, STR("a.example") }, ACCOUNT_URL, false, true },
+		{ { IDENT_DNS, STR("a.example") }, "", false, false },
+		{ { IDENT_DNS, STR("a.example") }, ACCOUNT_URL, true, false },
+		{ { IDENT_IP, STR("192.0.2.1") }, ACCOUNT_URL, false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(buf_done) struct buf one = BUF_MAX(JOB_MAX);
+		AUTO(buf_done) struct buf two = BUF_MAX(JOB_MAX);
+		struct err err = { 0 };
+		struct verdict_step steps[2];
+		struct validate_job j = example_validate();
+		struct verdict v = example_verdict(steps);
+		j.method = v.method = rows[i].ident.type == IDENT_DNS ? CHALLENGE_DNS01 : CHALLENGE_HTTP01;
+		j.wildcard = false;
+		j.ident = v.ident = rows[i].ident;
+		j.account_url = v.account_url = str_z(rows[i].url);
+		j.subdomains = v.subdomains = rows[i].subdomains;
+		j.caa_only = v.caa_only = true;
+		struct rc job = validate_job_write(&j, &one, &err), verdict = verdict_write(&v, &two, &err);
+		assert_int_equal(job.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
+		assert_int_equal(verdict.kind, rows[i].good ? ERR_NONE : ERR_MALFORMED);
+		if (!rows[i].good) {
+			assert_non_null(strstr(err.detail, "\"caaOnly\" goes with a name"));
+			continue;
+		}
+		j.caa_only = v.caa_only = false;
+		must(validate_job_read(&mem, buf_str(&one), &j, &err), &err);
+		must(verdict_read(&mem, buf_str(&two), &v, &err), &err);
+		assert_true(j.caa_only && v.caa_only);
+	}
+}
+
+/* It says what came of it, and nothing that only a challenge could have found. */
+static void a_lookup_of_caa_alone_says_what_came_of_it(void **state)
+{
+	(void)state;
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict_step steps[2];
+	struct verdict v = persist_verdict(steps);
+	v.caa_only = true;
+	v.caa_result = CAA_ALLOWED;
+	assert_int_equal(verdict_write(&v, &b, &err).kind, ERR_MALFORMED);
+	v.persist_until_s = 0;
+	assert_int_equal(verdict_write(&v, &b, &err).kind, ERR_MALFORMED);
+	v.record_thumbprint = STR_NONE;
+	v.caa_result = CAA_NOT_CHECKED;
+	assert_int_equal(verdict_write(&v, &b, &err).kind, ERR_MALFORMED);
+	v.caa_result = CAA_ALLOWED;
+	must(verdict_write(&v, &b, &err), &err);
+	buf_reset(&b);
+	v = example_verdict(steps);
+	must(verdict_write(&v, &b, &err), &err);
+	assert_null(memmem(b.p, b.n, "caaOnly", 7)); /* evidence of before reads and writes as it did */
+}
+
 static void what_came_later_is_written_when_there_and_comes_back(void **state)
 {
 	(void)state;
@@ -679,6 +744,8 @@ int main(void)
 		cmocka_unit_test(a_message_of_before_is_read_and_says_nothing_of_subdomains),
 		cmocka_unit_test(subdomains_are_written_when_true_and_come_back),
 		cmocka_unit_test(subdomains_go_with_methods_of_the_dns_and_names_only),
+		cmocka_unit_test(a_lookup_of_caa_alone_is_for_a_name_and_an_account),
+		cmocka_unit_test(a_lookup_of_caa_alone_says_what_came_of_it),
 		cmocka_unit_test(what_came_later_is_written_when_there_and_comes_back),
 		cmocka_unit_test(what_came_later_is_read_as_strictly_as_the_rest),
 		cmocka_unit_test(methods_that_look_for_an_account_want_its_url),

@@ -311,6 +311,70 @@ static void a_perspective_speaks_once(void **state)
 	BAD(verdict_insert(&b->tx, &v, &fresh, &err), ERR_NOT_FOUND, "refers");
 }
 
+/* A lookup that brought nothing gives way to the perspective's next word; every other word stays. */
+static void a_failed_lookup_of_caa_is_no_last_word(void **state)
+{
+	static const struct {
+		enum verdict_caa first;
+		bool replaced;
+	} rows[] = {
+		{ VERDICT_CAA_NONE, false },
+		{ VERDICT_CAA_ALLOWED, false },
+		{ VERDICT_CAA_DENIED, false },
+		{ VERDICT_CAA_FAILED, true },
+	};
+	struct bench *b = (struct bench *)*state;
+	add_all(b);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct verdict_row *list;
+		size_t n;
+		bool fresh;
+		struct attempt_row a = test_attempt(ID((uint8_t)(70 + i)), ID(CHALLENGE), ID(AUTHZ), ID(ACCOUNT));
+		a.kind = ATTEMPT_CAA;
+		a.name = STR("*.a.example");
+		a.order = ID(ORDER);
+		GOOD(attempt_insert(&b->tx, &a, &err));
+		struct verdict_row v = { a.id, STR("fra-1"), false, STR("a.b.c"), 7, rows[i].first, 5 };
+		GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+		v = (struct verdict_row){ a.id, STR("fra-1"), true, STR("d.e.f"), 9, VERDICT_CAA_ALLOWED, 8 };
+		GOOD(verdict_insert(&b->tx, &v, &fresh, &err));
+		assert_int_equal(fresh, rows[i].replaced);
+		GOOD(verdicts_of_attempt(&b->tx, &b->mem, a.id, &list, &n, &err));
+		assert_int_equal(n, 1);
+		assert_int_equal(list[0].caa, rows[i].replaced ? VERDICT_CAA_ALLOWED : rows[i].first);
+		assert_int_equal(list[0].finished_at, rows[i].replaced ? 8 : 5);
+		assert_true(str_eq(list[0].jws, rows[i].replaced ? STR("d.e.f") : STR("a.b.c")));
+	}
+	struct attempt_row *of_order;
+	size_t count;
+	GOOD(attempts_of_order(&b->tx, &b->mem, ID(ORDER), &of_order, &count, &err));
+	assert_int_equal(count, ARRAY_LEN(rows)); /* without the attempt that proved control */
+	assert_true(of_order[0].kind == ATTEMPT_CAA && str_eq(of_order[0].name, STR("*.a.example")));
+	assert_true(id_eq(of_order[0].id, ID(70)) && id_eq(of_order[3].id, ID(73)));
+}
+
+static void what_is_held_back_is_not_due(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct issuance_row got, *list;
+	size_t n;
+	add_all(b);
+	struct issuance_row i = test_issuance(ID(ISSUANCE), ID(ORDER), ID(ACCOUNT), "0a");
+	i.held = true;
+	GOOD(issuance_insert(&b->tx, &i, &err));
+	GOOD(issuances_due(&b->tx, &b->mem, INT64_MAX, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(issuance_hold(&b->tx, ID(ISSUANCE), false, T_START + 50, &err));
+	GOOD(issuances_due(&b->tx, &b->mem, T_START + 49, 10, &list, &n, &err));
+	assert_int_equal(n, 0);
+	GOOD(issuances_due(&b->tx, &b->mem, T_START + 50, 10, &list, &n, &err));
+	assert_int_equal(n, 1);
+	GOOD(issuance_move(&b->tx, ID(ISSUANCE), ISSUANCE_INTENDED, ISSUANCE_REFUSED, &err));
+	BAD(issuance_hold(&b->tx, ID(ISSUANCE), true, 0, &err), ERR_CONFLICT, "is refused");
+	GOOD(issuance_by_id(&b->tx, &b->mem, ID(ISSUANCE), &got, &err));
+	assert_false(got.held);
+}
+
 static void an_order_has_one_issuance_and_a_serial_is_used_once(void **state)
 {
 	struct bench *b = (struct bench *)*state;
@@ -705,6 +769,8 @@ int main(void)
 		BENCH(challenges),
 		BENCH(attempts_fall_due_when_sending_or_ending_is),
 		BENCH(a_perspective_speaks_once),
+		BENCH(a_failed_lookup_of_caa_is_no_last_word),
+		BENCH(what_is_held_back_is_not_due),
 		BENCH(an_order_has_one_issuance_and_a_serial_is_used_once),
 		BENCH(certificates_are_found_by_serial_and_their_names_by_suffix),
 		BENCH(counts_by_status),

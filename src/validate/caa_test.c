@@ -478,6 +478,27 @@ static void who_does_not_prove_control_asks_nothing(void **state)
 	assert_true(str_eq(v.caa, STR("not-checked")));
 }
 
+/* At the time of issue: control was proved long ago, and nobody looks for the challenge's answer again. */
+static void caa_alone_looks_up_nothing_else(void **state)
+{
+	struct script *s = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	static const struct script_step good[] = { { "a.test", SET(&ours_record) } },
+					bad[] = { { "a.test", SET(&other_record) } };
+	struct verdict v;
+	s->realm = &realm_on;
+	for (int m = 0; m < CHALLENGE_TYPE_COUNT; m++) {
+		struct validate_job job = script_job((enum challenge_type)m);
+		job.caa_only = true;
+		job.account_url = STR(ACCOUNT);
+		assert_true(script_run(s, good, 1, 3, &job, &mem, &v));
+		assert_true(v.valid && v.caa_only && v.caa_result == CAA_ALLOWED);
+		assert_true(script_run(s, bad, 1, 3, &job, &mem, &v));
+		script_check_problem("forbidden", &v, ERR_CAA, "CAA record for a.test prevents issuance: ", &mem);
+		assert_true(v.caa_only);
+	}
+}
+
 /* A49: of many names, each is asked for itself, whatever was found for the one before. */
 static void every_name_is_looked_up(void **state)
 {
@@ -546,6 +567,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_transcript_has_each_lookup, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(a_lookup_that_fails_is_tried_again, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(who_does_not_prove_control_asks_nothing, script_setup, script_teardown),
+		cmocka_unit_test_setup_teardown(caa_alone_looks_up_nothing_else, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(every_name_is_looked_up, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(hostile_records_fit_a_verdict, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(an_address_needs_none, script_setup, script_teardown),

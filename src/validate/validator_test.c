@@ -192,7 +192,30 @@ struct fixture {
 	struct arena mem;
 	struct str got[MESSAGES_MAX];
 	size_t got_count;
+	struct progress progress; /* the last */
+	size_t progress_count;
 };
+
+static void on_progress(void *ctx, struct bus_delivery *d)
+{
+	struct fixture *f = ctx;
+	struct progress p;
+	pthread_mutex_lock(&f->lock);
+	if (!FAILED(progress_read(&f->mem, bus_delivery_body(d), &p, NULL))) {
+		f->progress = p;
+		f->progress_count++;
+	}
+	pthread_mutex_unlock(&f->lock);
+	bus_ack(d);
+}
+
+static size_t progress_count(struct fixture *f)
+{
+	pthread_mutex_lock(&f->lock);
+	size_t n = f->progress_count;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
 
 static void on_verdict(void *ctx, struct bus_delivery *d)
 {
@@ -264,6 +287,7 @@ static int setup(void **state)
 	};
 	assert_false(FAILED(bus_new(&hub, &f->hub, &f->err)));
 	assert_false(FAILED(bus_consume(f->hub, STR(TOPIC_VERDICT), 100, on_verdict, f, &f->err)));
+	assert_false(FAILED(bus_consume(f->hub, STR(TOPIC_PROGRESS), 100, on_progress, f, &f->err)));
 	assert_false(FAILED(bus_start(f->hub, &f->err)));
 	assert_false(FAILED(bus_new(&own, &f->bus, &f->err)));
 	if (FAILED(validator_new(&f->conf, f->bus, f->crypto, f->key, NULL, &clock_system, &f->v, &f->err)))
@@ -496,18 +520,24 @@ static void what_fails_at_first_is_tried_again(void **state)
 	struct fixture *f = *state;
 	AUTO(arena_done) struct arena mem = { 0 };
 	int accepted = atomic_load(&f->web.accepted);
-	size_t before = got_count(f);
+	size_t before = got_count(f), told = progress_count(f);
 	struct validate_job job = job_make("closed"); /* allowed since the reload */
 	atomic_store(&f->web.wrong, true);
 	publish(f, &job);
 	EVENTUALLY(atomic_load(&f->web.wrong_answers) == 1);
 	atomic_store(&f->web.wrong, false);
+	EVENTUALLY(progress_count(f) == told + 1); /* RFC 8555 8.2: said while it waits */
+	assert_int_equal(got_count(f), before);
+	assert_true(id_eq(f->progress.attempt, job.attempt) && str_eq(f->progress.perspective, STR("local")));
+	assert_int_equal(f->progress.problem, ERR_UNAUTHORIZED);
+	assert_true(str_starts(f->progress.problem_detail, STR("attempt 1 of 3 failed: ")));
 	EVENTUALLY(got_count(f) == before + 1);
 	struct verdict v;
 	verdict_at(f, before, &mem, &v);
 	assert_true(v.valid);
 	assert_int_equal(atomic_load(&f->web.accepted), accepted + 2);
 	assert_true(v.finished_ms - v.started_ms >= 1990); /* the first pause */
+	assert_true(f->progress.next_ms > v.started_ms && f->progress.next_ms <= v.finished_ms);
 }
 
 /* Stopping waits for what runs, not for a pause between attempts, and gives the rest back. */
