@@ -7,6 +7,8 @@
  */
 #include "acme/caa.h"
 
+#include <assert.h>
+
 #define FRESH_MS ((int64_t)7 * 3600 * 1000) /* the rest is for the signer's queue */
 
 /* --- what is known ------------------------------------------------------------------------------------------------*/
@@ -228,6 +230,7 @@ static fallible names_judge(const struct caa_asking *q, struct store_tx *tx, str
 static void problem_of(const struct refusals *r, size_t names, struct err *ret)
 {
 	const struct refusal *worst = r->first;
+	assert(worst != NULL); /* an order ends for a reason */
 	for (const struct refusal *one = r->first; one != NULL; one = one->next)
 		if (one->why.kind == ERR_CAA && worst->why.kind != ERR_CAA)
 			worst = one;

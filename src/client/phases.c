@@ -604,8 +604,8 @@ static fallible challenge_find(const struct client *cl, const struct json *body,
 
 static fallible challenge_take(struct client *cl, struct client_authz *z, const struct json *body, struct err *err)
 {
-	const struct json *ch;
-	enum challenge_type method;
+	const struct json *ch = NULL;
+	enum challenge_type method = CHALLENGE_TYPE_COUNT;
 	struct str token = STR_NONE;
 	TRY(challenge_find(cl, body, &z->ordered, &method, &ch, err));
 	TRY(url_want(&cl->order_mem, ch, "url", &z->challenge_url, err));
