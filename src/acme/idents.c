@@ -26,11 +26,6 @@ struct str ident_base(const struct ident *i)
 	return ident_is_wildcard(i) ? str_sub(i->value, 2, i->value.n) : i->value;
 }
 
-bool name_is_below(struct str name, struct str ancestor)
-{
-	return name.n > ancestor.n + 1 && str_ends(name, ancestor) && name.p[name.n - ancestor.n - 1] == '.';
-}
-
 fallible idents_write(struct arena *mem, const struct ident *idents, size_t count, struct str *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(TEXT_MAX);

@@ -14,8 +14,6 @@ bool ident_is_wildcard(const struct ident *i);
 struct str ident_base(const struct ident *i); /* without "*." */
 fallible idents_write(struct arena *mem, const struct ident *idents, size_t count, struct str *ret, struct err *err);
 fallible idents_read(struct arena *mem, struct str text, struct ident **ret, size_t *ret_count, struct err *err);
-/* Is `name` below `ancestor`, label by label? */
-bool name_is_below(struct str name, struct str ancestor);
 
 /* --- refusals.c: identifiers that are refused, all of them in one problem document (RFC 8555 6.7.1) --- */
 struct refusal {

@@ -102,6 +102,8 @@ struct str name_lower(struct arena *mem, struct str name);
 /* Does `name` match a realm's pattern: "a.example" itself, "*.a.example" anything below it, "*" everything?
  * A wildcard name matches "*.x" when its base is x or below it. */
 bool name_matches(struct str pattern, struct str name);
+/* By whole labels, never by text alone; a name is not below itself. */
+bool name_is_below(struct str name, struct str ancestor);
 fallible name_pattern_check(struct str pattern, struct err *err);
 
 /* Addresses: one type for both families. */

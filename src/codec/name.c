@@ -175,3 +175,8 @@ fallible name_pattern_check(struct str pattern, struct err *err)
 	size_t labels = 0; /* one is fine: "*.corp" */
 	return check_syntax(pattern, &labels, err);
 }
+
+bool name_is_below(struct str name, struct str ancestor)
+{
+	return name.n > ancestor.n + 1 && str_ends(name, ancestor) && name.p[name.n - ancestor.n - 1] == '.';
+}
