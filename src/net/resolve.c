@@ -660,6 +660,10 @@ static fallible ub_options(struct ub_ctx *ctx, struct err *err)
 		{ "msg-cache-slabs:", "1" },
 		{ "rrset-cache-slabs:", "1" },
 		{ "val-bogus-ttl:", "0" },
+		/* Signatures end when they say so, but for a difference of clocks. The library by itself takes them for up
+		 * to a day more (a tenth of their life). */
+		{ "val-sig-skew-min:", "300" },
+		{ "val-sig-skew-max:", "300" },
 		{ "aggressive-nsec:", "no" }, /* would answer for names that were never asked */
 		/* Of several servers, one that is silent must be known for long enough to be passed over (with 0, it is
 		 * chosen again and again, measured: 5 s and more). But names that nobody answers, which clients

@@ -19,8 +19,8 @@ read -r api_port dns_port < <(free_ports 2)
 zones=$work/zones
 mkdir "$zones"
 cd "$zones"
-days() { # days N: N days from now, as ldns-signzone takes it
-	date -u -d "$1 days" +%Y%m%d%H%M%S
+from_now() { # from_now "N days": as ldns-signzone takes it
+	date -u -d "$1" +%Y%m%d%H%M%S
 }
 
 zone_begin() { # zone_begin NAME: in the file NAME
@@ -32,8 +32,8 @@ zone_key() { # zone_key NAME: prints the name of the key's files
 	ldns-keygen -a ECDSAP256SHA256 -k -r /dev/urandom "$1" 2>>"$work/logs/zones.log"
 }
 
-zone_sign() { # zone_sign NAME KEY [FROM UNTIL]: days from now
-	ldns-signzone -i "$(days "${3:--1}")" -e "$(days "${4:-30}")" "$1" "$2"
+zone_sign() { # zone_sign NAME KEY [FROM UNTIL]: as in "3 days"
+	ldns-signzone -i "$(from_now "${3:--1 day}")" -e "$(from_now "${4:-30 days}")" "$1" "$2"
 	mv "$1.signed" "$1"
 }
 
@@ -51,8 +51,9 @@ for child in nods expired future wrongds; do
 	key=$(zone_key "$child.e2e.test")
 	case $child in
 	nods) zone_sign nods.e2e.test "$key" ;;
-	expired) zone_sign expired.e2e.test "$key" -30 -1 ;;
-	future) zone_sign future.e2e.test "$key" 2 30 ;;
+	# An hour is no difference of clocks: the library by itself would look past up to a day of it.
+	expired) zone_sign expired.e2e.test "$key" '-30 days' '-1 hour' ;;
+	future) zone_sign future.e2e.test "$key" '1 hour' '30 days' ;;
 	wrongds)
 		zone_sign wrongds.e2e.test "$key"
 		key=$(zone_key wrongds.e2e.test)
