@@ -44,7 +44,7 @@ static bool account_fits(const struct verdict_apply *v)
 fallible perspective_of_zone(const struct view *view, struct str zone_name, struct str perspective, struct err *err)
 {
 	const struct conf_zone *zone = conf_zone(view->conf, zone_name);
-	if (zone == NULL || !list_has(&zone->perspectives, perspective))
+	if (zone == NULL || !conf_list_has(&zone->perspectives, perspective))
 		FAIL(err, ERR_UNAUTHORIZED, "perspective %.*s is not in zone %.*s", STR_FMT(perspective),
 		     STR_FMT(zone_name));
 	return OK;

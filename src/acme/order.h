@@ -50,7 +50,6 @@ fallible wanted_read_one(struct call *c, const struct eab_grant *grant, struct i
 bool realm_has_subdomains(const struct conf_realm *r);
 /* dns-persist-01 wants names for its records, too: a realm without caa-identities has none. */
 bool realm_offers(const struct conf_realm *r, enum challenge_type t);
-bool list_has(const struct conf_list *l, struct str s);
 /* Can this method prove such an identifier? dns_only: a wildcard, or all names below a domain. */
 bool challenge_proves(enum challenge_type t, enum ident_type type, bool dns_only);
 

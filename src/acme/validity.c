@@ -41,7 +41,7 @@ fallible profile_of_order(const struct call *c, const struct order_row *o, const
 			  struct err *err)
 {
 	*ret = conf_profile(c->conf, o->profile);
-	if (*ret != NULL && list_has(&c->realm->profiles, o->profile))
+	if (*ret != NULL && conf_list_has(&c->realm->profiles, o->profile))
 		return OK;
 	FAIL(err, ERR_INVALID_PROFILE, "profile %.*s, which the order has, is not served any more; make a new order",
 	     STR_FMT(o->profile));

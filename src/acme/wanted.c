@@ -12,14 +12,6 @@
 #define VALUE_MAX 512
 #define SHOWN_MAX 128 /* of a value in a refusal, which escapes may make four times as long: the reason follows it */
 
-bool list_has(const struct conf_list *l, struct str s)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (str_eq(l->v[i], s))
-			return true;
-	return false;
-}
-
 bool realm_has_subdomains(const struct conf_realm *r)
 {
 	return r->subdomain_auth && conf_realm_proves(r, false, true);
@@ -27,7 +19,7 @@ bool realm_has_subdomains(const struct conf_realm *r)
 
 bool realm_offers(const struct conf_realm *r, enum challenge_type t)
 {
-	return list_has(&r->challenges, str_z(challenge_type_name(t))) &&
+	return conf_list_has(&r->challenges, str_z(challenge_type_name(t))) &&
 	       (t != CHALLENGE_DNSPERSIST01 || r->caa_identities.n > 0);
 }
 

@@ -30,15 +30,6 @@ static fallible list_read(struct arena *mem, const struct json *rq, const char *
 	return OK;
 }
 
-static bool list_has(const struct conf_list *l, struct str item)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		if (str_eq(l->v[i], item))
-			return true;
-	}
-	return false;
-}
-
 static struct str list_join(struct arena *mem, const struct conf_list *l)
 {
 	struct str all = STR_NONE;
@@ -83,7 +74,7 @@ static fallible profiles_check(struct arena *mem, const struct conf_list *profil
 			       struct err *err)
 {
 	for (size_t i = 0; i < profiles->n; i++) {
-		if (list_has(&realm->profiles, profiles->v[i]))
+		if (conf_list_has(&realm->profiles, profiles->v[i]))
 			continue;
 		struct str known = list_join(mem, &realm->profiles);
 		FAIL(err, ERR_NOT_FOUND, "profile: found \"%.*s\"; realm %.*s has: %.*s", STR_FMT(profiles->v[i]),

@@ -328,15 +328,6 @@ static fallible check_permits(struct given *g, const struct init_plan *p, struct
 	return OK;
 }
 
-static bool list_has(const struct conf_list *l, struct str item)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		if (str_eq(l->v[i], item))
-			return true;
-	}
-	return false;
-}
-
 /* The intermediate's name constraints hold for the API's own certificate too. */
 static bool fits_constraints(const struct init_plan *p, struct str host)
 {
@@ -376,12 +367,12 @@ static fallible read_hosts(struct given *g, struct init_plan *p, struct err *err
 			     "own "
 			     "certificate comes from the intermediate",
 			     STR_FMT(named.v[i]), STR_FMT(given_text(g, FLAG_PERMIT)));
-		if (!list_has(&all, named.v[i]))
+		if (!conf_list_has(&all, named.v[i]))
 			all.v[all.n++] = named.v[i];
 	}
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
 		bool odd = own[i].n == 0 || str_find(own[i], '_', 0) < own[i].n; /* a machine may have any name */
-		if (!odd && fits_constraints(p, own[i]) && !list_has(&all, own[i]))
+		if (!odd && fits_constraints(p, own[i]) && !conf_list_has(&all, own[i]))
 			all.v[all.n++] = own[i];
 	}
 	if (all.n == 0)

@@ -58,6 +58,14 @@ static struct str list_show(struct arena *mem, const struct conf_list *list)
 	return all;
 }
 
+bool conf_list_has(const struct conf_list *l, struct str item)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(l->v[i], item))
+			return true;
+	return false;
+}
+
 fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err)
 {
 	for (size_t i = 0; i < r->names.n; i++) {

@@ -14,6 +14,7 @@ struct conf_list { /* of strings */
 	struct str *v;
 	size_t n;
 };
+bool conf_list_has(const struct conf_list *l, struct str item);
 
 struct conf_static { /* zone.names: a name or "*.name" and its addresses; zone.forwards: a domain and its servers */
 	struct str pattern;

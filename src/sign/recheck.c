@@ -29,15 +29,6 @@ struct check {
 	struct csr csr;
 };
 
-static bool list_has(const struct conf_list *l, struct str s)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		if (str_eq(l->v[i], s))
-			return true;
-	}
-	return false;
-}
-
 /* --- what the configuration says ----------------------------------------------------------------------------------*/
 static fallible check_realm(struct check *x, struct err *err)
 {
@@ -58,7 +49,7 @@ static fallible check_realm(struct check *x, struct err *err)
 static fallible check_profile(struct check *x, struct err *err)
 {
 	x->profile = conf_profile(x->rk->conf, x->job->profile);
-	if (x->profile == NULL || !list_has(&x->realm->profiles, x->job->profile))
+	if (x->profile == NULL || !conf_list_has(&x->realm->profiles, x->job->profile))
 		FAIL(err, ERR_INVALID_PROFILE, "realm \"%.*s\" does not issue the profile \"%.*s\"",
 		     STR_FMT(x->job->realm), STR_FMT(x->job->profile));
 	return OK;
@@ -321,7 +312,7 @@ static fallible proof_speaker(const struct check *x, struct proof *p, struct err
 {
 	const struct conf *conf = x->rk->conf;
 	struct str who = p->verdict.perspective;
-	if (!list_has(&x->zone->perspectives, who))
+	if (!conf_list_has(&x->zone->perspectives, who))
 		FAIL(err, ERR_UNAUTHORIZED, "perspective \"%.*s\" is not of zone \"%.*s\"", STR_FMT(who),
 		     STR_FMT(x->zone->name));
 	for (size_t i = 0; i < conf->perspective_count; i++) {
@@ -336,7 +327,7 @@ static fallible proof_speaker(const struct check *x, struct proof *p, struct err
 static fallible proof_method(const struct check *x, const struct verdict *v, struct err *err)
 {
 	const char *method = challenge_type_name(v->method);
-	if (!list_has(&x->realm->challenges, str_z(method)))
+	if (!conf_list_has(&x->realm->challenges, str_z(method)))
 		FAIL(err, ERR_UNAUTHORIZED, "realm \"%.*s\" does not take %s", STR_FMT(x->realm->name), method);
 	/* RFC 8555 8.3, RFC 8737 3: a name that answers for itself says nothing of those below it. */
 	if (v->wildcard && !challenge_is_dns(v->method))

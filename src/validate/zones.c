@@ -17,14 +17,6 @@ struct zone_set {
 	size_t realm_count;
 };
 
-static bool list_has(const struct conf_list *list, struct str s)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (str_eq(list->v[i], s))
-			return true;
-	return false;
-}
-
 static struct conf_list list_dup(struct arena *mem, const struct conf_list *from)
 {
 	struct conf_list to = { ARENA_ARRAY(mem, struct str, from->n), from->n };
@@ -108,7 +100,7 @@ fallible zone_set_new(const struct conf *conf, struct str perspective, struct zo
 	s->zones = ARENA_ARRAY(&s->mem, struct zone_live, conf->zone_count);
 	for (size_t i = 0; i < conf->zone_count; i++) {
 		const struct conf_zone *from = &conf->zones[i];
-		if (!list_has(&from->perspectives, perspective))
+		if (!conf_list_has(&from->perspectives, perspective))
 			continue;
 		struct rc rc = zone_open(conf, from, &s->mem, &s->zones[s->count++], err);
 		if (rc.kind != ERR_NONE) {
