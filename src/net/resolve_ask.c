@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * resolve_ask.c: blocking lookups over libunbound's asynchronous ones. A caller asks its one or two types at once and
+ * sleeps; one dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and
+ * by each outstanding callback, because a waiter may give up at the very moment when an answer arrives. libunbound
+ * itself has no time limit (a dead forwarder takes 17 s), so the deadline is kept here.
+ */
+#include "net/resolve_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESOLVE_STACK (256 * 1024)
+#define DNS_IN 1
+#define DNS_A 1
+#define DNS_TXT 16
+#define DNS_AAAA 28
+#define DNS_CAA 257
+
+const struct ask_type address_types[ASK_COUNT] = {
+	[ASK_AAAA] = { "AAAA", DNS_AAAA, AF_INET6, 16 },
+	[ASK_A] = { "A", DNS_A, AF_INET, 4 },
+};
+const struct ask_type txt_type = { "TXT", DNS_TXT, AF_UNSPEC, 0 };
+const struct ask_type caa_type = { "CAA", DNS_CAA, AF_UNSPEC, 0 };
+
+struct ask_part {
+	struct ask *ask;
+	int id;
+	bool asked, done;
+	int error; /* of libunbound; 0: result is there */
+	struct ub_result *result;
+};
+struct ask {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	int refs; /* the waiter's and one for each callback that may still come */
+	const struct ask_type *types;
+	size_t count;
+	struct ask_part parts[ASK_COUNT];
+};
+
+static struct ask *ask_new(const struct ask_type *types, size_t count)
+{
+	struct ask *a = mem_alloc(sizeof *a);
+	a->refs = 1;
+	a->types = types;
+	a->count = count;
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&a->answered, &attr);
+	pthread_condattr_destroy(&attr);
+	for (size_t i = 0; i < count; i++)
+		a->parts[i].ask = a;
+	return a;
+}
+
+static void ask_unref(struct ask *a)
+{
+	pthread_mutex_lock(&a->lock);
+	bool last = --a->refs == 0;
+	pthread_mutex_unlock(&a->lock);
+	if (!last)
+		return;
+	for (size_t i = 0; i < a->count; i++)
+		ub_resolve_free(a->parts[i].result); /* accepts NULL */
+	pthread_cond_destroy(&a->answered);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* Dispatcher thread, inside ub_process. The result is ours to free. */
+static void answer_cb(void *arg, int error, struct ub_result *result)
+{
+	struct ask_part *part = arg;
+	struct ask *a = part->ask;
+	pthread_mutex_lock(&a->lock);
+	part->done = true;
+	part->error = error;
+	part->result = result;
+	pthread_cond_signal(&a->answered);
+	pthread_mutex_unlock(&a->lock);
+	ask_unref(a);
+}
+
+static fallible ask_send(struct ask *a, struct ub_ctx *ctx, const char *name, struct err *err)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		struct ask_part *part = &a->parts[i];
+		pthread_mutex_lock(&a->lock);
+		a->refs++;
+		pthread_mutex_unlock(&a->lock);
+		int rc = ub_resolve_async(ctx, name, a->types[i].rrtype, DNS_IN, part, answer_cb, &part->id);
+		if (rc != UB_NOERROR) {
+			ask_unref(a);
+			err_cause(err, "ub_resolve_async: %s", ub_strerror(rc));
+			FAIL(err, ERR_INTERNAL, "the DNS library refused a lookup of %s", name);
+		}
+		part->asked = true;
+	}
+	return OK;
+}
+
+static struct timespec real_deadline(const struct clock *clk, int64_t deadline_mono_ms)
+{
+	int64_t left = deadline_mono_ms - clock_mono_ms(clk);
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (left <= 0)
+		return t;
+	t.tv_sec += (time_t)(left / 1000);
+	t.tv_nsec += (long)(left % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_nsec -= 1000000000L;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static bool ask_is_done(const struct ask *a)
+{
+	for (size_t i = 0; i < a->count; i++)
+		if (a->parts[i].asked && !a->parts[i].done)
+			return false;
+	return true;
+}
+
+static void ask_wait(struct ask *a, const struct timespec *until)
+{
+	pthread_mutex_lock(&a->lock);
+	while (!ask_is_done(a))
+		if (pthread_cond_timedwait(&a->answered, &a->lock, until) != 0)
+			break;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* Ends the waiter's part. A successful ub_cancel promises that the callback will not come, so its count is ours to
+ * drop; a failed one means that the callback has come or is coming, and drops it itself. */
+void ask_end(struct ask *a, struct ub_ctx *ctx)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		struct ask_part *part = &a->parts[i];
+		pthread_mutex_lock(&a->lock);
+		bool open = part->asked && !part->done;
+		pthread_mutex_unlock(&a->lock);
+		if (open && ub_cancel(ctx, part->id) == UB_NOERROR)
+			ask_unref(a);
+	}
+	ask_unref(a);
+}
+
+static void outcome_read(const struct ask_part *part, const struct ask_type *type, struct outcome *ret)
+{
+	*ret = (struct outcome){ .type = type, .answered = part->done, .error = part->error };
+	const struct ub_result *r = part->result;
+	if (!part->done || part->error != 0 || r == NULL)
+		return;
+	ret->rcode = r->rcode;
+	ret->secure = r->secure != 0;
+	ret->nxdomain = r->nxdomain != 0;
+	ret->bogus = r->bogus != 0;
+	ret->why_bogus = r->why_bogus;
+	/* A bogus answer says havedata too: what it carries must never be looked at. */
+	if (ret->bogus)
+		return;
+	ret->canonical = r->canonname;
+	if (r->havedata != 0)
+		ret->data = r;
+}
+
+fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, const struct ask_type *types,
+		 size_t count, struct question *q, struct outcome *out, struct ask **ret_ask, struct err *err)
+{
+	int64_t began = clock_mono_ms(clk);
+	if (began >= deadline_mono_ms) /* an answer that comes at once must not hide that the time is over */
+		FAIL(err, ERR_DNS, "looking up %s: the time for it was over before the question was asked", q->name);
+	struct timespec until = real_deadline(clk, deadline_mono_ms);
+	struct ask *a = ask_new(types, count);
+	struct rc rc = ask_send(a, r->ctx, q->name, err);
+	if (rc.kind != ERR_NONE) {
+		ask_end(a, r->ctx);
+		return rc;
+	}
+	ask_wait(a, &until);
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < count; i++)
+		outcome_read(&a->parts[i], &types[i], &out[i]);
+	pthread_mutex_unlock(&a->lock);
+	q->from = resolver_describe(r, str_z(q->name));
+	q->waited_ms = deadline_mono_ms - began;
+	*ret_ask = a;
+	return OK;
+}
+
+/* --- the dispatcher ----------------------------------------------------------------------------------------------*/
+
+static void *dispatch(void *arg)
+{
+	struct resolver *r = arg;
+	struct pollfd fds[] = { { .fd = ub_fd(r->ctx), .events = POLLIN }, { .fd = r->wake_fd, .events = POLLIN } };
+	for (;;) {
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+			continue; /* EINTR: the program's signals may land here */
+		if (fds[1].revents != 0)
+			return NULL;
+		/* Failure here is a lost pipe to the library's own thread: the deadline of every waiter still holds. */
+		if (fds[0].revents != 0 && ub_process(r->ctx) != UB_NOERROR)
+			fds[0].fd = -1;
+	}
+}
+
+fallible dispatcher_start(struct resolver *r, struct err *err)
+{
+	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->wake_fd < 0)
+		FAIL(err, ERR_IO, "eventfd: %s", strerror(errno));
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, RESOLVE_STACK);
+	int rc = pthread_create(&r->dispatcher, &attr, dispatch, r);
+	pthread_attr_destroy(&attr);
+	if (rc != 0)
+		FAIL(err, ERR_IO, "starting the resolver thread: %s", strerror(rc));
+	r->dispatching = true;
+	return OK;
+}
+
+void dispatcher_stop(struct resolver *r)
+{
+	if (!r->dispatching)
+		return;
+	uint64_t one = 1;
+	ssize_t ignored = write(r->wake_fd, &one, sizeof one);
+	(void)ignored; /* an eventfd at zero always takes a one */
+	pthread_join(r->dispatcher, NULL);
+	r->dispatching = false;
+}
