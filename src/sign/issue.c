@@ -197,8 +197,13 @@ static fallible task_prepare(struct batch *b, struct task *t, struct err *err)
 	const struct sign_job *job = t->job;
 	t->tbs = (struct buf)BUF_MAX(CERT_DER_MAX);
 	t->der = (struct buf)BUF_MAX(CERT_DER_MAX);
-	t->entry =
-		(struct journal_entry){ .issuance = job->issuance, .order = job->order, .serial_hex = job->serial_hex };
+	t->entry = (struct journal_entry){ .issuance = job->issuance,
+					   .order = job->order,
+					   .account = job->account,
+					   .realm = job->realm,
+					   .profile = job->profile,
+					   .issuer = job->issuer,
+					   .serial_hex = job->serial_hex };
 	if (FAILED(job_hash(b->s, job, &t->entry.job_hash, &t->why))) {
 		task_refuse(t, NULL);
 		return OK;

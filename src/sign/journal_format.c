@@ -6,7 +6,8 @@
  *             sum of these 48 bytes (16); then frames
  *   frame     "CJF1", length of the entries u32, their count u32, sequence of the first u64; entries; sum (16)
  *   entry     kind u8, at_ms u64, issuance 16, order 16, job hash 32, tbs hash 32, serial u8 + text, data u32 + bytes;
- *             data is the TBS of a begin, the certificate of a done, the reason of a refusal
+ *             data is the TBS of a begin, the certificate of a done, the reason of a refusal; with ENTRY_OWNED in the
+ *             kind there follow account 16, realm u8 + text, profile u8 + text, issuer u8 + text
  *
  * A sum is the first half of SHA-256 over the sum that stands before the frame, the head and the entries: a frame that
  * was taken out, put elsewhere or changed breaks the chain at that place.
@@ -22,6 +23,7 @@ static const char segment_magic[16] = {
 };
 #define FRAME_MAGIC 0x434a4631u /* "CJF1" */
 #define ENTRY_FIXED (1 + 8 + 16 + 16 + 32 + 32)
+#define ENTRY_OWNED 0x80u
 
 static void put_u32(uint8_t *p, uint32_t v)
 {
@@ -97,6 +99,44 @@ static struct str entry_data(enum journal_kind kind, const struct journal_entry 
 	return STR_NONE;
 }
 
+static fallible put_short(struct buf *b, struct str s, struct err *err)
+{
+	const char n = (char)(uint8_t)s.n;
+	if (s.n > OWNER_TEXT_MAX)
+		FAIL(err, ERR_INTERNAL, "a name of %zu bytes in a journal entry", s.n);
+	TRY(buf_add(b, str_n(&n, 1), err));
+	return buf_add(b, s, err);
+}
+
+static fallible owner_write(struct buf *b, const struct journal_entry *e, struct err *err)
+{
+	if (e->realm.n == 0)
+		return OK;
+	TRY(buf_add(b, str_n(e->account.b, sizeof e->account.b), err));
+	TRY(put_short(b, e->realm, err));
+	TRY(put_short(b, e->profile, err));
+	return put_short(b, e->issuer, err);
+}
+
+static fallible get_short(struct cur *c, struct str *ret, struct err *err)
+{
+	uint8_t n;
+	TRY(cur_u8(c, &n, err));
+	if (n > OWNER_TEXT_MAX)
+		FAIL(err, ERR_IO, "a name of %u bytes", n);
+	return cur_take(c, n, ret, err);
+}
+
+static fallible owner_read(struct cur *c, struct journal_entry *e, struct err *err)
+{
+	struct str account;
+	TRY(cur_take(c, sizeof e->account.b, &account, err));
+	memcpy(e->account.b, account.p, sizeof e->account.b);
+	TRY(get_short(c, &e->realm, err));
+	TRY(get_short(c, &e->profile, err));
+	return get_short(c, &e->issuer, err);
+}
+
 fallible entry_write(struct buf *b, enum journal_kind kind, const struct journal_entry *e, struct err *err)
 {
 	struct str data = entry_data(kind, e);
@@ -105,7 +145,7 @@ fallible entry_write(struct buf *b, enum journal_kind kind, const struct journal
 		     e->serial_hex.n);
 	uint8_t head[ENTRY_FIXED + 1];
 	uint8_t *p = head;
-	*p++ = (uint8_t)kind;
+	*p++ = (uint8_t)(kind | (e->realm.n > 0 ? ENTRY_OWNED : 0));
 	put_u64(p, (uint64_t)e->at_ms);
 	p += 8;
 	memcpy(p, e->issuance.b, 16);
@@ -118,7 +158,8 @@ fallible entry_write(struct buf *b, enum journal_kind kind, const struct journal
 	TRY(buf_add(b, str_n(head, sizeof head), err));
 	TRY(buf_add(b, e->serial_hex, err));
 	TRY(buf_add(b, str_n(len, sizeof len), err));
-	return buf_add(b, data, err);
+	TRY(buf_add(b, data, err));
+	return owner_write(b, e, err);
 }
 
 fallible entry_read(struct cur *c, enum journal_kind *ret_kind, struct journal_entry *ret, struct err *err)
@@ -136,6 +177,8 @@ fallible entry_read(struct cur *c, enum journal_kind *ret_kind, struct journal_e
 	if (data_len > ENTRY_DATA_MAX)
 		FAIL(err, ERR_IO, "an entry of %u bytes", data_len);
 	TRY(cur_take(c, data_len, &data, err));
+	if ((uint8_t)fixed.p[0] & ENTRY_OWNED)
+		TRY(owner_read(c, &e, err));
 
 	const uint8_t *p = (const uint8_t *)fixed.p;
 	e.at_ms = (int64_t)get_u64(p + 1);
@@ -143,7 +186,8 @@ fallible entry_read(struct cur *c, enum journal_kind *ret_kind, struct journal_e
 	memcpy(e.order.b, p + 25, 16);
 	memcpy(e.job_hash.b, p + 41, 32);
 	memcpy(e.tbs_hash.b, p + 73, 32);
-	switch (p[0]) {
+	const unsigned kind = p[0] & ~ENTRY_OWNED;
+	switch (kind) {
 	case JOURNAL_BEGIN:
 		e.tbs = data;
 		break;
@@ -155,9 +199,9 @@ fallible entry_read(struct cur *c, enum journal_kind *ret_kind, struct journal_e
 		e.why = data;
 		break;
 	default:
-		FAIL(err, ERR_IO, "an entry of unknown kind %u", p[0]);
+		FAIL(err, ERR_IO, "an entry of unknown kind %u", kind);
 	}
-	*ret_kind = (enum journal_kind)p[0];
+	*ret_kind = (enum journal_kind)kind;
 	*ret = e;
 	return OK;
 }
@@ -297,6 +341,9 @@ static struct journal_entry entry_dup(struct arena *mem, const struct journal_en
 {
 	struct journal_entry d = *e;
 	d.serial_hex = str_dup(mem, e->serial_hex);
+	d.realm = str_dup(mem, e->realm);
+	d.profile = str_dup(mem, e->profile);
+	d.issuer = str_dup(mem, e->issuer);
 	d.tbs = str_dup(mem, e->tbs);
 	d.der = str_dup(mem, e->der);
 	d.why = str_dup(mem, e->why);

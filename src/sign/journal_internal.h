@@ -16,6 +16,7 @@
 #define SUM_LEN 16u
 #define ENTRY_DATA_MAX (64u * 1024)
 #define SERIAL_TEXT_MAX 64u
+#define OWNER_TEXT_MAX 64u /* names of realms, profiles and issuers */
 
 struct sum {
 	uint8_t b[SUM_LEN];

@@ -17,6 +17,10 @@ struct journal;
 enum journal_kind { JOURNAL_BEGIN = 1, JOURNAL_DONE, JOURNAL_REFUSED };
 struct journal_entry { /* one issuance as the journal knows it; borrowed from the journal or mem */
 	struct id issuance, order;
+	/* Whose and of what kind, so that a store that lost it can be told again; empty: a certificate of the CA's own, or
+	 * a record from before they were kept. */
+	struct id account;
+	struct str realm, profile, issuer;
 	struct str serial_hex;
 	struct sha256 job_hash; /* over what was asked: a repeat must ask for the same */
 	struct sha256 tbs_hash;

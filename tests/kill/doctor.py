@@ -92,6 +92,7 @@ SQL = (
 )
 
 HEAD = 64
+OWNED = 0x80  # in the kind of an entry that says whose it is
 BEGIN, DONE = 1, 2
 
 
@@ -114,10 +115,15 @@ def entries(data):
         while at < end:
             serial_end = at + 106 + data[at + 105]
             n, = struct.unpack(">I", data[serial_end:serial_end + 4])
-            yield {"kind": data[at], "at": data[at + 1:at + 9], "issuance": data[at + 9:at + 25],
+            last = serial_end + 4 + n
+            if data[at] & OWNED:  # account, then realm, profile and issuer
+                last += 16
+                for _ in range(3):
+                    last += 1 + data[last]
+            yield {"kind": data[at] & ~OWNED, "owner": data[serial_end + 4 + n:last], "at": data[at + 1:at + 9], "issuance": data[at + 9:at + 25],
                    "order": data[at + 25:at + 41], "job": data[at + 41:at + 73], "tbs": data[at + 73:at + 105],
                    "serial": data[at + 106:serial_end], "data": data[serial_end + 4:serial_end + 4 + n]}
-            at = serial_end + 4 + n
+            at = last
 
 
 def find(data, kind, own):
@@ -133,8 +139,9 @@ def append(path, entry):
         first, = struct.unpack(">Q", data[start + 12:start + 20])
         count, = struct.unpack(">I", data[start + 8:start + 12])
         end, sequence = stop + 16, first + count
-    body = (bytes([entry["kind"]]) + entry["at"] + entry["issuance"] + entry["order"] + entry["job"] + entry["tbs"]
-            + bytes([len(entry["serial"])]) + entry["serial"] + struct.pack(">I", len(entry["data"])) + entry["data"])
+    body = (bytes([entry["kind"] | (OWNED if entry["owner"] else 0)]) + entry["at"] + entry["issuance"] + entry["order"] + entry["job"] + entry["tbs"]
+            + bytes([len(entry["serial"])]) + entry["serial"] + struct.pack(">I", len(entry["data"])) + entry["data"]
+            + entry["owner"])
     frame = b"CJF1" + struct.pack(">IIQ", len(body), 1, sequence) + body
     frame += hashlib.sha256(data[end - 16:end] + frame).digest()[:16]
     with open(path, "wb") as f:
