@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_jobs.c: the messages between programs. The first byte chooses the reader. What a reader accepts, its writer must
+ * fuzz_jobs.c: the messages between programs. The first byte, from '0' up, chooses the reader. What a reader accepts, its writer must
  * be willing to write, and what it wrote must be accepted and written the same again.
  */
 #include "fuzz.h"
@@ -23,15 +23,17 @@ AGAIN(verdict_message)
 AGAIN(sign_job)
 AGAIN(sign_result)
 AGAIN(progress)
+AGAIN(grant)
 
 static again_fn *const readers[] = { again_validate_job, again_verdict,     again_verdict_message,
-				     again_sign_job,     again_sign_result, again_progress };
+				     again_sign_job,     again_sign_result, again_progress,
+				     again_grant };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	again_fn *again = readers[data[0] % ARRAY_LEN(readers)];
+	again_fn *again = readers[(uint8_t)(data[0] - '0') % ARRAY_LEN(readers)];
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf one = BUF_MAX(JOB_MAX);
 	AUTO(buf_done) struct buf two = BUF_MAX(JOB_MAX);

@@ -46,6 +46,11 @@ const struct conf_perspective *conf_perspective(const struct conf *c, struct str
 	FIND(perspectives, perspective_count);
 }
 
+const struct conf_operator *conf_operator(const struct conf *c, struct str name)
+{
+	FIND(operators, operator_count);
+}
+
 #define PATTERNS_SHOWN 8
 
 static struct str list_show(struct arena *mem, const struct conf_list *list)

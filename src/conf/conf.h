@@ -62,6 +62,12 @@ struct conf_issuer {
 	struct str aia_url, crl_url;
 };
 
+struct conf_operator { /* who may sign grants */
+	struct str name;
+	struct str public_key; /* the JWK file that api and signer pin */
+	struct str key;        /* the private key file of `cairn grant` */
+};
+
 struct conf_realm {
 	struct str name;
 	struct conf_list names;      /* patterns that may be asked for; none: nothing is issued (closed by default) */
@@ -70,6 +76,7 @@ struct conf_realm {
 	struct conf_list profiles;   /* the first one is the default */
 	struct str issuer, zone;
 	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
+	bool grants;            /* names that an operator's grant covers need no challenge */
 	bool subdomain_auth;    /* RFC 9444: a proof in the DNS for an ancestor serves the names below it */
 	bool terms_agree_again; /* accounts that agreed to other terms must agree to new ones before they order */
 	struct str terms_of_service, website; /* URLs for the directory's meta; empty: left out */
@@ -133,8 +140,9 @@ struct conf {
 		struct str url; /* "unix:run/bus.sock" */
 	} bus;
 	struct {
-		struct str journal;    /* folder */
-		int64_t serial_prefix; /* 1..127 */
+		struct str journal;        /* folder */
+		int64_t serial_prefix;     /* 1..127 */
+		struct str revoked_grants; /* file of ids; it need not exist */
 	} signer;
 	struct {
 		struct str perspective; /* which one this validator is */
@@ -154,6 +162,8 @@ struct conf {
 	size_t profile_count;
 	struct conf_issuer *issuers;
 	size_t issuer_count;
+	struct conf_operator *operators;
+	size_t operator_count;
 };
 
 /* Reads and checks the whole file, cross references too (a realm's zone exists, quorum <= perspectives ...). ERR_CONFIG:
@@ -175,6 +185,7 @@ const struct conf_zone *conf_zone(const struct conf *c, struct str name);
 const struct conf_profile *conf_profile(const struct conf *c, struct str name);
 const struct conf_issuer *conf_issuer(const struct conf *c, struct str name);
 const struct conf_perspective *conf_perspective(const struct conf *c, struct str name);
+const struct conf_operator *conf_operator(const struct conf *c, struct str name);
 /* May this realm issue for this name (a "*." name by its base)? ERR_REJECTED_IDENTIFIER names the realm and what it allows. */
 fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct err *err);
 /* The same for an address. A special one (private, loopback ...) must be in a range that was meant for it: at least /8

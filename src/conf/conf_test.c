@@ -81,7 +81,7 @@ static void unknown_settings_are_named_with_the_nearest_known_one(void **state)
 		{ "log:\n  level: info\n  file: /x\n",
 		  "c:3:3: log.file: found an unknown setting; allowed: level, format" },
 		{ "<<: {}\n", "c:1:1: <<: found an unknown setting; allowed: state-dir, log, api, store, bus, signer, "
-			      "validator, sweeper, realm, zone, perspective, profile, issuer" },
+			      "validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
 	};
 	check_refusals(rows, ARRAY_LEN(rows));
 }

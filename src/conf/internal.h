@@ -36,7 +36,7 @@ const struct node *node_get(const struct node *map, struct str key); /* NULL: ab
 struct conf_section {
 	const char *name;    /* "realm" */
 	const char *prefix;  /* "realm.*." */
-	const char *deflt;   /* the entry that is there when the file has none */
+	const char *deflt;   /* the entry that is there when the file has none; NULL: none is */
 	size_t size;         /* of the struct, whose first member is its name */
 	size_t array, count; /* offsets into struct conf */
 };

@@ -327,12 +327,12 @@ static fallible read_section(struct reader *r, const struct conf_section *s, str
 	struct conf *c = r->c;
 	const struct node *section = node_get(r->top, str_z(s->name));
 	const struct node *first = section == NULL ? NULL : section->first;
-	size_t count = first == NULL ? 1 : section->count;
+	size_t count = first != NULL ? section->count : s->deflt != NULL;
 	char *entries = arena_alloc_n(&c->mem, s->size, count);
 	memcpy((char *)c + s->array, &entries, sizeof entries); /* whichever struct it points to */
 	memcpy((char *)c + s->count, &count, sizeof count);
 	if (first == NULL)
-		return read_entry(r, s, NULL, str_z(s->deflt), entries, err);
+		return s->deflt == NULL ? OK : read_entry(r, s, NULL, str_z(s->deflt), entries, err);
 	const struct node *n = first;
 	for (size_t i = 0; i < count; i++, n = n->next)
 		TRY(read_entry(r, s, n, str_dup(&c->mem, n->key), entries + i * s->size, err));

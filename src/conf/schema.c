@@ -24,6 +24,7 @@ static const char *const eab_modes[] = { "off", "optional", "required", NULL };
 #define IN_PERSPECTIVE(member) offsetof(struct conf_perspective, member)
 #define IN_PROFILE(member) offsetof(struct conf_profile, member)
 #define IN_ISSUER(member) offsetof(struct conf_issuer, member)
+#define IN_OPERATOR(member) offsetof(struct conf_operator, member)
 #define RESTART false
 #define RELOAD true
 
@@ -92,6 +93,11 @@ static const struct conf_row rows[] = {
 	{ "signer.serial-prefix", CONF_INT, AT(signer.serial_prefix), "1", 1, 127, NULL, NULL, RESTART,
 	  "The first byte of every serial. Signers that share an issuer need different ones." },
 
+	{ "signer.revoked-grants", CONF_STR, AT(signer.revoked_grants), "grants/revoked", 1, 0, NULL, NULL, RELOAD,
+	  "A file on the signer's host with the ids of grants that count no more, one a line. cairn grant revoke adds "
+	  "to "
+	  "it; the signer looks at it before it believes a grant." },
+
 	{ "validator.perspective", CONF_STR, AT(validator.perspective), "local", 1, 0, NULL, "CAIRN_PERSPECTIVE",
 	  RESTART, "Which of the perspectives below a validator that reads this file is." },
 	{ "validator.probes-max", CONF_INT, AT(validator.probes_max), "256", 1, 4096, NULL, NULL, RESTART,
@@ -120,6 +126,9 @@ static const struct conf_row rows[] = {
 	{ "realm.*.eab", CONF_STR, IN_REALM(eab), "off", 0, 0, eab_modes, NULL, RELOAD,
 	  "Whether new accounts must show an external account key (made with cairn eab add). off: a binding is not "
 	  "looked at." },
+	{ "realm.*.grants", CONF_BOOL, IN_REALM(grants), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether names that an operator's grant covers need no challenge (cairn grant add). A grant adds no names to "
+	  "those above." },
 	{ "realm.*.subdomain-auth", CONF_BOOL, IN_REALM(subdomain_auth), "false", 0, 0, NULL, NULL, RELOAD,
 	  "Whether a proof in the DNS for a domain may serve the names below it, when the client asks for that (RFC "
 	  "9444)." },
@@ -206,6 +215,11 @@ static const struct conf_row rows[] = {
 	  "http URL in certificates where the issuing certificate can be had. Empty: none." },
 	{ "issuer.*.crl-url", CONF_STR, IN_ISSUER(crl_url), "", 0, 0, NULL, NULL, RESTART,
 	  "http URL in certificates where the list of revoked certificates can be had. Empty: none." },
+
+	{ "operator.*.public-key", CONF_STR, IN_OPERATOR(public_key), "operators/*.jwk", 1, 0, NULL, NULL, RELOAD,
+	  "The public key, a JWK, with which API and signer check the grants of this operator." },
+	{ "operator.*.key", CONF_STR, IN_OPERATOR(key), "operators/*.key", 1, 0, NULL, NULL, RELOAD,
+	  "The operator's private key. cairn grant alone reads it, so it may be kept on another machine." },
 };
 
 #define SECTION(word, entry, type, member, counter)                                     \
@@ -218,11 +232,12 @@ static const struct conf_section sections[] = {
 	SECTION(perspective, "local", conf_perspective, perspectives, perspective_count),
 	SECTION(profile, "server", conf_profile, profiles, profile_count),
 	SECTION(issuer, "default", conf_issuer, issuers, issuer_count),
+	SECTION(operator, NULL, conf_operator, operators, operator_count),
 };
 
 /* The reader writes an entry's name without knowing the struct. */
 static_assert(IN_REALM(name) == 0 && IN_ZONE(name) == 0 && IN_PERSPECTIVE(name) == 0 && IN_PROFILE(name) == 0 &&
-		      IN_ISSUER(name) == 0,
+		      IN_ISSUER(name) == 0 && IN_OPERATOR(name) == 0,
 	      "a section's struct starts with its name");
 
 const struct conf_row *conf_schema(size_t *ret_count)

@@ -228,6 +228,21 @@ static fallible add_entry(struct example *x, const struct conf_section *s, struc
 	return OK;
 }
 
+/* A section that is empty unless somebody fills it: what could stand there. */
+static fallible add_hints(struct example *x, const struct conf_section *s, struct err *err)
+{
+	size_t count = 0;
+	const struct conf_row *rows = conf_schema(&count);
+	for (size_t i = 0; i < count; i++) {
+		if (conf_row_section(&rows[i]) == s)
+			TRY(add_help(x, "",
+				     str_fmt(&x->mem, "%s.NAME.%.*s: %s", s->name, STR_FMT(conf_row_leaf(&rows[i])),
+					     rows[i].help),
+				     err));
+	}
+	return OK;
+}
+
 /* The entries that the values name, or the one that is always there. */
 static fallible add_entries(struct example *x, const struct conf_section *s, struct err *err)
 {
@@ -249,7 +264,9 @@ static fallible add_entries(struct example *x, const struct conf_section *s, str
 		done[n++] = entry;
 		TRY(add_entry(x, s, entry, err));
 	}
-	return n > 0 ? OK : add_entry(x, s, str_z(s->deflt), err);
+	if (n > 0)
+		return OK;
+	return s->deflt == NULL ? add_hints(x, s, err) : add_entry(x, s, str_z(s->deflt), err);
 }
 
 static fallible add_globals(struct example *x, struct err *err)

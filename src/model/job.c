@@ -103,6 +103,7 @@ static const struct field sign_fields[] = {
 	{ "verdicts", FIELD_TEXTS, AT(verdicts), AT(verdict_count), 0, SIGN_VERDICTS_MAX, VERDICT_JWS_MAX },
 	{ "keyChanges", FIELD_TEXTS, AT(key_changes), AT(key_change_count), 1, EARLIER_KEYS_MAX, KEY_CHANGE_JWS_MAX,
 	  .may_lack = true },
+	{ "grants", FIELD_WORDS, AT(grants), AT(grant_count), 1, SIGN_GRANTS_MAX, GRANT_JWS_MAX, .may_lack = true },
 };
 #undef AT
 

@@ -28,6 +28,13 @@ static bool is_lines_char(char c)
 	return is_text_char(c) || c == '\n';
 }
 
+/* Sequences are the JSON reader's business; a writer's own bad ones come out as U+FFFD. */
+static bool is_utf8_char(char c)
+{
+	unsigned char b = (unsigned char)c;
+	return b >= 0x20 && b != 0x7f;
+}
+
 static bool is_b64url_char(char c)
 {
 	return is_word_char(c) && c != '.';
@@ -51,6 +58,7 @@ static const struct alphabet {
 	[FIELD_WORD] = { is_word_char, "letters, digits and . _ -" },
 	[FIELD_TEXT] = { is_text_char, "printable ASCII" },
 	[FIELD_LINES] = { is_lines_char, "printable ASCII and newlines" },
+	[FIELD_UTF8] = { is_utf8_char, "text without control characters" },
 	[FIELD_B64URL] = { is_b64url_char, "base64url" },
 	[FIELD_HEX] = { is_hex_char, "lower-case hex" },
 	[FIELD_TOKEN] = { is_b64url_char, "base64url" },
@@ -158,10 +166,11 @@ static fallible check_idents(const struct field *f, const void *m, struct err *e
 
 static fallible check_texts(const struct field *f, const void *m, struct err *err)
 {
+	enum field_kind item = f->kind == FIELD_WORDS ? FIELD_WORD : FIELD_TEXT;
 	TRY(check_count(f, m, err));
 	const struct str *v = *(struct str *const *)at(m, f->at);
 	for (size_t i = 0; i < *(const size_t *)at(m, f->count_at); i++)
-		TRY(text_check(f->key, FIELD_TEXT, 1, f->item_max, v[i], err));
+		TRY(text_check(f->key, item, 1, f->item_max, v[i], err));
 	return OK;
 }
 
@@ -451,6 +460,7 @@ static const struct field_ops {
 	[FIELD_WORD] = { check_text, put_text, get_text },
 	[FIELD_TEXT] = { check_text, put_text, get_text },
 	[FIELD_LINES] = { check_text, put_text, get_text },
+	[FIELD_UTF8] = { check_text, put_text, get_text },
 	[FIELD_B64URL] = { check_text, put_text, get_text },
 	[FIELD_HEX] = { check_text, put_text, get_text },
 	[FIELD_TOKEN] = { check_text, put_text, get_text },
@@ -464,6 +474,7 @@ static const struct field_ops {
 	[FIELD_IDENT] = { check_ident, put_ident, get_ident },
 	[FIELD_IDENTS] = { check_idents, put_idents, get_idents },
 	[FIELD_TEXTS] = { check_texts, put_texts, get_texts },
+	[FIELD_WORDS] = { check_texts, put_texts, get_texts },
 	[FIELD_STEPS] = { check_steps, put_steps, get_steps },
 };
 static_assert(ARRAY_LEN(ops) == FIELD_KIND_COUNT, "every kind of field");
@@ -473,7 +484,7 @@ static bool is_lacking(const struct field *f, const void *m)
 {
 	if (!f->may_lack)
 		return false;
-	if (f->kind == FIELD_TEXTS)
+	if (f->kind == FIELD_TEXTS || f->kind == FIELD_WORDS)
 		return *(const size_t *)at(m, f->count_at) == 0;
 	if (f->kind == FIELD_TIME)
 		return *(const int64_t *)at(m, f->at) == 0;

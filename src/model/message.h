@@ -13,6 +13,7 @@ enum field_kind {
 	FIELD_WORD,    /* struct str of letters, digits and . _ - */
 	FIELD_TEXT,    /* struct str of printable ASCII */
 	FIELD_LINES,   /* the same with newlines */
+	FIELD_UTF8,    /* struct str of any characters but controls */
 	FIELD_B64URL,  /* struct str of base64url, passed on as it is */
 	FIELD_HEX,     /* struct str of lower-case hex */
 	FIELD_TOKEN,   /* struct str: 32 bytes in base64url */
@@ -26,6 +27,7 @@ enum field_kind {
 	FIELD_IDENT,   /* struct ident without wildcard */
 	FIELD_IDENTS,  /* struct ident *, wildcards allowed */
 	FIELD_TEXTS,   /* struct str *, each FIELD_TEXT of at most item_max */
+	FIELD_WORDS,   /* struct str *, each FIELD_WORD of at most item_max */
 	FIELD_STEPS,   /* struct verdict_step * */
 	FIELD_KIND_COUNT
 };

@@ -185,7 +185,44 @@ struct progress { /* validator -> api */
 fallible progress_write(const struct progress *p, struct buf *ret, struct err *err);
 fallible progress_read(struct arena *mem, struct str text, struct progress *ret, struct err *err);
 
+/* What an operator vouches for: the payload of the compact JWS "cairn-grant+jws" that an operator's key signs, with the
+ * operator's name as kid. Names that it covers need no challenge; a subject holds only what one gives. It widens nothing:
+ * a realm's own names and profiles bound it. */
+#define GRANT_TYP "cairn-grant+jws"
+#define GRANT_JWS_MAX (8 * 1024)
+#define GRANT_PAYLOAD_MAX (5 * 1024 + 768) /* the JSON; what base64url and a signature then make of it fits the JWS */
+#define GRANT_KEYS_MAX 16
+#define GRANT_NAMES_MAX 64
+#define GRANT_EMAILS_MAX 16
+#define GRANT_PROFILES_MAX 32
+#define GRANT_LIFE_MAX_S ((int64_t)825 * 86400)
+struct grant {
+	struct id id;
+	struct str realm;
+	struct str *thumbprints; /* account keys that it is for */
+	size_t thumbprint_count;
+	struct str *names; /* patterns like those of realm.names: "host.x", "*.team-a.corp" (below it, not itself) */
+	size_t name_count;
+	struct str *addresses; /* ranges */
+	size_t address_count;
+	bool wildcards;                                    /* "*." names that the patterns cover, too; absent: false */
+	struct str organization, locality, state, country; /* UTF-8; absent: empty */
+	struct str *emails;
+	size_t email_count;
+	struct str *profiles; /* absent: any that the realm has */
+	size_t profile_count;
+	int64_t made_ms;
+	int64_t from_s, until_s; /* unix seconds, the last one included */
+	struct str note;         /* the operator's, for `cairn grant list` */
+};
+fallible grant_write(const struct grant *g, struct buf *ret, struct err *err);
+fallible grant_read(struct arena *mem, struct str text, struct grant *ret, struct err *err);
+bool grant_has_subject(const struct grant *g); /* anything but names and addresses */
+/* "user@host.example": a dot-atom and a lower-case name. */
+fallible email_check(struct str email, struct err *err);
+
 /* All that the signer needs to decide for itself (DESIGN 5). */
+#define SIGN_GRANTS_MAX 16
 struct sign_job {
 	struct id issuance, order, account;
 	struct str realm, profile, issuer;
@@ -202,6 +239,9 @@ struct sign_job {
 	 * which a record of dns-persist-01 names, was this account's. Absent: none. */
 	struct str *key_changes;
 	size_t key_change_count;
+	struct str *
+		grants; /* compact JWS: what stands for verdicts of control, and where a subject comes from; absent: none */
+	size_t grant_count;
 };
 fallible sign_job_write(const struct sign_job *j, struct buf *ret, struct err *err);
 fallible sign_job_read(struct arena *mem, struct str text, struct sign_job *ret, struct err *err);
