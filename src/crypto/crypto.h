@@ -38,6 +38,9 @@ struct sha256 {
 	uint8_t b[32];
 };
 fallible digest_sha256(const struct crypto *c, struct str in, struct sha256 *ret, struct err *err);
+/* Any of them; *ret_n is its length. */
+fallible digest_of(const struct crypto *c, enum digest d, struct str in, uint8_t out[DIGEST_MAX], size_t *ret_n,
+		   struct err *err);
 fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
 	      size_t *ret_n, struct err *err);
 
@@ -110,6 +113,19 @@ fallible sig_verify_x509(const struct crypto *c, const struct key *k, enum diges
 fallible sig_sign_x509(const struct crypto *c, const struct key *k, struct str in, struct arena *mem, struct str *ret,
 		       struct err *err);
 struct str key_x509_algorithm(const struct key *k); /* static bytes */
+
+/* A key whose private half is elsewhere, such as in a token. sign gives the X.509 form over tbs with this digest; it is
+ * called from any thread. free is called once, with the last reference. */
+struct key_signer {
+	fallible (*sign)(void *ctx, enum digest d, struct str tbs, struct arena *mem, struct str *ret, struct err *err);
+	void (*free)(void *ctx);
+};
+/* ctx is the new key's on success only. Such a key signs, but is written to no file. */
+fallible key_with_signer(const struct key *public, const struct key_signer *ops, void *ctx, struct key **ret,
+			 struct err *err);
+/* What tokens answer, as the X.509 form: ECDSA's r||s of fixed length as DER, RSA as it is. ERR_INTERNAL for another
+ * length; the numbers are for whoever verifies. */
+fallible sig_x509_from_raw(const struct key *k, struct str raw, struct arena *mem, struct str *ret, struct err *err);
 
 /* PEM files. Writing a private key uses mode 0600 and never overwrites (ERR_CONFLICT). With a passphrase the key is
  * PKCS#8 under PBES2 (AES-256-CBC, PBKDF2-HMAC-SHA256, >= 600,000 rounds). */

@@ -24,6 +24,17 @@ fallible digest_sha256(const struct crypto *c, struct str in, struct sha256 *ret
 	return OK;
 }
 
+fallible digest_of(const struct crypto *c, enum digest d, struct str in, uint8_t out[DIGEST_MAX], size_t *ret_n,
+		   struct err *err)
+{
+	unsigned n = 0;
+	static_assert(DIGEST_MAX >= EVP_MAX_MD_SIZE, "room for each");
+	if (EVP_Digest(in.p == NULL ? "" : in.p, in.n, out, &n, c->md[d], NULL) != 1)
+		return fail_openssl(err, "digest");
+	*ret_n = n;
+	return OK;
+}
+
 fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
 	      size_t *ret_n, struct err *err)
 {

@@ -41,6 +41,8 @@ struct key {
 	unsigned bits;
 	bool has_private;
 	EVP_PKEY *evp;
+	const struct key_signer *signer; /* NULL: the private half, if any, is in evp */
+	void *signer_ctx;
 	size_t a_n, b_n; /* x, y; or n, e; or x and nothing */
 	uint8_t parts[];
 };

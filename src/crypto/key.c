@@ -107,6 +107,8 @@ void key_free(struct key *k)
 {
 	if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	if (k->signer != NULL)
+		k->signer->free(k->signer_ctx);
 	EVP_PKEY_free(k->evp);
 	free(k);
 }
@@ -326,6 +328,18 @@ fallible key_from_evp(EVP_PKEY *pkey, struct key **ret, struct err *err)
 	if (EVP_PKEY_up_ref(pkey) != 1)
 		return fail_openssl(err, "key reference");
 	*ret = key_new(pkey, kind, evp_has_private(pkey, kind), str_n(a, a_n), str_n(b, b_n));
+	return OK;
+}
+
+fallible key_with_signer(const struct key *public, const struct key_signer *ops, void *ctx, struct key **ret,
+			 struct err *err)
+{
+	if (EVP_PKEY_up_ref(public->evp) != 1)
+		return fail_openssl(err, "key reference");
+	struct key *k = key_new(public->evp, public->kind, true, key_part_a(public), key_part_b(public));
+	k->signer = ops;
+	k->signer_ctx = ctx;
+	*ret = k;
 	return OK;
 }
 

@@ -56,6 +56,8 @@ static fallible encrypt_p8(PKCS8_PRIV_KEY_INFO *p8, const struct secret *passphr
 
 static fallible write_private(const struct key *k, const struct secret *passphrase, BIO *out, struct err *err)
 {
+	if (k->signer != NULL)
+		FAIL(err, ERR_INTERNAL, "the key's private half is not here");
 	AUTO(p8_auto) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(k->evp);
 	if (p8 == NULL)
 		return fail_openssl(err, "PKCS#8");

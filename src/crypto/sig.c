@@ -142,10 +142,26 @@ fallible sig_sign_x509(const struct crypto *c, const struct key *k, struct str i
 	AUTO(evp_md_ctx_auto) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	if (!k->has_private)
 		FAIL(err, ERR_INTERNAL, "signing with a public key");
+	if (k->signer != NULL)
+		return k->signer->sign(k->signer_ctx, key_rows[k->kind].digest, in, mem, ret, err);
 	if (ctx == NULL || EVP_DigestSignInit(ctx, NULL, md_for(c, k, key_rows[k->kind].digest), NULL, k->evp) != 1 ||
 	    EVP_DigestSign(ctx, sig, &n, (const uint8_t *)(in.p == NULL ? "" : in.p), in.n) != 1)
 		return fail_openssl(err, "sign");
 	*ret = str_dup(mem, str_n(sig, n));
+	return OK;
+}
+
+fallible sig_x509_from_raw(const struct key *k, struct str raw, struct arena *mem, struct str *ret, struct err *err)
+{
+	const struct key_row *row = &key_rows[k->kind];
+	size_t want = k->kind == KEY_RSA ? k->a_n : 2 * row->coord;
+	if (raw.n != want)
+		FAIL(err, ERR_INTERNAL, "signature of %zu bytes, %s with this key has %zu", raw.n,
+		     sig_alg_name(row->alg), want);
+	AUTO(buf_done) struct buf der = BUF_MAX(2 * SCALAR_MAX + 16);
+	if (row->order.n > 0)
+		TRY(ecdsa_to_der(raw, &der, err));
+	*ret = str_dup(mem, row->order.n > 0 ? buf_str(&der) : raw);
 	return OK;
 }
 

@@ -216,6 +216,84 @@ static void one_key_serves_four_threads(void **state)
 	}
 }
 
+/* --- a key whose private half is elsewhere --- */
+struct elsewhere {
+	const struct fixture *f;
+	const struct key *pair;
+	bool cut; /* answers one byte less */
+	int signs, frees;
+};
+
+static fallible elsewhere_sign(void *ctx, enum digest d, struct str tbs, struct arena *mem, struct str *ret,
+			       struct err *err)
+{
+	struct elsewhere *e = ctx;
+	struct str raw;
+	assert_int_equal(d, key_rows[key_get_kind(e->pair)].digest);
+	e->signs++;
+	TRY(sig_sign(e->f->c, e->pair, tbs, mem, &raw, err)); /* JOSE's form is what tokens answer */
+	return sig_x509_from_raw(e->pair, str_sub(raw, 0, raw.n - (e->cut ? 1 : 0)), mem, ret, err);
+}
+
+static void elsewhere_free(void *ctx)
+{
+	((struct elsewhere *)ctx)->frees++;
+}
+
+static void a_private_half_elsewhere_signs_in_both_forms_and_is_written_nowhere(void **state)
+{
+	static const struct key_signer ops = { elsewhere_sign, elsewhere_free };
+	const struct fixture *f = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	for (unsigned i = 0; i < KEY_KIND_COUNT; i++) {
+		if (i == KEY_ED25519) /* its form is one and the same; issuers have none */
+			continue;
+		struct err err = { 0 };
+		struct elsewhere e = { .f = f, .pair = f->key[i] };
+		struct key *public, *k;
+		struct str spki, sig;
+		AUTO(buf_done) struct buf pem = BUF_MAX(8192);
+		MUST(key_spki(&mem, f->key[i], &spki, &err));
+		MUST(key_from_spki(spki, &public, &err));
+		MUST(key_with_signer(public, &ops, &e, &k, &err));
+		assert_true(key_has_private(k) && !key_has_private(public) && key_public_eq(k, f->key[i]));
+		key_free(public);
+		MUST(sig_sign_x509(f->c, k, STR("text"), &mem, &sig, &err));
+		MUST(sig_verify_x509(f->c, f->key[i], key_rows[i].digest, STR("text"), sig, &err));
+		MUST(sig_sign(f->c, k, STR("text"), &mem, &sig, &err));
+		MUST(sig_verify(f->c, f->key[i], key_sig_alg(k), STR("text"), sig, &err));
+		assert_int_equal(e.signs, 2);
+		MUST_FAIL(key_to_pem(k, NULL, &pem, &err), ERR_INTERNAL, "private half is not here");
+		e.cut = true;
+		MUST_FAIL(sig_sign_x509(f->c, k, STR("text"), &mem, &sig, &err), ERR_INTERNAL, "signature of ");
+		key_free(key_ref(k));
+		assert_int_equal(e.frees, 0);
+		key_free(k);
+		assert_int_equal(e.frees, 1);
+	}
+}
+
+static void each_digest_is_what_its_name_says(void **state)
+{
+	/* the first bytes over "abc": FIPS 180-4's own example */
+	static const struct {
+		enum digest d;
+		size_t n;
+		const char *start;
+	} rows[] = { { DIGEST_SHA256, 32, "\xba\x78\x16\xbf" },
+		     { DIGEST_SHA384, 48, "\xcb\x00\x75\x3f" },
+		     { DIGEST_SHA512, 64, "\xdd\xaf\x35\xa1" } };
+	const struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint8_t out[DIGEST_MAX];
+		size_t n = 0;
+		struct err err = { 0 };
+		MUST(digest_of(f->c, rows[i].d, STR("abc"), out, &n, &err));
+		assert_int_equal(n, rows[i].n);
+		assert_memory_equal(out, rows[i].start, 4);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -225,6 +303,8 @@ int main(void)
 		cmocka_unit_test(ecdsa_in_der_form_is_refused_in_jose_and_taken_in_x509),
 		cmocka_unit_test(the_example_of_rfc_7515_verifies),
 		cmocka_unit_test(one_key_serves_four_threads),
+		cmocka_unit_test(a_private_half_elsewhere_signs_in_both_forms_and_is_written_nowhere),
+		cmocka_unit_test(each_digest_is_what_its_name_says),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
