@@ -55,8 +55,12 @@ struct conf_profile {
 
 struct conf_issuer {
 	struct str name;
-	struct str certificate; /* chain file, leaf first, without or with the root */
-	struct str key;
+	struct str certificate;     /* chain file, leaf first, without or with the root */
+	struct str key;             /* a file, or where it is in a token: "pkcs11:..." (RFC 7512) */
+	struct str passphrase_file; /* of a file that is encrypted; empty: it is not */
+	struct str pin_file;        /* of the token; empty: the URI's pin-source, or no login */
+	int64_t token_sessions;     /* signatures that the token makes side by side */
+	int64_t token_timeout_s;    /* a call into its module that takes longer ends the signer */
 	struct conf_list
 		alternates; /* files with other ways up from the issuer: its certificates without leaf, as PEM */
 	struct str aia_url, crl_url;

@@ -207,7 +207,20 @@ static const struct conf_row rows[] = {
 	{ "issuer.*.certificate", CONF_STR, IN_ISSUER(certificate), "issuer/issuer.pem", 1, 0, NULL, NULL, RESTART,
 	  "The issuing CA's certificate and those above it, leaf first, as PEM; the root may be left out." },
 	{ "issuer.*.key", CONF_STR, IN_ISSUER(key), "issuer/issuer.key", 1, 0, NULL, NULL, RESTART,
-	  "Its private key. Only the signer reads it." },
+	  "Its private key: a file, or a key in a token as \"pkcs11:token=NAME;object=NAME?module-path=/PATH.so\" (RFC "
+	  "7512). "
+	  "Only the signer reads it." },
+	{ "issuer.*.passphrase-file", CONF_STR, IN_ISSUER(passphrase_file), "", 0, 0, NULL, NULL, RESTART,
+	  "File with the passphrase of a key file that is encrypted. Empty: it is not." },
+	{ "issuer.*.pin-file", CONF_STR, IN_ISSUER(pin_file), "", 0, 0, NULL, NULL, RESTART,
+	  "File with the PIN of the token, when the key is in one. A PIN that the token refuses is not tried again. "
+	  "Empty: the "
+	  "URI's pin-source, or no PIN." },
+	{ "issuer.*.token-sessions", CONF_INT, IN_ISSUER(token_sessions), "4", 1, 64, NULL, NULL, RESTART,
+	  "How many signatures a token is asked for at once." },
+	{ "issuer.*.token-timeout", CONF_SECONDS, IN_ISSUER(token_timeout_s), "30s", 1, 600, NULL, NULL, RESTART,
+	  "How long one call into the token's module may take. When it takes longer the signer says so, ends and is "
+	  "started anew." },
 	{ "issuer.*.alternates", CONF_LIST, IN_ISSUER(alternates), "", 0, 8, NULL, NULL, RELOAD,
 	  "Files with other chains of the issuer, such as one that an older root signed: the issuing CA's certificate "
 	  "and those above it, as PEM. Clients are told of them." },
