@@ -12,10 +12,6 @@
 #include <unistd.h>
 
 #define HEAD_MAX 4096
-#define CONNS_MAX 128
-#define CONN_LIFE_MS LISTEN_CONN_LIFE_MS
-#define TICK_MS 500
-#define ACCEPTS_A_ROUND 64
 #define ANSWERS_MAX 65536
 #define BUCKETS_MIN 64
 
@@ -26,24 +22,14 @@ struct answer {
 };
 
 struct slow { /* a connection whose head has not come whole */
+	struct guest guest;
 	struct responder *r;
-	int fd;
-	struct loop_io *io;
-	int64_t deadline;
 	size_t n;
 	char head[HEAD_MAX];
 };
 
 struct responder {
-	int fd;
-	uint16_t port;
-	struct loop *loop;
-	struct loop_io *listen_io;
-	struct loop_timer *tick;
-	pthread_t thread;
-	bool running;
-	struct slow *slow[CONNS_MAX]; /* the loop's thread only */
-	size_t slow_count;
+	struct listener listener;
 	uint8_t hash_key[16];
 	pthread_mutex_t lock; /* the table */
 	struct answer **buckets;
@@ -198,105 +184,47 @@ static enum reading read_and_answer(struct responder *r, int fd, char head[HEAD_
 
 /* --- connections --------------------------------------------------------------------------------------------------*/
 
-static void slow_end(struct slow *s)
+static void slow_ready(struct guest *g)
 {
-	struct responder *r = s->r;
-	for (size_t i = 0; i < r->slow_count; i++) {
-		if (r->slow[i] == s) {
-			r->slow[i] = r->slow[--r->slow_count];
-			break;
-		}
-	}
-	loop_io_free(s->io);
-	fd_close(&s->fd);
-	free(s);
+	struct slow *s = (struct slow *)g;
+	if (read_and_answer(s->r, g->fd, s->head, &s->n) == READING_END)
+		guest_end(g);
 }
 
-static void slow_cb(struct loop *l, unsigned events, void *arg)
+static void slow_ended(struct guest *g)
 {
-	struct slow *s = arg;
-	(void)l;
-	(void)events;
-	if (read_and_answer(s->r, s->fd, s->head, &s->n) == READING_END)
-		slow_end(s);
+	free(g);
 }
 
-/* The oldest connection makes room: whoever holds all of them open must not keep the CA's probe out. */
-static void slow_begin(struct responder *r, int fd, const char *head, size_t n)
+static void arrived(void *ctx, int fd)
 {
-	if (r->slow_count == CONNS_MAX) {
-		struct slow *oldest = r->slow[0];
-		for (size_t i = 1; i < CONNS_MAX; i++)
-			if (r->slow[i]->deadline < oldest->deadline)
-				oldest = r->slow[i];
-		slow_end(oldest);
-	}
-	struct slow *s = mem_alloc(sizeof *s);
-	*s = (struct slow){ .r = r, .fd = fd, .n = n, .deadline = loop_now_ms(r->loop) + CONN_LIFE_MS };
-	if (n > 0)
-		memcpy(s->head, head, n);
-	if (FAILED(loop_watch(r->loop, fd, LOOP_READ, slow_cb, s, &s->io, NULL))) {
-		fd_close(&s->fd);
-		free(s);
+	struct responder *r = ctx;
+	char head[HEAD_MAX];
+	size_t n = 0;
+	if (read_and_answer(r, fd, head, &n) == READING_END) {
+		fd_close(&fd);
 		return;
 	}
-	if (r->slow_count == 0)
-		loop_timer_set(r->tick, TICK_MS);
-	r->slow[r->slow_count++] = s;
+	struct slow *s = mem_alloc(sizeof *s);
+	s->r = r;
+	s->n = n;
+	if (n > 0)
+		memcpy(s->head, head, n);
+	(void)guest_wait(&r->listener, &s->guest, fd);
 }
 
-static void tick_cb(struct loop *l, void *arg)
-{
-	struct responder *r = arg;
-	for (size_t i = r->slow_count; i-- > 0;)
-		if (r->slow[i]->deadline <= loop_now_ms(l))
-			slow_end(r->slow[i]);
-	if (r->slow_count > 0)
-		loop_timer_set(r->tick, TICK_MS);
-}
-
-static void accept_cb(struct loop *l, unsigned events, void *arg)
-{
-	struct responder *r = arg;
-	char head[HEAD_MAX];
-	(void)l;
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
-		int fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE) && r->slow_count > 0)
-			slow_end(r->slow[0]); /* room for the next one */
-		if (fd < 0)
-			return;
-		size_t n = 0;
-		if (read_and_answer(r, fd, head, &n) == READING_MORE)
-			slow_begin(r, fd, head, n);
-		else
-			fd_close(&fd);
-	}
-}
+static const struct listener_ops responder_ops = { arrived, slow_ready, slow_ended };
 
 /* --- life ---------------------------------------------------------------------------------------------------------*/
-
-static fallible start(struct responder *r, const struct addr *addr, uint16_t port, struct err *err)
-{
-	TRY(listen_open(addr, port, &r->fd, &r->port, err));
-	TRY(loop_new(&clock_system, &r->loop, err));
-	r->tick = loop_timer_new(r->loop, tick_cb, r);
-	TRY(loop_watch(r->loop, r->fd, LOOP_READ, accept_cb, r, &r->listen_io, err));
-	TRY(listen_thread(r->loop, &r->thread, err));
-	r->running = true;
-	return OK;
-}
 
 fallible responder_new(const struct addr *addr, uint16_t port, struct responder **ret, struct err *err)
 {
 	struct responder *r = mem_alloc(sizeof *r);
-	r->fd = -1;
 	pthread_mutex_init(&r->lock, NULL);
 	rng_fill(&rng_system, r->hash_key, sizeof r->hash_key);
 	r->bucket_count = BUCKETS_MIN;
 	r->buckets = mem_alloc_n(sizeof(struct answer *), r->bucket_count);
-	struct rc rc = start(r, addr, port, err);
+	struct rc rc = listener_start(&r->listener, addr, port, &responder_ops, r, err);
 	if (FAILED(rc)) {
 		responder_free(r);
 		return rc;
@@ -307,26 +235,14 @@ fallible responder_new(const struct addr *addr, uint16_t port, struct responder 
 
 uint16_t responder_port(const struct responder *r)
 {
-	return r->port;
+	return r->listener.port;
 }
 
 void responder_free(struct responder *r)
 {
 	if (r == NULL)
 		return;
-	if (r->running) {
-		loop_stop(r->loop);
-		pthread_join(r->thread, NULL);
-	}
-	while (r->slow_count > 0)
-		slow_end(r->slow[0]);
-	if (r->listen_io != NULL)
-		loop_io_free(r->listen_io);
-	if (r->tick != NULL)
-		loop_timer_free(r->tick);
-	if (r->loop != NULL)
-		loop_free(r->loop);
-	fd_close(&r->fd);
+	listener_stop(&r->listener);
 	for (size_t i = 0; i < r->bucket_count; i++) {
 		for (struct answer *a = r->buckets[i], *next; a != NULL; a = next) {
 			next = a->next;
