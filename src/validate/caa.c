@@ -338,8 +338,9 @@ static fallible judge_at(struct probe *p, const struct caa_question *q, struct s
 	p->final = true; /* what the zone says is clear */
 	tell(p, str_fmt(mem, "forbidden by %.*s%.*s: %.*s (%s)", STR_FMT(at), STR_FMT(iodef),
 			STR_FMT(caa_set_show(mem, set)), dnssec_name(set->dnssec)));
-	FAIL(err, rc.kind, "CAA record for %s%.*s prevents issuance: at %.*s: %s", q->wildcard ? "*." : "",
-	     STR_FMT(p->job->ident.value), STR_FMT(at), why.detail);
+	struct str from = p->env->ops->resolver_name(p->env->ops->ctx, at);
+	FAIL(err, rc.kind, "CAA record for %s%.*s prevents issuance: at %.*s from %.*s: %s", q->wildcard ? "*." : "",
+	     STR_FMT(p->job->ident.value), STR_FMT(at), STR_FMT(from), why.detail);
 }
 
 static fallible climb(struct probe *p, const struct caa_question *q, struct err *err)

@@ -326,7 +326,8 @@ static const struct climb_row {
 	  false,
 	  { { "a.test", NO_RECORD }, { "test", SET(&other_record) } },
 	  ERR_CAA,
-	  "CAA record for a.test prevents issuance: at test: 0 issue 'other.test'; this CA is 'ca.test' or "
+	  "CAA record for a.test prevents issuance: at test from 127.0.0.1:5353: 0 issue 'other.test'; this CA is "
+	  "'ca.test' or "
 	  "'ca2.test'; add a record 0 issue 'ca.test', or use a CA that is allowed" },
 	{ "a set stops the climb, even if it says nothing about us",
 	  "b.a.test",
@@ -339,7 +340,8 @@ static const struct climb_row {
 	  true,
 	  { { "a.test", SET(&wild_record) } },
 	  ERR_CAA,
-	  "CAA record for *.a.test prevents issuance: at a.test: 0 issuewild ';'; this CA is 'ca.test' or 'ca2.test'; "
+	  "CAA record for *.a.test prevents issuance: at a.test from 127.0.0.1:5353: 0 issuewild ';'; this CA is "
+	  "'ca.test' or 'ca2.test'; "
 	  "add a record 0 issuewild 'ca.test', or use a CA that is allowed" },
 	/* RFC 8659 3: the resolver follows the alias; above its target nobody looks. */
 	{ "an alias whose target has a set",
@@ -347,7 +349,7 @@ static const struct climb_row {
 	  false,
 	  { { "b.a.test", .caa = { .records = &other_record, .count = 1, .canonical = { "x.cdn.test", 10 } } } },
 	  ERR_CAA,
-	  "CAA record for b.a.test prevents issuance: at b.a.test: 0 issue 'other.test'; " },
+	  "CAA record for b.a.test prevents issuance: at b.a.test from 127.0.0.1:5353: 0 issue 'other.test'; " },
 	{ "an alias whose target has none",
 	  "b.a.test",
 	  false,
@@ -359,7 +361,8 @@ static const struct climb_row {
 	  false,
 	  { { "b.a.test", .caa = { .left_out = 1 } } },
 	  ERR_CAA,
-	  "CAA record for b.a.test prevents issuance: at b.a.test: 1 of its records cannot be read, " },
+	  "CAA record for b.a.test prevents issuance: at b.a.test from 127.0.0.1:5353: 1 of its records cannot be "
+	  "read, " },
 	{ "the name itself cannot be looked up, its parent would allow",
 	  "b.a.test",
 	  false,

@@ -66,17 +66,6 @@ static fallible exchange_fail(const struct hop *h, enum err_kind kind, const str
 	     h->url.port, advice, earlier);
 }
 
-/* The usual surprise: the site is served over IPv4, and its AAAA record leads to some other machine. */
-static const char *passed_over(const struct probe *p, const struct hop *h)
-{
-	char text[ADDR_TEXT_MAX];
-	addr_show(&h->targets.addrs[1], text);
-	return str_dupz_raw(p->mem, str_fmt(p->mem,
-					    " (the AAAA record leads there; %s of the A record is asked only when that "
-					    "cannot be reached)",
-					    text));
-}
-
 /* The second address is for the case that the first cannot be reached, and for the first hop only: what has accepted a
  * connection has had its chance (A38). */
 static fallible exchange(struct probe *p, struct hop *h, struct err *err)
@@ -98,7 +87,7 @@ static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 		struct rc rc = ops->fetch(ops->ctx, &rq, p->mem, &h->reply, &why);
 		if (rc.kind == ERR_NONE) {
 			if (another)
-				h->passed_over = passed_over(p, h);
+				h->passed_over = targets_passed_over(p, &h->targets);
 			probe_step(p, "response", "%s: GET %.*s answered %d with %s%zu bytes", h->peer,
 				   STR_FMT(h->shown), h->reply.status, h->reply.body_cut ? "more than " : "",
 				   h->reply.body.n);
@@ -107,7 +96,7 @@ static fallible exchange(struct probe *p, struct hop *h, struct err *err)
 		probe_step(p, "connect", "%s: GET %.*s: %s", h->peer, STR_FMT(h->shown), why.detail);
 		bool unreachable = !h->reply.connected && (rc.kind == ERR_CONNECTION || rc.kind == ERR_TIMEOUT);
 		if (another && h->reply.connected)
-			earlier = passed_over(p, h);
+			earlier = targets_passed_over(p, &h->targets);
 		if (!another || !unreachable)
 			return exchange_fail(h, rc.kind, &why, earlier, err);
 		earlier = str_dupz_raw(p->mem, str_fmt(p->mem, " (%s was tried first: %.100s)", h->peer, why.detail));

@@ -53,6 +53,9 @@ struct targets { /* vetted: the first address of each family that may be contact
 /* Looks the host up once, unless it is an address itself, and refuses what the zone does not allow. */
 fallible targets_find(struct probe *p, struct str host, const struct addr *literal, struct targets *ret,
 		      struct err *err);
+/* What to say when the first of two has accepted a connection, and it ended badly: the usual surprise is a host that is
+ * served over IPv4, and an AAAA record that leads to some other machine. */
+const char *targets_passed_over(const struct probe *p, const struct targets *t);
 
 /* --- TXT records --------------------------------------------------------------------------------------------------*/
 

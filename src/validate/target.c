@@ -59,6 +59,16 @@ static struct str addrs_show(struct arena *mem, const struct addr *addrs, size_t
 	return all;
 }
 
+const char *targets_passed_over(const struct probe *p, const struct targets *t)
+{
+	char text[ADDR_TEXT_MAX];
+	addr_show(&t->addrs[1], text);
+	return str_dupz_raw(p->mem, str_fmt(p->mem,
+					    " (the AAAA record leads there; %s of the A record is asked only when that "
+					    "cannot be reached)",
+					    text));
+}
+
 fallible targets_find(struct probe *p, struct str host, const struct addr *literal, struct targets *ret,
 		      struct err *err)
 {

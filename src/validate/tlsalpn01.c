@@ -15,6 +15,7 @@ struct contact {
 	struct str server_name;   /* SNI */
 	struct str shown;         /* the same for messages */
 	char peer[ADDR_TEXT_MAX]; /* who answered, or was tried last */
+	const char *passed_over;  /* what to say of an address that was not asked, because this one answered */
 	struct tls_probe_reply reply;
 };
 
@@ -71,6 +72,7 @@ static fallible contact_make(struct probe *p, struct contact *c, struct err *err
 {
 	const struct probe_ops *ops = p->env->ops;
 	const char *earlier = "";
+	c->passed_over = "";
 	for (size_t i = 0;; i++) {
 		bool another = i + 1 < c->targets.count;
 		struct tls_probe_request rq = request_make(p, c, i, another);
@@ -82,6 +84,8 @@ static fallible contact_make(struct probe *p, struct contact *c, struct err *err
 			     "wanted the whole handshake within them%s",
 			     c->peer, rq.port, STR_FMT(c->shown), (double)p->allowed_ms / 1000.0, earlier);
 		struct rc rc = ops->tls(ops->ctx, &rq, p->mem, &c->reply, &why);
+		if (another && c->reply.connected)
+			earlier = c->passed_over = targets_passed_over(p, &c->targets);
 		if (rc.kind == ERR_NONE)
 			return OK;
 		probe_step(p, "connect", "%s: TLS on port %u for %.*s: %s", c->peer, rq.port, STR_FMT(c->shown),
@@ -108,17 +112,17 @@ static fallible reply_judge(struct probe *p, const struct contact *c, struct err
 		FAIL(err, ERR_TLS,
 		     "%s: TLS on port %u for %.*s: the server chose %s%.*s%s; wanted protocol \"" PROTOCOL
 		     "\" (ALPN, RFC 8737); the ACME client must answer there, not the usual server or a proxy in front "
-		     "of it",
+		     "of it%s",
 		     c->peer, port, STR_FMT(c->shown), chosen.n == 0 ? "no protocol" : "protocol \"", STR_FMT(chosen),
-		     chosen.n == 0 ? "" : "\"");
+		     chosen.n == 0 ? "" : "\"", c->passed_over);
 	struct err why = { 0 };
 	struct rc rc = alpn_cert_check(p->env->crypto, r->certificate, &p->job->ident, &digest, p->mem, &why);
 	if (rc.kind == ERR_NONE)
 		return OK;
 	if (why.cause[0] != '\0')
 		err_cause(err, "%s", why.cause);
-	FAIL(err, rc.kind, "%s: TLS on port %u for %.*s: the certificate %s", c->peer, port, STR_FMT(c->shown),
-	     why.detail);
+	FAIL(err, rc.kind, "%s: TLS on port %u for %.*s: the certificate %s%s", c->peer, port, STR_FMT(c->shown),
+	     why.detail, c->passed_over);
 }
 
 fallible tlsalpn01(struct probe *p, struct err *err)

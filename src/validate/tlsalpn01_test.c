@@ -20,6 +20,7 @@
 	"port "                                                                                                     \
 	"through the firewall"
 #define V6 "2001:db8::7"
+#define ELSEWHERE " (the AAAA record leads there; 192.0.2.7 of the A record is asked only when that cannot be reached)"
 #define V6_REVERSE "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
 
 static const struct alpn_cert right = { .digest = S(DIGEST_BYTES), .names = { S("a.test") } };
@@ -114,12 +115,23 @@ static const struct {
 	  { { "a.test", .addrs = S(V6 " 192.0.2.7") },
 	    { V6, "the server reset the connection during the TLS handshake", ERR_TLS, .connected = true } },
 	  ERR_TLS,
-	  "2001:db8::7: TLS on port 443 for a.test: the server reset the connection during the TLS handshake; " },
+	  "2001:db8::7: TLS on port 443 for a.test: the server reset the connection during the TLS handshake" ADVICE
+		  ELSEWHERE },
+	{ "v6 is an ordinary web server: that the A record leads elsewhere is said",
+	  { IDENT_DNS, S("a.test") },
+	  { { "a.test", .addrs = S(V6 " 192.0.2.7") }, { V6, .cert = &right } },
+	  ERR_TLS,
+	  "2001:db8::7: TLS on port 443 for a.test: the server chose no protocol; wanted protocol \"acme-tls/1\" "
+	  "(ALPN, "
+	  "RFC 8737); the ACME client must answer there, not the usual server or a proxy in front of it" ELSEWHERE },
 	{ "v6 shows a wrong certificate: no second chance",
 	  { IDENT_DNS, S("a.test") },
 	  { { "a.test", .addrs = S(V6 " 192.0.2.7") }, { V6, .cert = &stale, ACME } },
 	  ERR_UNAUTHORIZED,
-	  "2001:db8::7: TLS on port 443 for a.test: the certificate has the digest " },
+	  "2001:db8::7: TLS on port 443 for a.test: the certificate has the digest "
+	  "3031323334353637383961626364656630313233343536373839616263646566 in its acmeIdentifier; wanted "
+	  "8670521dd3e7e752b049e44f382622de808016d1b23ad27cfe18a2a78614cfea; it is of another order or account: see "
+	  "which ACME client answers there" ELSEWHERE },
 	{ "the time is used up on the way",
 	  { IDENT_DNS, S("a.test") },
 	  { { "a.test", .addrs = S("192.0.2.7"), .takes_ms = 20000 } },

@@ -347,7 +347,7 @@ def caa(label, title, kind, text, *records):
     case(label, title, "http-01", kind, text)(setup)
 
 
-FORBIDS = "CAA record for {NAME} prevents issuance: at {NAME}: "
+FORBIDS = "CAA record for {NAME} prevents issuance: at {NAME} from {RESOLVER}: "
 ALLOW_US = "; this CA is 'ca.e2e.test'; add a record 0 issue 'ca.e2e.test', or use a CA that is allowed"
 caa("caa-ours", "CAA allows this CA", "", "", ("issue", "ca.e2e.test"))
 caa("caa-other", "CAA allows another CA", "caa",
@@ -394,6 +394,13 @@ def alpn_web(s, proof):
       "client must answer there, not the usual server or a proxy in front of it")
 def alpn_old(s, proof):
     s.names.records(proof.name, A=PLAIN_TLS)
+
+
+@case("alpn-aaaa", "AAAA leads to another server", "tls-alpn-01", "tls",
+      f"{OTHER_V6}: {TLS}: the server does not speak acme-tls/1: it ended the TLS handshake with alert \"no application "
+      f"protocol\"; {WANTED_TLS}{V4_NOT_ASKED}")
+def alpn_aaaa(s, proof):
+    s.names.records(proof.name, A=HERE, AAAA=OTHER_V6)
 
 
 @case("alpn-closed", "port 443 is closed", "tls-alpn-01", "connection",
@@ -445,7 +452,9 @@ class Stage:
         ordinary = certs.ordinary("shop.e2e.test")
         self.old = web.Web(PLAIN_TLS, 443, tls=web.pem_context(*ordinary))
         self.tls = web.Raw(PLAIN_TLS, 80, lambda c: said(c, b"\x15\x03\x01\x00\x02\x02\x46"))  # protocol_version
-        self.shop = web.Raw(SHOP, 443, lambda c: said(c, b"\x15\x03\x03\x00\x02\x02\x78"))  # no_application_protocol
+        refusal = b"\x15\x03\x03\x00\x02\x02\x78"  # no_application_protocol
+        self.shop = web.Raw(SHOP, 443, lambda c: said(c, refusal))
+        self.shop_v6 = web.Raw(OTHER_V6, 443, lambda c: said(c, refusal))
         self.client = acme.Client(acme.Server(o.directory, o.ca))
         if self.client.new_account().status != 201:
             raise AssertionError("no account")
