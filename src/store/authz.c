@@ -6,12 +6,12 @@
 
 #define COLUMNS                                                                                                        \
 	"id, account, realm, thumbprint, ident_type, ident_value, wildcard, status, created_at, expires_at, attempt, " \
-	"subdomains"
+	"subdomains, grant_id"
 
 enum { Q_INSERT, Q_BY_ID, Q_REUSE, Q_HELD, Q_THUMBPRINT, Q_UNTOUCHED, Q_MOVE, Q_PROVE, Q_STATUS, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
-		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0) ON CONFLICT DO NOTHING",
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
 	/* "valid" sorts after "pending"; the offset finds the last order that there is room for. What holds below the
 	 * name holds for the name: such a one is taken when it is valid, whether that was wanted or not. */
@@ -19,6 +19,7 @@ static const char *const sql[Q_COUNT] = {
 		"SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
 		" AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
 		" AND (subdomains = $8 OR (subdomains = 1 AND status = 'valid'))"
+		" AND (grant_id = $9 OR (grant_id IS NULL AND $9 IS NULL))"
 		" AND NOT EXISTS (SELECT 1 FROM order_authz oa WHERE oa.authz = authorizations.id LIMIT 1 OFFSET $7)"
 		" ORDER BY status DESC, id DESC LIMIT 1",
 	/* The partial index wants its own condition said. */
@@ -58,6 +59,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct authz_row *ret
 	a.expires_at = rows_i64(r, 9);
 	ROWS_ID(r, 10, &a.attempt, err);
 	a.subdomains = rows_i64(r, 11) != 0;
+	ROWS_ID(r, 12, &a.grant, err);
 	*ret = a;
 	return OK;
 }
@@ -68,7 +70,7 @@ fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err
 			 ARGS(A_ID(a->id), A_ID(a->account), A_TEXT(a->realm), A_TEXT(a->thumbprint),
 			      A_Z(ident_type_name(a->ident.type)), A_TEXT(a->ident.value), A_I64(a->wildcard),
 			      A_Z(authz_status_name(a->status)), A_I64(a->created_at), A_I64(a->expires_at),
-			      A_ID_MAY(a->attempt), A_I64(a->subdomains)),
+			      A_ID_MAY(a->attempt), A_I64(a->subdomains), A_ID_MAY(a->grant)),
 			 err);
 }
 
@@ -86,7 +88,7 @@ fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id a
 	TRY(rows_one(&r, tx, "authorization", sql[Q_REUSE],
 		     ARGS(A_ID(account), A_TEXT(want->ident.value), A_I64(want->wildcard),
 			  A_Z(ident_type_name(want->ident.type)), A_TEXT(thumbprint), A_I64(until),
-			  A_I64(AUTHZ_ORDERS_MAX - 1), A_I64(want->subdomains)),
+			  A_I64(AUTHZ_ORDERS_MAX - 1), A_I64(want->subdomains), A_ID_MAY(want->grant)),
 		     err));
 	return row_get(&r, mem, ret, err);
 }

@@ -10,7 +10,7 @@
 	"created_at, revoked_at, revocation_reason"
 #define NAMES_MAX (2 * IDENTS_MAX)
 
-enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_REVOKE, Q_REVOKE_KEY, Q_COMPROMISED, Q_REVOCATION, Q_COUNT };
+enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_IDS, Q_REVOKE, Q_REVOKE_KEY, Q_COMPROMISED, Q_REVOCATION, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO certificates (" COLUMNS ", revoked_by)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')"
@@ -18,6 +18,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_NAME] = "INSERT INTO certificate_names (name, certificate) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM certificates WHERE id = $1",
 	[Q_BY_SERIAL] = "SELECT " COLUMNS " FROM certificates WHERE serial = $1",
+	[Q_IDS] = "SELECT id FROM certificates WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3",
 	[Q_REVOKE] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
 		     " WHERE id = $1 AND revoked_at = 0",
 	[Q_REVOKE_KEY] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
@@ -104,6 +105,13 @@ fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct st
 	AUTO(rows_done) struct rows r = { 0 };
 	TRY(rows_one(&r, tx, "certificate", sql[Q_BY_SERIAL], ARGS(A_TEXT(serial)), err));
 	return row_get(&r, mem, ret, err);
+}
+
+fallible certificate_ids(struct store_tx *tx, struct arena *mem, struct id after, struct id before, size_t limit,
+			 struct id **ret, size_t *ret_count, struct err *err)
+{
+	return tx_ids(tx, mem, sql[Q_IDS], ARGS(A_ID(after), A_ID(before), A_I64(tx_limit(limit))), ret, ret_count,
+		      err);
 }
 
 static fallible revocation_check(int64_t at, int reason, struct err *err)

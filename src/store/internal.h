@@ -21,7 +21,7 @@ struct sql_set {
 };
 extern const struct sql_set account_sql, order_sql, authz_sql, challenge_sql, attempt_sql, issuance_sql,
 	certificate_sql, sweep_sql, limit_sql, audit_sql, count_sql, eab_sql, blocked_key_sql, account_key_sql,
-	migrate_sql;
+	grant_sql, migrate_sql;
 
 struct migration {
 	int64_t version;

@@ -733,7 +733,7 @@ static void no_statement_reads_a_whole_table(void **state)
 						      &challenge_sql,   &attempt_sql, &issuance_sql,
 						      &certificate_sql, &sweep_sql,   &limit_sql,
 						      &audit_sql,       &eab_sql,     &blocked_key_sql,
-						      &account_key_sql };
+						      &account_key_sql, &grant_sql };
 	sqlite3 *h;
 	assert_int_equal(sqlite3_open(t->path, &h), SQLITE_OK);
 	size_t seen = 0;

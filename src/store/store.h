@@ -128,6 +128,7 @@ struct authz_row {
 	enum authz_status status;
 	int64_t created_at, expires_at;
 	struct id attempt; /* the attempt that made it valid: its verdicts are the evidence; zero before */
+	struct id grant;   /* or the grant that did; zero: none */
 };
 fallible authz_insert(struct store_tx *tx, const struct authz_row *a, struct err *err);
 fallible authz_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct authz_row *ret, struct err *err);
@@ -136,6 +137,7 @@ struct authz_want {
 	bool wildcard;
 	bool subdomains; /* only what holds below the name too; otherwise a pending one that does is not taken either, as
 			  * it offers less ways to prove */
+	struct id grant; /* only what stands on this grant; zero: only what was proved, or will be */
 };
 /* A valid one, or else a pending one, the newest each, for this account, key and want that lives past `until` and has
  * served fewer than AUTHZ_ORDERS_MAX orders: what moves all of its orders is one transaction, and nobody may make that
@@ -271,6 +273,10 @@ fallible certificate_by_id(struct store_tx *tx, struct arena *mem, struct id id,
 fallible certificate_by_serial(struct store_tx *tx, struct arena *mem, struct str serial, struct certificate_row *ret,
 			       struct err *err);
 
+/* Ids of certificates after `after` and before `before`, which carry the time at which they were asked for. */
+fallible certificate_ids(struct store_tx *tx, struct arena *mem, struct id after, struct id before, size_t limit,
+			 struct id **ret, size_t *ret_count, struct err *err);
+
 /* Revocation (RFC 8555 7.6): once; ERR_CONFLICT when it is revoked already. by: "account:<id>", "key", "operator",
  * or "blocked-key": it came when its key was on the block list already. */
 fallible certificate_revoke(struct store_tx *tx, struct id id, int64_t at, int reason, struct str by, struct err *err);
@@ -303,6 +309,33 @@ fallible eab_list(struct store_tx *tx, struct arena *mem, struct str realm, stru
 /* One more use; ERR_CONFLICT when it is disabled, expired or used up at `now`. */
 fallible eab_use(struct store_tx *tx, struct str kid, int64_t now, struct err *err);
 fallible eab_disable(struct store_tx *tx, struct str kid, int64_t at, struct err *err); /* OK when it is already */
+
+/* Grants (DESIGN 5): an operator's word for certain account keys. What it says is in jws, signed; nothing here checks it. */
+struct grant_row {
+	struct id id;                   /* the grant's own */
+	struct str realm, signer, jws;  /* signer: the operator's name */
+	int64_t from_s, until_s;        /* the last second included */
+	int64_t created_at, revoked_at; /* revoked_at 0: not */
+	struct str created_by;
+};
+fallible grant_insert(struct store_tx *tx, const struct grant_row *g, const struct str *thumbprints, size_t count,
+		      struct err *err);
+fallible grant_by_id(struct store_tx *tx, struct arena *mem, struct id id, struct grant_row *ret, struct err *err);
+/* In the order in which they were made, those after `after`; realm empty: of all. */
+fallible grant_list(struct store_tx *tx, struct arena *mem, struct str realm, struct id after, size_t limit,
+		    struct grant_row **ret, size_t *ret_count, struct err *err);
+/* Those of the realm for this account key that are in force, oldest first. */
+fallible grants_of_key(struct store_tx *tx, struct arena *mem, struct str realm, struct str thumbprint, int64_t now_s,
+		       size_t limit, struct grant_row **ret, size_t *ret_count, struct err *err);
+fallible grant_revoke(struct store_tx *tx, struct id id, int64_t at, struct err *err); /* OK when it is already */
+/* Valid authorizations that stand on it. */
+fallible authzs_of_grant(struct store_tx *tx, struct arena *mem, struct id grant, size_t limit, struct id **ret,
+			 size_t *ret_count, struct err *err);
+/* What goes to the signer with an intent: given once, with the intent. */
+fallible issuance_add_grants(struct store_tx *tx, struct id issuance, const struct id *grants, size_t count,
+			     struct err *err);
+fallible grants_of_issuance(struct store_tx *tx, struct arena *mem, struct id issuance, struct grant_row **ret,
+			    size_t *ret_count, struct err *err);
 
 /* --- the sweeper's ------------------------------------------------------------------------------------------------*/
 /* Pending and ready orders past their end -> invalid; pending authorizations and proofs past theirs -> invalid,

@@ -21,6 +21,7 @@ enum {
 	Q_ORDER_AUTHZS,
 	Q_DELETE_NAMES,
 	Q_DELETE_CERTIFICATE,
+	Q_DELETE_USES,
 	Q_DELETE_ISSUANCE,
 	Q_DELETE_LINKS,
 	Q_DELETE_ORDER,
@@ -32,6 +33,9 @@ enum {
 	Q_MARK_GET,
 	Q_MARK_SET,
 	Q_ENDED_AUTHZS,
+	Q_OLD_GRANTS,
+	Q_DELETE_GRANT_KEYS,
+	Q_DELETE_GRANT,
 	Q_DELETE_LIMITS,
 	Q_COUNT
 };
@@ -52,6 +56,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_DELETE_NAMES] = "DELETE FROM certificate_names WHERE certificate IN"
 			   " (SELECT id FROM certificates WHERE order_id = $1)",
 	[Q_DELETE_CERTIFICATE] = "DELETE FROM certificates WHERE order_id = $1",
+	[Q_DELETE_USES] = "DELETE FROM issuance_grants WHERE issuance IN"
+			  " (SELECT id FROM issuances WHERE order_id = $1)",
 	[Q_DELETE_ISSUANCE] = "DELETE FROM issuances WHERE order_id = $1",
 	[Q_DELETE_LINKS] = "DELETE FROM order_authz WHERE order_id = $1",
 	[Q_DELETE_ORDER] = "DELETE FROM orders WHERE id = $1",
@@ -67,6 +73,12 @@ static const char *const sql[Q_COUNT] = {
 		       " ON CONFLICT (name) DO UPDATE SET at = $2, id = $3",
 	[Q_ENDED_AUTHZS] = "SELECT id, ended_at FROM authorizations WHERE " ENDED_AUTHZ
 			   " AND (ended_at, id) > ($1, $2) AND ended_at < $3 ORDER BY ended_at, id LIMIT $4",
+	[Q_OLD_GRANTS] = "SELECT g.id FROM grants g WHERE g.until_s < $1"
+			 " AND NOT EXISTS (SELECT 1 FROM authorizations a WHERE a.grant_id = g.id)"
+			 " AND NOT EXISTS (SELECT 1 FROM issuance_grants i WHERE i.grant_id = g.id)"
+			 " ORDER BY g.until_s LIMIT $2",
+	[Q_DELETE_GRANT_KEYS] = "DELETE FROM grant_keys WHERE grant_id = $1",
+	[Q_DELETE_GRANT] = "DELETE FROM grants WHERE id = $1",
 	[Q_DELETE_LIMITS] = "DELETE FROM limits WHERE bucket IN"
 			    " (SELECT bucket FROM limits WHERE tat_us < $1 ORDER BY tat_us LIMIT $2)",
 };
@@ -115,8 +127,8 @@ static fallible authz_remove_if_loose(struct store_tx *tx, struct id id, size_t 
 /* An order with all that is its own, then those of its authorizations that nobody else refers to. */
 static fallible order_remove(struct store_tx *tx, struct id order, size_t *removed, struct err *err)
 {
-	static const unsigned queries[] = { Q_DELETE_NAMES, Q_DELETE_CERTIFICATE, Q_DELETE_ISSUANCE, Q_DELETE_LINKS,
-					    Q_DELETE_ORDER };
+	static const unsigned queries[] = { Q_DELETE_NAMES,    Q_DELETE_CERTIFICATE, Q_DELETE_USES,
+					    Q_DELETE_ISSUANCE, Q_DELETE_LINKS,       Q_DELETE_ORDER };
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct id *authzs;
 	size_t count;
@@ -201,6 +213,21 @@ static fallible authzs_remove(struct store_tx *tx, int64_t before, size_t limit,
 			  : tx_run(tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.at), A_ID(m.id)), &changed, err);
 }
 
+/* A grant goes when it has long ended and no certificate or authorization stands on it any more. */
+static fallible grants_remove(struct store_tx *tx, int64_t ended_before_s, size_t limit, size_t *removed,
+			      struct err *err)
+{
+	static const unsigned queries[] = { Q_DELETE_GRANT_KEYS, Q_DELETE_GRANT };
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct id *grants;
+	size_t count;
+	TRY(tx_ids(tx, &mem, sql[Q_OLD_GRANTS], ARGS(A_I64(ended_before_s), A_I64(tx_limit(limit))), &grants, &count,
+		   err));
+	for (size_t i = 0; i < count; i++)
+		TRY(run_list(tx, queries, ARRAY_LEN(queries), grants[i], removed, err));
+	return OK;
+}
+
 fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expired_before_s, size_t limit,
 			 size_t *ret_removed, struct err *err)
 {
@@ -210,6 +237,7 @@ fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expi
 	TRY(orders_remove(tx, sql[Q_OLD_ORDERS], ARGS(A_I64(ended_before), A_I64(expired_before_s), A_I64(rows)),
 			  &removed, err));
 	TRY(authzs_remove(tx, ended_before, limit, &removed, err));
+	TRY(grants_remove(tx, expired_before_s, limit, &removed, err));
 	uint64_t limits;
 	TRY(tx_run(tx, sql[Q_DELETE_LIMITS], ARGS(A_I64(clock_now_ms(tx->clock) * 1000), A_I64(rows)), &limits, err));
 	*ret_removed = removed + (size_t)limits;
