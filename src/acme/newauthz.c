@@ -15,7 +15,7 @@ struct new_authz {
 	size_t count;
 };
 
-static fallible grant_read(struct store_tx *tx, void *ctx, struct err *err)
+static fallible bound_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_authz *n = ctx;
 	return eab_grant_read(n->c, tx, &n->grant, err);
@@ -39,7 +39,7 @@ fallible post_new_authz(struct call *c, struct err *err)
 	struct new_authz n = { .c = c };
 	TRY(terms_still_agreed(c, err));
 	if (c->account.eab_kid.n > 0) /* others are spared the read */
-		TRY(store_read(c->a->d.store, grant_read, &n, err));
+		TRY(store_read(c->a->d.store, bound_read, &n, err));
 	TRY(wanted_read_one(c, &n.grant, &n.wanted, &n.declined, err));
 	TRY(store_tx(c->a->d.store, new_authz_tx, &n, err));
 	if (n.fresh)

@@ -17,7 +17,7 @@ struct new_order {
 	bool exempt;
 };
 
-static fallible grant_read(struct store_tx *tx, void *ctx, struct err *err)
+static fallible bound_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_order *n = ctx;
 	return eab_grant_read(n->c, tx, &n->grant, err);
@@ -76,7 +76,7 @@ static fallible new_order_read(struct new_order *n, struct err *err)
 {
 	struct call *c = n->c;
 	if (c->account.eab_kid.n > 0) /* others are spared the read */
-		TRY(store_read(c->a->d.store, grant_read, n, err));
+		TRY(store_read(c->a->d.store, bound_read, n, err));
 	TRY(wanted_read_list(c, &n->grant, &n->wanted, &n->count, err));
 	n->row = (struct order_row){ .id = id_new(c->a->d.clk, c->a->d.rng),
 				     .account = c->account.id,

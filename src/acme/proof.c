@@ -19,7 +19,7 @@ struct ancestor_proof { /* what was found for a domain above some of the order's
 };
 
 /* A proof is used again for the realm's reuse time only, counted from its attempt's beginning as the signer counts it
- * (recheck.c); for the orders that it was made for it lives on beyond that. */
+ * (recheck_proof.c); for the orders that it was made for it lives on beyond that. */
 int64_t proof_serves_until(const struct call *c, const struct authz_row *z)
 {
 	int64_t reuse_end = id_time_ms(z->attempt) + c->realm->authz_valid_s * 1000;

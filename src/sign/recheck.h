@@ -10,6 +10,50 @@
 #include "sign/sign.h"
 
 #define ORDER_GRACE_S ((int64_t)24 * 3600)
+#define CLOCK_SKEW_S ((int64_t)300)
+
+struct check { /* one job on its way through the table of recheck.c; a step fills in what later ones rely on */
+	const struct recheck *rk;
+	struct arena *mem;
+	const struct sign_job *job;
+	const struct conf_realm *realm;
+	const struct conf_profile *profile;
+	const struct conf_zone *zone;
+	struct str base; /* of the realm's URLs */
+	struct key *account;
+	struct thumbprint thumbprint;
+	struct str *earlier; /* thumbprints of the account's earlier keys, as far as the job shows them */
+	struct str csr_der;
+	struct csr csr;
+};
+
+/* --- recheck_request.c: what the client signed --- */
+fallible check_account(struct check *x, struct err *err);
+fallible check_finalize(struct check *x, struct err *err);
+fallible check_key_changes(struct check *x, struct err *err);
+fallible check_csr(struct check *x, struct err *err);
+fallible check_csr_names(struct check *x, struct err *err);
+/* "https://ca.example/WHAT/ID", with the tail behind it. */
+struct str own_url(const struct check *x, const char *what, struct id id, const char *tail);
+
+/* --- recheck_proof.c: what the perspectives signed --- */
+struct proof { /* one verdict of the job */
+	struct jws_compact jws;
+	struct verdict verdict;
+	size_t perspective; /* index in conf->perspectives */
+	bool readable, verified, good;
+};
+fallible check_evidence(struct check *x, struct err *err);
+/* Who speaks, of which realm and zone, to which account's key: what control and CAA have in common. */
+fallible proof_belongs(const struct check *x, struct proof *p, struct err *err);
+fallible proof_verify(const struct check *x, struct proof *p, struct err *err);
+/* The name below a "*.", which *ret_wildcard tells of. */
+struct str ident_base(const struct ident *id, bool *ret_wildcard);
+
+/* --- recheck_caa.c --- */
+/* methods: bits of enum challenge_type, by which the name was proven. */
+fallible check_caa(const struct check *x, const struct ident *ident, unsigned methods, struct proof *proofs,
+		   struct err *err);
 
 /* --- key_chain.c: the account's earlier keys --- */
 struct key_chain_want {
