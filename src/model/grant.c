@@ -122,3 +122,48 @@ fallible grant_read(struct arena *mem, struct str text, struct grant *ret, struc
 	*ret = g;
 	return OK;
 }
+
+static bool list_has(const struct str *list, size_t count, struct str s)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (str_eq(list[i], s))
+			return true;
+	}
+	return false;
+}
+
+bool grant_has_key(const struct grant *g, struct str thumbprint)
+{
+	return list_has(g->thumbprints, g->thumbprint_count, thumbprint);
+}
+
+bool grant_has_profile(const struct grant *g, struct str profile)
+{
+	return g->profile_count == 0 || list_has(g->profiles, g->profile_count, profile);
+}
+
+static bool covers_name(const struct grant *g, struct str name)
+{
+	if (str_starts(name, STR("*.")) && !g->wildcards)
+		return false;
+	for (size_t i = 0; i < g->name_count; i++) {
+		if (name_matches(g->names[i], name))
+			return true;
+	}
+	return false;
+}
+
+bool grant_covers(const struct grant *g, const struct ident *ident)
+{
+	struct addr addr;
+	struct addr_range range;
+	if (ident->type == IDENT_DNS)
+		return covers_name(g, ident->value);
+	if (ident->type != IDENT_IP || FAILED(addr_read(ident->value, &addr, NULL)))
+		return false;
+	for (size_t i = 0; i < g->address_count; i++) {
+		if (!FAILED(addr_range_read(g->addresses[i], &range, NULL)) && addr_in(&addr, &range))
+			return true;
+	}
+	return false;
+}

@@ -173,6 +173,48 @@ static void a_grant_of_nothing_is_none(void **state)
 	must(grant_write(&g, &b, &err), &err);
 }
 
+static void it_covers_its_names_and_ranges_and_no_more(void **state)
+{
+	(void)state;
+	static const struct {
+		enum ident_type type;
+		const char *value;
+		bool plain, wild; /* without and with "wildcards" */
+	} rows[] = {
+		{ IDENT_DNS, "www.team.corp", true, true },  { IDENT_DNS, "a.b.team.corp", true, true },
+		{ IDENT_DNS, "team.corp", false, false },    { IDENT_DNS, "xteam.corp", false, false },
+		{ IDENT_DNS, "host.lab", true, true },       { IDENT_DNS, "a.host.lab", false, false },
+		{ IDENT_DNS, "*.team.corp", false, true },   { IDENT_DNS, "*.a.team.corp", false, true },
+		{ IDENT_DNS, "*.host.lab", false, false },   { IDENT_DNS, "*.corp", false, false },
+		{ IDENT_IP, "10.1.2.3", true, true },        { IDENT_IP, "10.2.0.1", false, false },
+		{ IDENT_IP, "2001:db8::1", true, true },     { IDENT_IP, "2001:db9::1", false, false },
+		{ IDENT_IP, "www.team.corp", false, false }, { IDENT_DNS, "10.1.2.3", false, false },
+	};
+	struct str names[] = { STR("*.team.corp"), STR("host.lab") };
+	struct str ranges[] = { STR("10.1.0.0/16"), STR("2001:db8::/32") };
+	struct grant g = { .names = names, .name_count = 2, .addresses = ranges, .address_count = 2 };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct ident ident = { rows[i].type, str_z(rows[i].value) };
+		g.wildcards = false;
+		if (grant_covers(&g, &ident) != rows[i].plain)
+			fail_msg("%s without wildcards", rows[i].value);
+		g.wildcards = true;
+		if (grant_covers(&g, &ident) != rows[i].wild)
+			fail_msg("%s with wildcards", rows[i].value);
+	}
+}
+
+static void it_is_for_its_keys_and_profiles(void **state)
+{
+	(void)state;
+	struct str keys[] = { STR("k1"), STR("k2") }, profiles[] = { STR("server") };
+	struct grant g = { .thumbprints = keys, .thumbprint_count = 2, .profiles = profiles, .profile_count = 1 };
+	assert_true(grant_has_key(&g, STR("k1")) && grant_has_key(&g, STR("k2")) && !grant_has_key(&g, STR("k")));
+	assert_true(grant_has_profile(&g, STR("server")) && !grant_has_profile(&g, STR("client")));
+	g.profile_count = 0;
+	assert_true(grant_has_profile(&g, STR("client")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +222,8 @@ int main(void)
 		cmocka_unit_test(what_is_absent_is_empty),
 		cmocka_unit_test(what_cannot_be_granted_is_refused),
 		cmocka_unit_test(a_grant_of_nothing_is_none),
+		cmocka_unit_test(it_covers_its_names_and_ranges_and_no_more),
+		cmocka_unit_test(it_is_for_its_keys_and_profiles),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,6 +218,10 @@ struct grant {
 fallible grant_write(const struct grant *g, struct buf *ret, struct err *err);
 fallible grant_read(struct arena *mem, struct str text, struct grant *ret, struct err *err);
 bool grant_has_subject(const struct grant *g); /* anything but names and addresses */
+/* Is it for this account key, of this profile, over this identifier as ordered: the same answer in api and signer. */
+bool grant_has_key(const struct grant *g, struct str thumbprint);
+bool grant_has_profile(const struct grant *g, struct str profile);
+bool grant_covers(const struct grant *g, const struct ident *ident);
 /* "user@host.example": a dot-atom and a lower-case name. */
 fallible email_check(struct str email, struct err *err);
 
