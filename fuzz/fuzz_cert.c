@@ -35,7 +35,8 @@ static void check_lint(struct str der)
 {
 	const struct ours *o = our_ca();
 	const struct str name = STR("www.example.com");
-	const struct cert_template t = { .eku_server = true, .policy_dv = true };
+	static const struct str policies[] = { { POLICY_DV, sizeof POLICY_DV - 1 } };
+	const struct cert_template t = { .ekus = EKU_SERVER, .policies = policies, .policy_count = 1 };
 	const struct cert_request r = { .names = &name,
 					.name_count = 1,
 					.key = o->subscriber,

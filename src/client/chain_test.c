@@ -26,7 +26,7 @@ static void make_leaf(struct world *w)
 {
 	struct err err = { 0 };
 	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX), pem = BUF_MAX(65536);
-	const struct cert_template t = { .eku_server = true };
+	const struct cert_template t = { .ekus = EKU_SERVER };
 	const struct cert_request r = {
 		.names = w->names,
 		.name_count = 2,

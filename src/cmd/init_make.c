@@ -213,7 +213,10 @@ static fallible sign_tls(struct maker *m, const struct issuer *issuer, struct bu
 	r.not_after = r.not_before + TLS_DAYS * DAY_S - 1;
 	if (r.not_after > cert_get_not_after(m->issuer))
 		r.not_after = cert_get_not_after(m->issuer);
-	const struct cert_template t = { .eku_server = true, .policy_dv = true };
+	const struct str policies[] = { STR(POLICY_DV) };
+	const struct cert_template t = { .ekus = EKU_SERVER,
+					 .policies = policies,
+					 .policy_count = ARRAY_LEN(policies) };
 	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX);
 	AUTO(buf_done) struct buf trial = BUF_MAX(CERT_DER_MAX);
 	TRY(cert_build_tbs(issuer, &t, &r, &tbs, err));

@@ -20,6 +20,17 @@ fallible b64url_add(struct buf *b, struct str bytes, struct err *err);
 /* Standard base64 with padding, for PEM-like places. */
 fallible b64_add(struct buf *b, struct str bytes, struct err *err);
 
+/* An object identifier as people write it ("2.23.140.1.2.1") as the body of its DER element; numbers below 2^32. */
+#define OID_MAX 64
+struct oid {
+	uint8_t b[OID_MAX];
+	size_t n;
+};
+fallible oid_read(struct str text, struct oid *ret, struct err *err);
+
+/* Length of the well-formed UTF-8 sequence at s[at] (Unicode table 3-7), 0 when there is none; at < s.n. */
+size_t utf8_len(struct str s, size_t at);
+
 struct str hex_encode(struct arena *mem, struct str bytes); /* lower case */
 fallible hex_decode(struct arena *mem, struct str text, size_t max, struct str *ret, struct err *err);
 

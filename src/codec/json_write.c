@@ -92,8 +92,7 @@ void jw_array_end(struct jw *w)
 	close_level(w, STR("]"));
 }
 
-/* Length of the well-formed UTF-8 sequence at s[at] (Unicode table 3-7), 0 when there is none. */
-static size_t utf8_len(struct str s, size_t at)
+size_t utf8_len(struct str s, size_t at)
 {
 	static const struct {
 		uint8_t first_min, first_max, second_min, second_max;

@@ -14,18 +14,21 @@ static fallible make_name(struct buf *ret, struct err *err)
 {
 	struct derw w = derw_begin(ret, err);
 	derw_open(&w, DER_SEQUENCE);
-	rdn_put(&w, OID_COMMON_NAME, STR("acme-tls/1"));
+	rdn_put(&w, OID_COMMON_NAME, DER_UTF8_STRING, STR("acme-tls/1"));
 	derw_close(&w);
 	return derw_end(&w);
 }
 
 static void put_extensions(struct derw *w, const struct str *name, const struct addr *addr, const struct sha256 *digest)
 {
+	const struct cert_request who = {
+		.names = name, .name_count = name != NULL, .addrs = addr, .addr_count = name == NULL
+	};
 	char octets[2 + sizeof digest->b] = { 0x04, sizeof digest->b };
 	memcpy(octets + 2, digest->b, sizeof digest->b);
 	derw_open(w, DER_CONTEXT_MADE(3));
 	derw_open(w, DER_SEQUENCE);
-	ext_san(w, false, name, name == NULL ? 0 : 1, addr, name == NULL ? 1 : 0);
+	ext_san(w, false, &who);
 	ext_put(w, OID_ACME_IDENTIFIER, true, str_n(octets, sizeof octets));
 	derw_close(w);
 	derw_close(w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ca.c: the CA's own hierarchy, made once by cairn init: a root and an intermediate that can issue for TLS only and,
- * when told so, for some domains and addresses only (RFC 5280 4.2.1.10).
+ * ca.c: the CA's own hierarchy, made once by cairn init: a root and an intermediate that can issue for TLS only, unless
+ * told otherwise, and, when told so, for some domains and addresses only (RFC 5280 4.2.1.10).
  */
 #include "pki/internal.h"
 
@@ -139,7 +139,7 @@ static void put_ca_extensions(struct derw *w, const struct ca_request *r, struct
 	put_basic_constraints(w, r->path_len);
 	ext_put(w, OID_KEY_USAGE, true, KU_CA);
 	if (parent != NULL) {
-		ext_eku(w, true, true);
+		ext_eku(w, r->ekus != 0 ? r->ekus : EKU_SERVER | EKU_CLIENT);
 		put_any_policy(w);
 		ext_aki(w, parent->ski);
 	}
@@ -155,8 +155,8 @@ static fallible make_subject(const struct ca_request *r, struct buf *ret, struct
 	struct derw w = derw_begin(ret, err);
 	derw_open(&w, DER_SEQUENCE);
 	if (r->organization.n > 0)
-		rdn_put(&w, OID_ORGANIZATION, r->organization);
-	rdn_put(&w, OID_COMMON_NAME, r->common_name);
+		rdn_put(&w, OID_ORGANIZATION, DER_UTF8_STRING, r->organization);
+	rdn_put(&w, OID_COMMON_NAME, DER_UTF8_STRING, r->common_name);
 	derw_close(&w);
 	return derw_end(&w);
 }

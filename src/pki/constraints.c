@@ -90,3 +90,20 @@ bool cert_permits_range(const struct cert *c, const struct addr_range *range)
 	const struct asked q = { .tag = TAG_IP_ADDRESS, .range = range };
 	return permits(c, &q);
 }
+
+bool cert_permits_uses(const struct cert *c, unsigned ekus)
+{
+	struct ext e;
+	struct der seq, oid;
+	unsigned found = 0;
+	if (!cert_find_ext(c, OID_EKU, &e))
+		return true;
+	if (FAILED(der_only(e.value, DER_SEQUENCE, &seq, NULL)))
+		return false;
+	for (struct cur in = cur_of(seq.body); !cur_end(&in);) {
+		if (FAILED(der_want(&in, DER_OID, &oid, NULL)))
+			return false;
+		found |= str_eq(oid.body, OID_ANY_EKU) ? ekus : eku_of(oid.body);
+	}
+	return (ekus & ~found) == 0;
+}

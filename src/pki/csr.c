@@ -164,27 +164,48 @@ static fallible refuse_ca(struct str value, struct err *err)
 	return OK;
 }
 
+/* Of the TLS features (RFC 7633 4.1), only status_request means anything to a CA; others ask for nothing. */
+static fallible read_features(struct csr *r, struct str value, struct err *err)
+{
+	struct der seq, feature;
+	TRY(der_check(value, err));
+	TRY(der_only(value, DER_SEQUENCE, &seq, err));
+	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
+		TRY(der_want(&c, DER_INTEGER, &feature, err));
+		r->must_staple = r->must_staple || str_eq(feature.body, STR("\x05"));
+	}
+	return OK;
+}
+
+static fallible read_names(struct arena *mem, struct csr *r, struct str value, struct err *err)
+{
+	struct san san;
+	TRY(san_read(mem, value, &san, err));
+	for (size_t i = 0; i < san.name_count; i++)
+		TRY(add_name(mem, r, san.names[i], err));
+	r->addrs = san.addrs;
+	r->addr_count = san.addr_count;
+	return OK;
+}
+
 static fallible read_extensions(struct arena *mem, struct csr *r, struct str extensions, struct err *err)
 {
 	struct der seq;
 	struct ext e;
 	bool san_seen = false;
-	struct san san;
 	TRY(der_only(extensions, DER_SEQUENCE, &seq, err));
 	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
 		TRY(ext_next(&c, &e, err));
 		if (str_eq(e.oid, OID_BASIC_CONSTRAINTS))
 			TRY(refuse_ca(e.value, err));
+		if (str_eq(e.oid, OID_TLS_FEATURE))
+			TRY(read_features(r, e.value, err));
 		if (!str_eq(e.oid, OID_SAN))
 			continue;
 		if (san_seen)
 			FAIL(err, ERR_MALFORMED, "request has two subjectAltNames");
 		san_seen = true;
-		TRY(san_read(mem, e.value, &san, err));
-		for (size_t i = 0; i < san.name_count; i++)
-			TRY(add_name(mem, r, san.names[i], err));
-		r->addrs = san.addrs;
-		r->addr_count = san.addr_count;
+		TRY(read_names(mem, r, e.value, err));
 	}
 	return OK;
 }
@@ -291,8 +312,7 @@ fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, str
 	return OK;
 }
 
-static void put_csr_info(struct derw *w, struct str spki, const struct str *names, size_t name_count,
-			 const struct addr *addrs, size_t addr_count)
+static void put_csr_info(struct derw *w, struct str spki, const struct cert_request *r)
 {
 	derw_open(w, DER_SEQUENCE);
 	derw_uint(w, STR_NONE); /* version 1 is the number 0 */
@@ -303,7 +323,7 @@ static void put_csr_info(struct derw *w, struct str spki, const struct str *name
 	derw_put(w, DER_OID, OID_EXTENSION_REQUEST);
 	derw_open(w, DER_SET);
 	derw_open(w, DER_SEQUENCE);
-	ext_san(w, true, names, name_count, addrs, addr_count);
+	ext_san(w, true, r);
 	derw_close(w);
 	derw_close(w);
 	derw_close(w);
@@ -322,13 +342,16 @@ fallible csr_make_for(const struct crypto *c, const struct key *k, const struct 
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf info = BUF_MAX(2 * CSR_DER_MAX);
+	const struct cert_request request = {
+		.names = names, .name_count = name_count, .addrs = addrs, .addr_count = addr_count
+	};
 	struct str spki;
 	size_t count = name_count + addr_count;
 	if (count == 0 || count > CERT_NAMES_MAX || name_count > CERT_NAMES_MAX)
 		FAIL(err, ERR_MALFORMED, "request for %zu names, wanted 1 to %d", count, CERT_NAMES_MAX);
 	TRY(key_spki(&mem, k, &spki, err));
 	struct derw w = derw_begin(&info, err);
-	put_csr_info(&w, spki, names, name_count, addrs, addr_count);
+	put_csr_info(&w, spki, &request);
 	TRY(derw_end(&w));
 	return cert_wrap(c, k, buf_str(&info), ret_der, err);
 }

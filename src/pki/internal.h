@@ -13,6 +13,9 @@
 
 /* Bodies of OBJECT IDENTIFIERs. */
 #define OID_COMMON_NAME STR("\x55\x04\x03")
+#define OID_COUNTRY STR("\x55\x04\x06")
+#define OID_LOCALITY STR("\x55\x04\x07")
+#define OID_STATE STR("\x55\x04\x08")
 #define OID_ORGANIZATION STR("\x55\x04\x0a")
 #define OID_SKI STR("\x55\x1d\x0e")
 #define OID_KEY_USAGE STR("\x55\x1d\x0f")
@@ -24,18 +27,26 @@
 #define OID_ANY_POLICY STR("\x55\x1d\x20\x00")
 #define OID_AKI STR("\x55\x1d\x23")
 #define OID_EKU STR("\x55\x1d\x25")
+#define OID_ANY_EKU STR("\x55\x1d\x25\x00")
 #define OID_AIA STR("\x2b\x06\x01\x05\x05\x07\x01\x01")
 #define OID_CA_ISSUERS STR("\x2b\x06\x01\x05\x05\x07\x30\x02")
 #define OID_SERVER_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x01")
 #define OID_CLIENT_AUTH STR("\x2b\x06\x01\x05\x05\x07\x03\x02")
-#define OID_POLICY_DV STR("\x67\x81\x0c\x01\x02\x01")
+#define OID_CODE_SIGNING STR("\x2b\x06\x01\x05\x05\x07\x03\x03")
+#define OID_EMAIL_PROTECTION STR("\x2b\x06\x01\x05\x05\x07\x03\x04")
+#define OID_TLS_FEATURE STR("\x2b\x06\x01\x05\x05\x07\x01\x18")
 #define OID_EXTENSION_REQUEST STR("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")
 
 /* Named bits of KeyUsage as the whole BIT STRING (RFC 5280 4.2.1.3). */
 #define KU_SIGN STR("\x03\x02\x07\x80")
 #define KU_SIGN_ENCIPHER STR("\x03\x02\x05\xa0")
+#define KU_SIGN_AGREE STR("\x03\x02\x03\x88")
 #define KU_CA STR("\x03\x02\x01\x06")
 
+/* TLS feature 5, status_request, alone (RFC 7633 4.1). */
+#define MUST_STAPLE STR("\x30\x03\x02\x01\x05")
+
+#define TAG_RFC822_NAME DER_CONTEXT(1)
 #define TAG_DNS_NAME DER_CONTEXT(2)
 #define TAG_URI DER_CONTEXT(6)
 #define TAG_IP_ADDRESS DER_CONTEXT(7)
@@ -96,12 +107,21 @@ static inline struct str addr_bytes(const struct addr *a)
 /* ::ffff:0:0/96: an IPv4 address in another spelling, of which a certificate has no second one. */
 bool addr_is_mapped(const struct addr *a);
 
-/* dNSNames, then iPAddresses. */
-void ext_san(struct derw *w, bool critical, const struct str *names, size_t name_count, const struct addr *addrs,
-	     size_t addr_count);
-void ext_eku(struct derw *w, bool server, bool client);
+/* Of r only its names: dNSNames, then iPAddresses, then rfc822Names. */
+void ext_san(struct derw *w, bool critical, const struct cert_request *r);
+void ext_eku(struct derw *w, unsigned ekus);
+/* The bit of this key purpose; 0: another one. */
+unsigned eku_of(struct str oid);
+/* The KeyUsage of a leaf with this key, as a whole BIT STRING. */
+struct str leaf_key_usage(const struct cert_template *t, const struct key *k);
 void ext_aki(struct derw *w, struct str key_id);
-void rdn_put(struct derw *w, struct str oid, struct str value); /* RelativeDistinguishedName of one UTF8String */
+/* RelativeDistinguishedName of one attribute of this string type */
+void rdn_put(struct derw *w, struct str oid, unsigned tag, struct str value);
+/* A Name: the fields that are not empty. s may be NULL. */
+void subject_put(struct derw *w, const struct cert_subject *s, struct str common_name);
+bool subject_is_empty(const struct cert_subject *s); /* NULL is */
+/* The common name that a leaf gets; empty: none. */
+struct str leaf_common_name(const struct cert_template *t, const struct cert_request *r);
 /* version 3, serial, algorithm, issuer, validity, subject, key: all of a TBSCertificate before its extensions. */
 struct tbs_head {
 	struct str serial, algorithm, issuer, subject, spki;

@@ -10,8 +10,6 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
-#define COMMON_NAME_MAX 64
-
 struct lint {
 	const struct issuer *issuer;
 	const struct cert_template *t;
@@ -130,25 +128,43 @@ static fallible lint_validity(const struct lint *l, struct err *err)
 	return OK;
 }
 
-static bool wants_common_name(const struct lint *l)
+static fallible lint_attribute(const X509_NAME *subject, int at, int nid, struct str want, struct err *err)
 {
-	return l->t->common_name && l->r->name_count > 0 && l->r->names[0].n <= COMMON_NAME_MAX;
+	const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
+	const ASN1_STRING *value = X509_NAME_ENTRY_get_data(entry);
+	int type = nid == NID_countryName ? V_ASN1_PRINTABLESTRING : V_ASN1_UTF8STRING;
+	if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != nid)
+		FIND(err, "found a subject attribute that is no %s", OBJ_nid2sn(nid));
+	if (ASN1_STRING_type(value) != type ||
+	    !str_eq(str_n(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)), want))
+		FIND(err, "found another %s than was asked for", OBJ_nid2sn(nid));
+	return OK;
 }
 
 static fallible lint_subject(const struct lint *l, struct err *err)
 {
+	static const struct cert_subject none = { 0 };
+	const struct cert_subject *s = l->r->subject == NULL ? &none : l->r->subject;
 	const X509_NAME *subject = X509_get_subject_name(l->x);
-	int count = X509_NAME_entry_count(subject), want = wants_common_name(l) ? 1 : 0;
+	const struct {
+		int nid;
+		struct str want;
+	} rows[] = {
+		{ NID_countryName, s->country },
+		{ NID_stateOrProvinceName, s->state },
+		{ NID_localityName, s->locality },
+		{ NID_organizationName, s->organization },
+		{ NID_commonName, leaf_common_name(l->t, l->r) },
+	};
+	int count = X509_NAME_entry_count(subject), want = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		want += rows[i].want.n > 0;
 	if (count != want)
 		FIND(err, "found a subject of %d attributes, wanted %d", count, want);
-	if (want == 0)
-		return OK;
-	const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, 0);
-	const ASN1_STRING *value = X509_NAME_ENTRY_get_data(entry);
-	if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != NID_commonName)
-		FIND(err, "found a subject attribute that is no commonName");
-	if (!str_eq(str_n(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)), l->r->names[0]))
-		FIND(err, "found a commonName that is not the first name of the SAN");
+	int at = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].want.n > 0)
+			TRY(lint_attribute(subject, at++, rows[i].nid, rows[i].want, err));
 	return OK;
 }
 
@@ -184,9 +200,10 @@ static fallible lint_extensions(const struct lint *l, struct err *err)
 		{ NID_basic_constraints, true, true },
 		{ NID_authority_key_identifier, true, false },
 		{ NID_info_access, l->t->aia_url.n > 0, false },
-		{ NID_subject_alt_name, true, !wants_common_name(l) },
-		{ NID_certificate_policies, l->t->policy_dv, false },
+		{ NID_subject_alt_name, true, X509_NAME_entry_count(X509_get_subject_name(l->x)) == 0 },
+		{ NID_certificate_policies, l->t->policy_count > 0, false },
 		{ NID_crl_distribution_points, l->t->crl_url.n > 0, false },
+		{ NID_tlsfeature, l->r->must_staple, false },
 	};
 	int wanted = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -208,21 +225,31 @@ static fallible lint_extensions(const struct lint *l, struct err *err)
 	return OK;
 }
 
+/* What stands at i of the SAN: names, then addresses, then e-mail addresses. */
+static struct str wanted_name(const struct lint *l, size_t i, int *ret_type)
+{
+	const struct cert_request *r = l->r;
+	*ret_type = i < r->name_count ? GEN_DNS : i - r->name_count < r->addr_count ? GEN_IPADD : GEN_EMAIL;
+	if (*ret_type == GEN_DNS)
+		return r->names[i];
+	i -= r->name_count;
+	return *ret_type == GEN_IPADD ? addr_bytes(&r->addrs[i]) : r->emails[i - r->addr_count];
+}
+
 static fallible lint_san(const struct lint *l, struct err *err)
 {
 	AUTO(general_names_auto) GENERAL_NAMES *names = X509_get_ext_d2i(l->x, NID_subject_alt_name, NULL, NULL);
 	int count = names == NULL ? -1 : sk_GENERAL_NAME_num(names);
-	size_t wanted = l->r->name_count + l->r->addr_count;
+	size_t wanted = l->r->name_count + l->r->addr_count + l->r->email_count;
 	if (count < 1 || (size_t)count != wanted)
 		FIND(err, "found %d names, wanted %zu", count, wanted);
 	for (int i = 0; i < count; i++) {
-		int type;
+		int type, want_type;
 		const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
-		bool dns = (size_t)i < l->r->name_count;
-		if (type != (dns ? GEN_DNS : GEN_IPADD))
-			FIND(err, "found a name of type %d, wanted %s", type, dns ? "dNSName" : "iPAddress");
+		struct str want = wanted_name(l, (size_t)i, &want_type);
+		if (type != want_type)
+			FIND(err, "found a name of type %d, wanted %d", type, want_type);
 		struct str name = str_n(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
-		struct str want = dns ? l->r->names[i] : addr_bytes(&l->r->addrs[(size_t)i - l->r->name_count]);
 		if (!str_eq(name, want))
 			FIND(err, "found name %d \"%.*s\", wanted \"%.*s\"", i, STR_FMT(name), STR_FMT(want));
 	}
@@ -272,19 +299,26 @@ static fallible want_value(const struct lint *l, struct str oid, struct str want
 static fallible lint_key_usage(const struct lint *l, struct err *err)
 {
 	bool rsa = key_get_kind(l->r->key) == KEY_RSA;
-	uint32_t want = KU_DIGITAL_SIGNATURE | (rsa ? (uint32_t)KU_KEY_ENCIPHERMENT : 0);
-	if (X509_get_key_usage(l->x) != want)
-		FIND(err, "found usage bits 0x%x, wanted 0x%x", X509_get_key_usage(l->x), want);
-	return want_value(l, OID_KEY_USAGE, rsa ? KU_SIGN_ENCIPHER : KU_SIGN, "a minimal BIT STRING", err);
+	uint32_t found = X509_get_key_usage(l->x), may = rsa ? KU_KEY_ENCIPHERMENT : KU_KEY_AGREEMENT;
+	if ((found & KU_DIGITAL_SIGNATURE) == 0 ||
+	    (found & ~(KU_DIGITAL_SIGNATURE | (l->t->key_encipherment ? may : 0))) != 0)
+		FIND(err, "found usage bits 0x%x, wanted digitalSignature and nothing that the template does not have",
+		     found);
+	return want_value(l, OID_KEY_USAGE, leaf_key_usage(l->t, l->r->key), "those of the template and key", err);
 }
 
 static fallible lint_ext_key_usage(const struct lint *l, struct err *err)
 {
-	uint32_t want =
-		(l->t->eku_server ? (uint32_t)XKU_SSL_SERVER : 0) | (l->t->eku_client ? (uint32_t)XKU_SSL_CLIENT : 0);
+	static const uint32_t bits[] = { XKU_SSL_SERVER, XKU_SSL_CLIENT, XKU_CODE_SIGN, XKU_SMIME };
+	uint32_t want = 0;
+	int want_count = 0;
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		bool wanted = (l->t->ekus & 1u << i) != 0;
+		want |= wanted ? bits[i] : 0;
+		want_count += wanted;
+	}
 	EXTENDED_KEY_USAGE *eku = X509_get_ext_d2i(l->x, NID_ext_key_usage, NULL, NULL);
 	int count = eku == NULL ? -1 : sk_ASN1_OBJECT_num(eku);
-	int want_count = (l->t->eku_server ? 1 : 0) + (l->t->eku_client ? 1 : 0);
 	EXTENDED_KEY_USAGE_free(eku);
 	if (want == 0 || X509_get_extended_key_usage(l->x) != want || count != want_count)
 		FIND(err, "found %d usages 0x%x, wanted %d usages 0x%x", count, X509_get_extended_key_usage(l->x),
@@ -310,21 +344,30 @@ static fallible lint_authority_key_id(const struct lint *l, struct err *err)
 	return OK;
 }
 
+static bool is_policy(const POLICYINFO *p, struct str dotted)
+{
+	struct oid want;
+	return !FAILED(oid_read(dotted, &want, NULL)) && p->qualifiers == NULL &&
+	       str_eq(str_n(OBJ_get0_data(p->policyid), OBJ_length(p->policyid)), str_n(want.b, want.n));
+}
+
 static fallible lint_policies(const struct lint *l, struct err *err)
 {
-	if (!l->t->policy_dv)
+	if (l->t->policy_count == 0)
 		return OK;
 	CERTIFICATEPOLICIES *policies = X509_get_ext_d2i(l->x, NID_certificate_policies, NULL, NULL);
-	bool good = policies != NULL && sk_POLICYINFO_num(policies) == 1;
-	if (good) {
-		const POLICYINFO *p = sk_POLICYINFO_value(policies, 0);
-		struct str oid = str_n(OBJ_get0_data(p->policyid), OBJ_length(p->policyid));
-		good = str_eq(oid, OID_POLICY_DV) && p->qualifiers == NULL;
-	}
+	bool good = policies != NULL && (size_t)sk_POLICYINFO_num(policies) == l->t->policy_count;
+	for (size_t i = 0; good && i < l->t->policy_count; i++)
+		good = is_policy(sk_POLICYINFO_value(policies, (int)i), l->t->policies[i]);
 	CERTIFICATEPOLICIES_free(policies);
 	if (!good)
-		FIND(err, "found other policies than 2.23.140.1.2.1 alone, without qualifiers");
+		FIND(err, "found other policies than the template's, or qualifiers");
 	return OK;
+}
+
+static fallible lint_tls_feature(const struct lint *l, struct err *err)
+{
+	return l->r->must_staple ? want_value(l, OID_TLS_FEATURE, MUST_STAPLE, "status_request alone", err) : OK;
 }
 
 /* The one URL of a GeneralName. */
@@ -392,6 +435,7 @@ static const struct {
 	{ "basic-constraints", lint_basic_constraints },
 	{ "authority-key-id", lint_authority_key_id },
 	{ "policies", lint_policies },
+	{ "tls-feature", lint_tls_feature },
 	{ "crl-url", lint_crl_url },
 	{ "aia-url", lint_aia_url },
 };

@@ -29,6 +29,7 @@ struct csr {
 	struct addr *addrs; /* iPAddresses of the SAN (RFC 8738); addr_compare's order, no duplicates */
 	size_t addr_count;
 	struct sha256 spki_hash; /* SHA-256 of the DER SubjectPublicKeyInfo */
+	bool must_staple;        /* it asks for TLS feature 5 (RFC 7633): whether it gets it is the profile's to say */
 };
 /* Strict DER, no trailing bytes, version 1, self-signature verified with SHA-2 (A23), key policy checked, SAN of
  * dNSName and iPAddress only (other kinds of name: ERR_BAD_CSR naming the kind), CN allowed only when it is one of the
@@ -76,13 +77,25 @@ bool cert_has_dns_name(const struct cert *c, struct str name);
 bool cert_has_addr(const struct cert *c, const struct addr *addr);
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
 
+/* What a kind of certificate may be used for: bits of cert_template.ekus, written in this order. */
+#define EKU_SERVER 1u
+#define EKU_CLIENT 2u
+#define EKU_CODE 4u
+#define EKU_EMAIL 8u
+#define POLICY_DV "2.23.140.1.2.1" /* BR 7.1.6.1: control of the names was proven, nothing else */
+#define CERT_POLICIES_MAX 8
+
 /* Extended key usages, policies and so on that a kind of certificate has; the profile of conf, resolved. */
 struct cert_template {
-	bool eku_server, eku_client;
-	bool policy_dv;     /* certificatePolicies 2.23.140.1.2.1 */
-	bool common_name;   /* subject CN = first name when it fits 64 bytes; otherwise an empty subject */
-	struct str aia_url; /* caIssuers, http only; empty: none */
-	struct str crl_url; /* CRLDP; empty: none */
+	unsigned ekus;         /* at least one */
+	bool public_rules;     /* the shape of the Baseline Requirements: the lint holds it against that */
+	bool key_encipherment; /* the key may also be encrypted to: keyEncipherment of RSA keys, keyAgreement of EC keys
+				 * when EKU_EMAIL is there (TLS has no use for that) */
+	const struct str *policies; /* certificatePolicies as dotted numbers, in this order, without qualifiers */
+	size_t policy_count;        /* at most CERT_POLICIES_MAX */
+	bool common_name;           /* subject CN = first name when it fits 64 bytes */
+	struct str aia_url;         /* caIssuers, http only; empty: none */
+	struct str crl_url;         /* CRLDP; empty: none */
 };
 
 /* An issuer: certificate, its chain upward without the root, and (in the signer) the private key. */
@@ -95,6 +108,16 @@ void issuer_free(struct issuer *i);
 const struct cert *issuer_get_cert(const struct issuer *i);
 fallible issuer_add_chain_pem(const struct issuer *i, struct buf *ret, struct err *err);
 
+/* Who the subscriber is, as somebody with the right to say so has found (a grant). Empty fields are left out. */
+struct cert_subject {
+	struct str organization, locality, state; /* UTF-8; RFC 5280 A.1: at most 64, 128 and 128 characters */
+	struct str country;                       /* two capital letters (ISO 3166-1) */
+};
+/* Whether each field may stand in a certificate: ERR_MALFORMED says which one may not and why. */
+fallible cert_subject_check(const struct cert_subject *s, struct err *err);
+/* The same for an rfc822Name: one "@", a local part of RFC 5321's plain form, a name behind it. */
+fallible cert_email_check(struct str email, struct err *err);
+
 struct cert_request {            /* what goes into one certificate besides the template */
 	const struct str *names; /* dNSNames as they go into the SAN, checked */
 	size_t name_count;
@@ -106,6 +129,10 @@ struct cert_request {            /* what goes into one certificate besides the t
 	bool own;
 	const struct addr *addrs; /* they follow the names in the SAN (RFC 8738) */
 	size_t addr_count;
+	const struct cert_subject *subject; /* NULL: none */
+	const struct str *emails;           /* rfc822Names, behind the addresses in the SAN */
+	size_t email_count;
+	bool must_staple; /* TLS feature 5 (RFC 7633) */
 };
 /* The to-be-signed bytes (deterministic: same inputs, same bytes). Refuses not_after beyond the issuer's. */
 fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
@@ -133,13 +160,16 @@ fallible cert_make_acme(const struct crypto *c, const struct key *k, const struc
  * nameConstraints say (RFC 5280 4.2.1.10)? name empty: every name there is. Constraints that do not parse permit nothing. */
 bool cert_permits_name(const struct cert *c, struct str name);
 bool cert_permits_range(const struct cert *c, const struct addr_range *range);
+/* May leaves below this CA be used for all of these (EKU_*), as far as its own extended key usages say? None: yes. */
+bool cert_permits_uses(const struct cert *c, unsigned ekus);
 
 /* The CA's own hierarchy, for cairn init. */
 struct ca_request {
 	struct str common_name, organization; /* organization may be empty */
 	const struct key *key;
 	int64_t not_before, not_after;
-	int path_len; /* < 0: none */
+	int path_len;  /* < 0: none */
+	unsigned ekus; /* what an intermediate's leaves may be used for: EKU_*; 0: servers and clients of TLS */
 	/* Critical nameConstraints: domains and ranges of addresses; both empty: none. With either, the other kind of name,
 	 * and the other family of address, is excluded as a whole. */
 	const struct str *permit;

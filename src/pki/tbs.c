@@ -9,6 +9,15 @@
 
 #define COMMON_NAME_MAX 64 /* RFC 5280 A.1, ub-common-name */
 
+/* By the bits of EKU_SERVER to EKU_EMAIL. */
+static const struct str eku_oids[] = {
+	{ "\x2b\x06\x01\x05\x05\x07\x03\x01", 8 }, /* id-kp-serverAuth */
+	{ "\x2b\x06\x01\x05\x05\x07\x03\x02", 8 }, /* id-kp-clientAuth */
+	{ "\x2b\x06\x01\x05\x05\x07\x03\x03", 8 }, /* id-kp-codeSigning */
+	{ "\x2b\x06\x01\x05\x05\x07\x03\x04", 8 }, /* id-kp-emailProtection */
+};
+#define EKU_ALL (EKU_SERVER | EKU_CLIENT | EKU_CODE | EKU_EMAIL)
+
 void ext_open(struct derw *w, struct str oid, bool critical)
 {
 	derw_open(w, DER_SEQUENCE);
@@ -31,27 +40,35 @@ void ext_put(struct derw *w, struct str oid, bool critical, struct str value)
 	ext_close(w);
 }
 
-void ext_san(struct derw *w, bool critical, const struct str *names, size_t name_count, const struct addr *addrs,
-	     size_t addr_count)
+void ext_san(struct derw *w, bool critical, const struct cert_request *r)
 {
 	ext_open(w, OID_SAN, critical);
 	derw_open(w, DER_SEQUENCE);
-	for (size_t i = 0; i < name_count; i++)
-		derw_put(w, TAG_DNS_NAME, names[i]);
-	for (size_t i = 0; i < addr_count; i++)
-		derw_put(w, TAG_IP_ADDRESS, addr_bytes(&addrs[i]));
+	for (size_t i = 0; i < r->name_count; i++)
+		derw_put(w, TAG_DNS_NAME, r->names[i]);
+	for (size_t i = 0; i < r->addr_count; i++)
+		derw_put(w, TAG_IP_ADDRESS, addr_bytes(&r->addrs[i]));
+	for (size_t i = 0; i < r->email_count; i++)
+		derw_put(w, TAG_RFC822_NAME, r->emails[i]);
 	derw_close(w);
 	ext_close(w);
 }
 
-void ext_eku(struct derw *w, bool server, bool client)
+unsigned eku_of(struct str oid)
+{
+	for (size_t i = 0; i < ARRAY_LEN(eku_oids); i++)
+		if (str_eq(oid, eku_oids[i]))
+			return 1u << i;
+	return 0;
+}
+
+void ext_eku(struct derw *w, unsigned ekus)
 {
 	ext_open(w, OID_EKU, false);
 	derw_open(w, DER_SEQUENCE);
-	if (server)
-		derw_put(w, DER_OID, OID_SERVER_AUTH);
-	if (client)
-		derw_put(w, DER_OID, OID_CLIENT_AUTH);
+	for (size_t i = 0; i < ARRAY_LEN(eku_oids); i++)
+		if ((ekus & 1u << i) != 0)
+			derw_put(w, DER_OID, eku_oids[i]);
 	derw_close(w);
 	ext_close(w);
 }
@@ -65,12 +82,12 @@ void ext_aki(struct derw *w, struct str key_id)
 	ext_close(w);
 }
 
-void rdn_put(struct derw *w, struct str oid, struct str value)
+void rdn_put(struct derw *w, struct str oid, unsigned tag, struct str value)
 {
 	derw_open(w, DER_SET);
 	derw_open(w, DER_SEQUENCE);
 	derw_put(w, DER_OID, oid);
-	derw_put(w, DER_UTF8_STRING, value);
+	derw_put(w, tag, value);
 	derw_close(w);
 	derw_close(w);
 }
@@ -101,15 +118,20 @@ static void put_aia(struct derw *w, struct str url)
 	ext_close(w);
 }
 
-static void put_policy(struct derw *w, struct str policy)
+static fallible put_policies(struct derw *w, const struct cert_template *t, struct err *err)
 {
+	struct oid oid;
 	ext_open(w, OID_POLICIES, false);
 	derw_open(w, DER_SEQUENCE);
-	derw_open(w, DER_SEQUENCE);
-	derw_put(w, DER_OID, policy);
-	derw_close(w);
+	for (size_t i = 0; i < t->policy_count; i++) {
+		TRY(oid_read(t->policies[i], &oid, err));
+		derw_open(w, DER_SEQUENCE);
+		derw_put(w, DER_OID, str_n(oid.b, oid.n));
+		derw_close(w);
+	}
 	derw_close(w);
 	ext_close(w);
+	return OK;
 }
 
 /* CRLDistributionPoints of one point, whose name is one URL (RFC 5280 4.2.1.13). */
@@ -128,38 +150,74 @@ static void put_crldp(struct derw *w, struct str url)
 	ext_close(w);
 }
 
-static void put_extensions(struct derw *w, const struct issuer *i, const struct cert_template *t,
-			   const struct cert_request *r, bool subject_empty)
+/* Signing is what every kind does. Being encrypted to is the other use: of RSA keys in TLS 1.2 and in mail, of EC keys in
+ * mail (RFC 5753 3). Code is only ever signed. */
+struct str leaf_key_usage(const struct cert_template *t, const struct key *k)
 {
-	bool rsa = key_get_kind(r->key) == KEY_RSA;
+	if (!t->key_encipherment || (t->ekus & (EKU_SERVER | EKU_CLIENT | EKU_EMAIL)) == 0)
+		return KU_SIGN;
+	if (key_get_kind(k) == KEY_RSA)
+		return KU_SIGN_ENCIPHER;
+	return (t->ekus & EKU_EMAIL) != 0 ? KU_SIGN_AGREE : KU_SIGN;
+}
+
+struct str leaf_common_name(const struct cert_template *t, const struct cert_request *r)
+{
+	bool has = t->common_name && r->name_count > 0 && r->names[0].n <= COMMON_NAME_MAX;
+	return has ? r->names[0] : STR_NONE;
+}
+
+static fallible put_extensions(struct derw *w, const struct issuer *i, const struct cert_template *t,
+			       const struct cert_request *r, struct err *err)
+{
+	bool subject_empty = subject_is_empty(r->subject) && leaf_common_name(t, r).n == 0;
 	derw_open(w, DER_CONTEXT_MADE(3));
 	derw_open(w, DER_SEQUENCE);
-	ext_put(w, OID_KEY_USAGE, true, rsa ? KU_SIGN_ENCIPHER : KU_SIGN);
-	ext_eku(w, t->eku_server, t->eku_client);
+	ext_put(w, OID_KEY_USAGE, true, leaf_key_usage(t, r->key));
+	ext_eku(w, t->ekus);
 	ext_put(w, OID_BASIC_CONSTRAINTS, true, STR("\x30\x00"));
 	ext_aki(w, issuer_cert(i)->ski);
 	if (t->aia_url.n > 0)
 		put_aia(w, t->aia_url);
-	ext_san(w, subject_empty, r->names, r->name_count, r->addrs, r->addr_count);
-	if (t->policy_dv)
-		put_policy(w, OID_POLICY_DV);
+	ext_san(w, subject_empty, r); /* RFC 5280 4.2.1.6 */
+	if (t->policy_count > 0)
+		TRY(put_policies(w, t, err));
 	if (t->crl_url.n > 0)
 		put_crldp(w, t->crl_url);
+	if (r->must_staple)
+		ext_put(w, OID_TLS_FEATURE, false, MUST_STAPLE);
 	derw_close(w);
 	derw_close(w);
+	return OK;
 }
 
-static fallible check_request(const struct issuer *i, const struct cert_template *t, const struct cert_request *r,
-			      struct err *err)
+static fallible check_template(const struct cert_template *t, struct err *err)
 {
-	size_t count = r->name_count + r->addr_count;
-	if (count == 0 || count > CERT_NAMES_MAX || r->name_count > CERT_NAMES_MAX)
+	if (t->ekus == 0 || (t->ekus & ~EKU_ALL) != 0)
+		FAIL(err, ERR_INTERNAL, "certificate template has no extended key usage, or an unknown one (0x%x)",
+		     t->ekus);
+	if (t->policy_count > CERT_POLICIES_MAX)
+		FAIL(err, ERR_INTERNAL, "certificate template has %zu policies, at most %d are served", t->policy_count,
+		     CERT_POLICIES_MAX);
+	return OK;
+}
+
+static fallible check_names(const struct cert_request *r, struct err *err)
+{
+	size_t count = r->name_count + r->addr_count + r->email_count;
+	if (count == 0 || count > CERT_NAMES_MAX || r->name_count > CERT_NAMES_MAX || r->addr_count > CERT_NAMES_MAX)
 		FAIL(err, ERR_INTERNAL, "certificate for %zu names, wanted 1 to %d", count, CERT_NAMES_MAX);
 	for (size_t a = 0; a < r->addr_count; a++)
 		if (r->addrs[a].family != AF_INET && r->addrs[a].family != AF_INET6)
 			FAIL(err, ERR_INTERNAL, "certificate for an address that is neither IPv4 nor IPv6");
-	if (!t->eku_server && !t->eku_client)
-		FAIL(err, ERR_INTERNAL, "certificate template has no extended key usage");
+	for (size_t i = 0; i < r->email_count; i++)
+		TRY(cert_email_check(r->emails[i], err));
+	return r->subject == NULL ? OK : cert_subject_check(r->subject, err);
+}
+
+static fallible check_request(const struct issuer *i, const struct cert_request *r, struct err *err)
+{
+	TRY(check_names(r, err));
 	if (r->serial.b[0] == 0 || r->serial.b[0] > 0x7f)
 		FAIL(err, ERR_INTERNAL, "serial starts with 0x%02x, wanted 0x01 to 0x7f", r->serial.b[0]);
 	if (r->not_after < r->not_before)
@@ -174,16 +232,13 @@ fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, c
 			struct buf *ret_tbs, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf subject = BUF_MAX(256);
-	bool has_cn = t->common_name && r->name_count > 0 && r->names[0].n <= COMMON_NAME_MAX;
+	AUTO(buf_done) struct buf subject = BUF_MAX(2048); /* 386 characters at most, of up to four bytes */
 	struct str spki;
-	TRY(check_request(i, t, r, err));
+	TRY(check_template(t, err));
+	TRY(check_request(i, r, err));
 	TRY(key_spki(&mem, r->key, &spki, err));
 	struct derw w = derw_begin(&subject, err);
-	derw_open(&w, DER_SEQUENCE);
-	if (has_cn)
-		rdn_put(&w, OID_COMMON_NAME, r->names[0]);
-	derw_close(&w);
+	subject_put(&w, r->subject, leaf_common_name(t, r));
 	TRY(derw_end(&w));
 	const struct tbs_head head = {
 		.serial = str_n(r->serial.b, SERIAL_LEN),
@@ -197,7 +252,7 @@ fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, c
 	w = derw_begin(ret_tbs, err);
 	derw_open(&w, DER_SEQUENCE);
 	tbs_put_head(&w, &head);
-	put_extensions(&w, i, t, r, !has_cn);
+	TRY(put_extensions(&w, i, t, r, err));
 	derw_close(&w);
 	return derw_end(&w);
 }

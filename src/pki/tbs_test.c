@@ -36,9 +36,9 @@ static void every_combination_passes_its_lint(void **state)
 			AUTO(cert_auto) struct cert *a = NULL;
 			AUTO(cert_auto) struct cert *b = NULL;
 			const struct cert_template t = {
-				.eku_server = (bits & 1) != 0 || (bits & 2) == 0,
-				.eku_client = (bits & 2) != 0,
-				.policy_dv = (bits & 4) != 0,
+				.ekus = (bits & 3) == 0 ? EKU_SERVER : bits & 3,
+				.policies = test_policies,
+				.policy_count = (bits & 4) != 0,
 				.common_name = (bits & 8) != 0,
 				.aia_url = (bits & 16) != 0 ? STR("http://ca.test/i.cer") : STR_NONE,
 				.crl_url = (bits & 32) != 0 ? STR("http://ca.test/1.crl") : STR_NONE,
@@ -122,7 +122,7 @@ static void a_name_too_long_for_the_common_name_leaves_the_subject_empty(void **
 	struct err err = { 0 };
 	struct test_ca ca;
 	test_ca_make(&ca, KEY_P256, NULL, 0);
-	const struct cert_template t = { .eku_server = true, .common_name = true };
+	const struct cert_template t = { .ekus = EKU_SERVER, .common_name = true };
 	static const struct {
 		const char *name;
 		int entries;
@@ -180,7 +180,7 @@ static void requests_beyond_the_issuer_are_refused(void **state)
 	r.serial.b[0] = 0x80;
 	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "0x80");
 	r = request(&ca, ca.root_key);
-	t.eku_server = false;
+	t.ekus = 0;
 	MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), ERR_INTERNAL, "no extended key usage");
 	test_ca_done(&ca);
 }

@@ -74,9 +74,11 @@ static inline void test_ca_done(struct test_ca *ca)
 	crypto_free(ca->c);
 }
 
+static const struct str test_policies[] = { { POLICY_DV, sizeof POLICY_DV - 1 } };
 static const struct cert_template test_template = {
-	.eku_server = true,
-	.policy_dv = true,
+	.ekus = EKU_SERVER,
+	.policies = test_policies,
+	.policy_count = 1,
 	.aia_url = { "http://ca.test/i.cer", 20 },
 	.crl_url = { "http://ca.test/1.crl", 20 },
 };

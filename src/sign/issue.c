@@ -109,9 +109,11 @@ static struct cert_template template_of(const struct signer *s, const struct sig
 {
 	const struct conf_profile *p = conf_profile(s->conf, job->profile);
 	const struct conf_issuer *i = conf_issuer(s->conf, job->issuer);
-	return (struct cert_template){ .eku_server = true,
-				       .eku_client = p->eku_client,
-				       .policy_dv = true,
+	static const struct str policies[] = { { POLICY_DV, sizeof POLICY_DV - 1 } };
+	return (struct cert_template){ .ekus = EKU_SERVER | (p->eku_client ? EKU_CLIENT : 0),
+				       .key_encipherment = true,
+				       .policies = policies,
+				       .policy_count = ARRAY_LEN(policies),
 				       .common_name = p->common_name,
 				       .aia_url = i->aia_url,
 				       .crl_url = i->crl_url };

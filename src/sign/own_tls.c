@@ -87,9 +87,12 @@ static fallible own_issue(struct signer *s, const struct own_names *names, const
 		FAIL(err, ERR_CONFIG, "issuer %.*s is not loaded; restart the signer to load it", STR_FMT(ci->name));
 	int64_t now = clock_now_ms(s->clk) / 1000, issuer_end = cert_get_not_after(issuer_get_cert(issuer->issuer));
 	int64_t end = now - OWN_BACKDATE_S + OWN_LIFE_S - 1;
-	const struct cert_template template = {
-		.eku_server = true, .policy_dv = true, .aia_url = ci->aia_url, .crl_url = ci->crl_url
-	};
+	const struct str policies[] = { STR(POLICY_DV) };
+	const struct cert_template template = { .ekus = EKU_SERVER,
+						.policies = policies,
+						.policy_count = ARRAY_LEN(policies),
+						.aia_url = ci->aia_url,
+						.crl_url = ci->crl_url };
 	const struct cert_request request = { .names = names->dns,
 					      .name_count = names->dns_count,
 					      .own = true,

@@ -60,7 +60,7 @@ static struct str made_der(struct fixture *f, const struct spec *s, const struct
 	struct err err = { 0 };
 	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX);
 	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
-	const struct cert_template t = { .eku_server = true };
+	const struct cert_template t = { .ekus = EKU_SERVER };
 	struct str names[NAMES_MAX];
 	struct addr addrs[NAMES_MAX];
 	struct cert_request r = { .names = names,
