@@ -12,11 +12,15 @@
 #define THUMB "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8"
 #define OTHER "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
-static struct str keys[] = { STR(THUMB), STR(OTHER) };
-static struct str names[] = { STR("*.team-a.corp.example"), STR("host.corp.example") };
-static struct str addresses[] = { STR("10.1.0.0/16"), STR("2001:db8::1") };
-static struct str emails[] = { STR("ca+ops@corp.example") };
-static struct str profiles[] = { STR("server"), STR("email") };
+#define S(lit)                       \
+	{                            \
+		lit, sizeof(lit) - 1 \
+	} /* STR is no constant to -Wpedantic */
+static struct str keys[] = { S(THUMB), S(OTHER) };
+static struct str names[] = { S("*.team-a.corp.example"), S("host.corp.example") };
+static struct str addresses[] = { S("10.1.0.0/16"), S("2001:db8::1") };
+static struct str emails[] = { S("ca+ops@corp.example") };
+static struct str profiles[] = { S("server"), S("email") };
 
 static struct grant whole(void)
 {
@@ -190,9 +194,9 @@ static void it_covers_its_names_and_ranges_and_no_more(void **state)
 		{ IDENT_IP, "2001:db8::1", true, true },     { IDENT_IP, "2001:db9::1", false, false },
 		{ IDENT_IP, "www.team.corp", false, false }, { IDENT_DNS, "10.1.2.3", false, false },
 	};
-	struct str names[] = { STR("*.team.corp"), STR("host.lab") };
+	struct str patterns[] = { STR("*.team.corp"), STR("host.lab") };
 	struct str ranges[] = { STR("10.1.0.0/16"), STR("2001:db8::/32") };
-	struct grant g = { .names = names, .name_count = 2, .addresses = ranges, .address_count = 2 };
+	struct grant g = { .names = patterns, .name_count = 2, .addresses = ranges, .address_count = 2 };
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct ident ident = { rows[i].type, str_z(rows[i].value) };
 		g.wildcards = false;
@@ -207,8 +211,8 @@ static void it_covers_its_names_and_ranges_and_no_more(void **state)
 static void it_is_for_its_keys_and_profiles(void **state)
 {
 	(void)state;
-	struct str keys[] = { STR("k1"), STR("k2") }, profiles[] = { STR("server") };
-	struct grant g = { .thumbprints = keys, .thumbprint_count = 2, .profiles = profiles, .profile_count = 1 };
+	struct str two[] = { STR("k1"), STR("k2") }, one[] = { STR("server") };
+	struct grant g = { .thumbprints = two, .thumbprint_count = 2, .profiles = one, .profile_count = 1 };
 	assert_true(grant_has_key(&g, STR("k1")) && grant_has_key(&g, STR("k2")) && !grant_has_key(&g, STR("k")));
 	assert_true(grant_has_profile(&g, STR("server")) && !grant_has_profile(&g, STR("client")));
 	g.profile_count = 0;
