@@ -52,4 +52,33 @@ fallible acme_apply_progress(struct acme *a, struct str body, struct err *err);
  * allows. */
 fallible acme_sweep(struct acme *a, struct err *err);
 
+/* --- recover.c: what the signer's journal has and a store that was restored from an older backup does not --------------*/
+#define ACME_CHAIN_MAX (64 * 1024)
+struct acme_lost { /* a certificate, as the journal knows it; borrowed */
+	struct id issuance, order, account;
+	struct str realm, profile, issuer, der;
+	int64_t at_ms; /* when it was signed */
+};
+enum acme_recovery {
+	RECOVERY_KNOWN,      /* the store has it */
+	RECOVERY_PENDING,    /* the store waits for it, and will get it from the signer by itself */
+	RECOVERY_ADDED,      /* it is in the store again, and its order valid */
+	RECOVERY_ORDER_KEPT, /* the same, but its order has ended otherwise and stays so */
+	RECOVERY_COUNT
+};
+struct acme_recovered {
+	enum acme_recovery result;
+	bool account_lost; /* one that nobody has the key of stands in its place */
+};
+struct acme_recover_deps { /* borrowed */
+	struct store *store;
+	const struct conf *conf; /* for the issuers' chains */
+	const struct crypto *crypto;
+	const struct clock *clk;
+	const struct rng *rng;
+};
+/* One certificate, in one transaction; again does nothing. The CA is stopped. */
+fallible acme_recover(const struct acme_recover_deps *d, const struct acme_lost *lost, struct acme_recovered *ret,
+		      struct err *err);
+
 #endif

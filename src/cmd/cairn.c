@@ -14,6 +14,8 @@ static const struct command commands[] = {
 	{ "serve", cmd_serve, "run the CA: start cairn-api, cairn-validator and cairn-signer and watch them" },
 	{ "check-config", cmd_check_config, "say whether the configuration is good, and what it comes to" },
 	{ "eab", cmd_eab, "external account keys: add, list, show, disable" },
+	{ "backup", cmd_backup, "copy the database to a file while the CA runs" },
+	{ "restore", cmd_restore, "put a backup back, and add what the signer's journal knows beyond it" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text, or a subcommand's" },
 };

@@ -178,7 +178,7 @@ static fallible listeners_open(struct api *api, struct err *err)
 static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 {
 	struct str url;
-	TRY(role_bus_url(api->role.conf, mem, &url, err));
+	TRY(url_of_bus(api->role.conf, mem, &url, err));
 	struct bus_conf conf = { .url = url,
 				 .hub = true,
 				 .name = STR("api"),
@@ -195,7 +195,7 @@ static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 static fallible store_open_conf(struct api *api, struct arena *mem, struct err *err)
 {
 	struct str url;
-	TRY(role_store_url(api->role.conf, mem, &url, err));
+	TRY(url_of_store(api->role.conf, mem, &url, err));
 	return store_open(url, (unsigned)api->role.conf->store.readers, &clock_system, &api->store, err);
 }
 

@@ -44,7 +44,7 @@ static fallible bus_open(struct program *p, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct str url;
-	TRY(role_bus_url(p->role.conf, &mem, &url, err));
+	TRY(url_of_bus(p->role.conf, &mem, &url, err));
 	const struct bus_conf conf = {
 		.url = url, .name = STR("signer"), .clk = &clock_system, .event = role_bus_event, .event_ctx = &p->role
 	};

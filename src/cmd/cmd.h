@@ -20,6 +20,8 @@ int cmd_init(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_eab(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 
 /* -c, $CAIRN_CONF, ./cairn.conf, /etc/cairn/cairn.conf: the first one there is. */
 const char *cmd_conf_path(const char *flag);

@@ -224,28 +224,6 @@ int role_main(struct role *r, int argc, char **argv)
 	return FAILED(rc) ? 1 : 0;
 }
 
-/* "scheme:relative/path" -> "scheme:/state/dir/relative/path"; other URLs as they are. */
-static fallible url_absolute(const struct conf *conf, struct arena *mem, struct str url, struct str scheme,
-			     struct str *ret, struct err *err)
-{
-	struct str path = url;
-	if (!str_skip(&path, scheme))
-		FAIL(err, ERR_CONFIG, "%.*s: this build has no driver for it; use %.*sPATH", STR_FMT(url),
-		     STR_FMT(scheme));
-	*ret = str_fmt(mem, "%.*s%s", STR_FMT(scheme), conf_path(conf, mem, path));
-	return OK;
-}
-
-fallible role_store_url(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err)
-{
-	return url_absolute(conf, mem, conf->store.url, STR("sqlite:"), ret, err);
-}
-
-fallible role_bus_url(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err)
-{
-	return url_absolute(conf, mem, conf->bus.url, STR("unix:"), ret, err);
-}
-
 void role_bus_event(void *ctx, const char *what, struct str peer, const struct err *err)
 {
 	struct role *r = ctx;

@@ -7,7 +7,7 @@
 #ifndef CAIRN_CMD_ROLE_H
 #define CAIRN_CMD_ROLE_H
 
-#include "conf/conf.h"
+#include "cmd/urls.h"
 #include "proc/proc.h"
 
 #include <pthread.h>
@@ -45,9 +45,6 @@ int role_main(struct role *r, int argc, char **argv);
 /* Any thread: the program cannot go on; the supervisor will start a new one. */
 void role_fail(struct role *r);
 
-/* store.url and bus.url with their relative paths taken from state-dir. */
-fallible role_store_url(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err);
-fallible role_bus_url(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err);
 /* The event hook of struct bus_conf: ctx is the role. */
 void role_bus_event(void *ctx, const char *what, struct str peer, const struct err *err);
 

@@ -30,6 +30,15 @@ typedef fallible store_fn(struct store_tx *tx, void *ctx, struct err *err);
 fallible store_tx(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* Reads only; sees every commit that was acknowledged before the call. */
 fallible store_read(struct store *s, store_fn *fn, void *ctx, struct err *err);
+/* --- backup.c: of SQLite; other databases have their own tools ---
+ * A copy as it is at one moment, while somebody has the store open or not. Durable when it returns; never replaces a file
+ * (ERR_CONFLICT). Keys, journal and configuration are not in it. */
+fallible store_backup(struct str url, const char *to, struct err *err);
+/* Puts a backup in the database's place; nobody may have the store open (ERR_CONFIG). A file that is damaged, not ours or
+ * from a newer program changes nothing (ERR_CONFIG). *ret_kept: where the old one is kept, in mem; NULL: there was none.
+ * Killed anywhere: the old one or the new one, whole. */
+fallible store_restore(struct str url, const char *from, const struct clock *clk, struct arena *mem,
+		       const char **ret_kept, struct err *err);
 struct store_stats {
 	uint64_t transactions, commits, busy, failures;
 };
