@@ -12,17 +12,36 @@ static const char *const eab_list_members[] = { COMMON, "realm", "after", NULL }
 static const char *const eab_show_members[] = { COMMON, "kid", NULL };
 static const char *const eab_disable_members[] = { COMMON, "kid", "accounts", NULL };
 
+static const char *const grant_keys_members[] = { COMMON, "realm", "accounts", "eabs", NULL };
+static const char *const grant_add_members[] = { COMMON, "jws", NULL };
+static const char *const grant_list_members[] = { COMMON, "realm", "after", NULL };
+static const char *const grant_one_members[] = { COMMON, "id", NULL };
+
 static const struct admin_op ops[] = {
 	{ "eab.add", eab_add_members, admin_eab_add },
 	{ "eab.list", eab_list_members, admin_eab_list },
 	{ "eab.show", eab_show_members, admin_eab_show },
 	{ "eab.disable", eab_disable_members, admin_eab_disable },
+	{ "grant.keys", grant_keys_members, admin_grant_keys },
+	{ "grant.add", grant_add_members, admin_grant_add },
+	{ "grant.list", grant_list_members, admin_grant_list },
+	{ "grant.show", grant_one_members, admin_grant_show },
+	{ "grant.revoke", grant_one_members, admin_grant_revoke },
 };
 
 const struct admin_op *admin_ops(size_t *ret_count)
 {
 	*ret_count = ARRAY_LEN(ops);
 	return ops;
+}
+
+void admin_write_time(struct jw *w, const char *key, int64_t at_ms)
+{
+	char text[TIME_TEXT_MAX];
+	if (at_ms == 0)
+		return;
+	time_show(at_ms / 1000, text);
+	jw_kz(w, key, text);
 }
 
 static const struct admin_op *find_op(struct str name)

@@ -30,15 +30,6 @@ static fallible list_text(struct arena *mem, const struct conf_list *l, struct s
 	return OK;
 }
 
-static void write_time(struct jw *w, const char *key, int64_t at_ms)
-{
-	char text[TIME_TEXT_MAX];
-	if (at_ms == 0)
-		return;
-	time_show(at_ms / 1000, text);
-	jw_kz(w, key, text);
-}
-
 static void write_list(struct jw *w, const char *key, struct str json)
 {
 	jw_key(w, key);
@@ -65,9 +56,9 @@ static void write_row(struct jw *w, const struct eab_row *e, int64_t now_ms)
 	write_list(w, "profiles", e->profiles);
 	jw_ki64(w, "uses", e->uses);
 	jw_ki64(w, "usesMax", e->uses_max);
-	write_time(w, "created", e->created_at);
-	write_time(w, "expires", e->expires_at);
-	write_time(w, "disabled", e->disabled_at);
+	admin_write_time(w, "created", e->created_at);
+	admin_write_time(w, "expires", e->expires_at);
+	admin_write_time(w, "disabled", e->disabled_at);
 }
 
 static fallible unknown_kid(struct rc rc, struct str kid, struct err *err)

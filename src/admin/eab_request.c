@@ -38,8 +38,8 @@ static struct str list_join(struct arena *mem, const struct conf_list *l)
 	return all;
 }
 
-static fallible realm_read(struct arena *mem, const struct json *rq, const struct conf *conf,
-			   const struct conf_realm **ret, struct err *err)
+fallible admin_realm_read(struct arena *mem, const struct json *rq, const struct conf *conf,
+			  const struct conf_realm **ret, struct err *err)
 {
 	struct str name = STR_NONE;
 	TRY(json_want_str(rq, "realm", REALM_NAME_MAX, &name, err));
@@ -190,7 +190,7 @@ fallible eab_wish_read(struct arena *mem, const struct json *rq, const struct co
 {
 	struct eab_wish w = { 0 };
 	const struct conf_realm *realm = NULL;
-	TRY(realm_read(mem, rq, conf, &realm, err));
+	TRY(admin_realm_read(mem, rq, conf, &realm, err));
 	w.realm = str_dup(mem, realm->name);
 	TRY(list_read(mem, rq, "names", EAB_NAMES_MAX, &w.names, err));
 	TRY(names_check(&w.names, err));

@@ -51,6 +51,9 @@ fallible admin_perform(const struct admin_deps *d, const struct conf *conf, uid_
 		       struct buf *ret, struct err *err);
 void admin_refuse(const struct err *why, struct buf *ret); /* the answer instead */
 
+/* A member of an answer: RFC 3339; none for 0. */
+void admin_write_time(struct jw *w, const char *key, int64_t at_ms);
+
 /* --- eab_request.c: what eab.add asks for, checked against the configuration ----------------------------------------*/
 #define EAB_NAMES_MAX 100
 #define EAB_LABEL_MAX 200
@@ -63,6 +66,9 @@ struct eab_wish {
 };
 fallible eab_wish_read(struct arena *mem, const struct json *rq, const struct conf *conf, int64_t now_ms,
 		       struct eab_wish *ret, struct err *err);
+/* The member "realm": one of the configuration's. */
+fallible admin_realm_read(struct arena *mem, const struct json *rq, const struct conf *conf,
+			  const struct conf_realm **ret, struct err *err);
 fallible eab_kid_read(const struct json *rq, struct str *ret, struct err *err);
 /* "90d", "2027-01-01", "2027-01-01T12:00:00Z": unix milliseconds, in the future. */
 fallible eab_expiry_read(struct str text, int64_t now_ms, int64_t *ret, struct err *err);
@@ -72,5 +78,13 @@ fallible admin_eab_add(struct admin_call *c, struct err *err);
 fallible admin_eab_list(struct admin_call *c, struct err *err);
 fallible admin_eab_show(struct admin_call *c, struct err *err);
 fallible admin_eab_disable(struct admin_call *c, struct err *err);
+
+/* --- grant.c, grant_add.c -------------------------------------------------------------------------------------------*/
+fallible admin_grant_keys(struct admin_call *c, struct err *err);
+fallible admin_grant_add(struct admin_call *c, struct err *err);
+fallible admin_grant_list(struct admin_call *c, struct err *err);
+fallible admin_grant_show(struct admin_call *c, struct err *err);
+fallible admin_grant_revoke(struct admin_call *c, struct err *err);
+void admin_grant_write(struct jw *w, const struct grant_row *row, const struct grant *g, int64_t now_ms);
 
 #endif
