@@ -24,10 +24,10 @@ AGAIN(sign_job)
 AGAIN(sign_result)
 AGAIN(progress)
 AGAIN(grant)
+AGAIN(audit_record)
 
-static again_fn *const readers[] = { again_validate_job, again_verdict,     again_verdict_message,
-				     again_sign_job,     again_sign_result, again_progress,
-				     again_grant };
+static again_fn *const readers[] = { again_validate_job, again_verdict,  again_verdict_message, again_sign_job,
+				     again_sign_result,  again_progress, again_grant,           again_audit_record };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,8 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	again_fn *again = readers[(uint8_t)(data[0] - '0') % ARRAY_LEN(readers)];
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf one = BUF_MAX(JOB_MAX);
-	AUTO(buf_done) struct buf two = BUF_MAX(JOB_MAX);
+	AUTO(buf_done) struct buf one = BUF_MAX(AUDIT_LINE_MAX);
+	AUTO(buf_done) struct buf two = BUF_MAX(AUDIT_LINE_MAX);
 	struct err err = { 0 };
 	struct rc rc = again(&mem, str_n(data + 1, size - 1), &one, &err);
 	check_err(rc, &err);

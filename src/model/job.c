@@ -177,3 +177,28 @@ fallible sign_result_read(struct arena *mem, struct str text, struct sign_result
 	*ret = r;
 	return OK;
 }
+
+#define AT(member) offsetof(struct audit_record, member)
+static const struct field audit_fields[] = {
+	{ "issued", FIELD_TIME, AT(issued_ms) },
+	{ "certificate", FIELD_BYTES, AT(der), .min = 1, .max = 64 * 1024 },
+	{ "job", FIELD_TEXT, AT(job), .min = 2, .max = JOB_MAX },
+};
+#undef AT
+
+static const struct message audit_table = {
+	"audit record", AUDIT_LINE_MAX, audit_fields, ARRAY_LEN(audit_fields), NULL,
+};
+
+fallible audit_record_write(const struct audit_record *r, struct buf *ret, struct err *err)
+{
+	return message_write(&audit_table, r, ret, err);
+}
+
+fallible audit_record_read(struct arena *mem, struct str line, struct audit_record *ret, struct err *err)
+{
+	struct audit_record r = { .issued_ms = 0 };
+	TRY(message_read(&audit_table, mem, line, &r, err));
+	*ret = r;
+	return OK;
+}

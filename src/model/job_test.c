@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -197,7 +198,20 @@ static fallible again_progress(struct arena *mem, struct str text, struct buf *b
 	return progress_write(&p, b, err);
 }
 
-enum { M_VALIDATE, M_VERDICT, M_CARRIER, M_SIGN, M_RESULT, M_PROGRESS, M_COUNT };
+static fallible write_audit(struct buf *b, struct err *err)
+{
+	const struct audit_record r = { 1700000000000, str_n("\x30\x00\xff", 3), STR("{\"v\":1}") };
+	return audit_record_write(&r, b, err);
+}
+
+static fallible again_audit(struct arena *mem, struct str text, struct buf *b, struct err *err)
+{
+	struct audit_record r;
+	TRY(audit_record_read(mem, text, &r, err));
+	return audit_record_write(&r, b, err);
+}
+
+enum { M_VALIDATE, M_VERDICT, M_CARRIER, M_SIGN, M_RESULT, M_PROGRESS, M_AUDIT, M_COUNT };
 static const struct {
 	fallible (*write)(struct buf *b, struct err *err);
 	fallible (*again)(struct arena *mem, struct str text, struct buf *b, struct err *err);
@@ -205,6 +219,7 @@ static const struct {
 	[M_VALIDATE] = { write_validate, again_validate }, [M_VERDICT] = { write_verdict, again_verdict },
 	[M_CARRIER] = { write_carrier, again_carrier },    [M_SIGN] = { write_sign, again_sign },
 	[M_RESULT] = { write_result, again_result },       [M_PROGRESS] = { write_progress, again_progress },
+	[M_AUDIT] = { write_audit, again_audit },
 };
 
 static void must(struct rc rc, const struct err *err)
@@ -318,6 +333,13 @@ static void spoilt_messages_are_refused_and_the_member_is_named(void **state)
 		{ M_VERDICT, "\"not-checked\"", "\"\"", "\"caa\"" },
 		{ M_CARRIER, "aa.bb.cc", "aa.bb.c=", "\"jws\"" },
 		{ M_CARRIER, "aa.bb.cc", "", "\"jws\"" },
+		{ M_AUDIT, "\"issued\":17", "\"issued\":-17", "\"issued\"" },
+		{ M_AUDIT, "\"certificate\":\"MA", "\"certificate\":\"M=", "" },
+		{ M_AUDIT, "\\\"v\\\":1", "\\u001b", "\"job\"" },
+		{ M_AUDIT, "\"job\"", "\"jobs\"", "jobs" },
+		{ M_SIGN, "\"verdicts\"", "\"grants\":[],\"verdicts\"", "\"grants\"" },
+		{ M_SIGN, "\"verdicts\"", "\"grants\":[\"a b\"],\"verdicts\"", "\"grants\"" },
+		{ M_SIGN, "\"verdicts\"", "\"grants\":\"a\",\"verdicts\"", "\"grants\"" },
 		{ M_CARRIER, "01020304-", "01020304_", "" },
 		{ M_SIGN, "\"0a0b0c\"", "\"0a0b0\"", "\"serial\"" },
 		{ M_SIGN, "\"0a0b0c\"", "\"0A0B0C\"", "\"serial\"" },
@@ -720,19 +742,95 @@ static void a_writer_refuses_what_the_reader_would(void **state)
 	assert_int_equal(b.n > 0, 1);
 }
 
-static void a_verdict_that_would_not_fit_its_jws_is_refused(void **state)
+static void a_verdict_of_many_words_leaves_out_steps_and_says_so(void **state)
 {
 	(void)state;
 	/* Quotes double in JSON: 24 steps of 512 of them are more than 23 KiB. */
 	char quotes[512];
 	memset(quotes, '"', sizeof quotes);
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(VERDICT_PAYLOAD_MAX);
 	struct verdict_step steps[VERDICT_STEPS_MAX];
-	struct verdict v = example_verdict(steps);
+	struct verdict v = example_verdict(steps), back;
+	struct err err = { 0 };
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-		steps[i] = (struct verdict_step){ STR("redirect"), str_n(quotes, sizeof quotes) };
+		steps[i] = (struct verdict_step){ STR("redirect"), str_n(quotes, 10 * i + 200) };
 	v.step_count = ARRAY_LEN(steps);
-	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX);
-	assert_int_equal(verdict_write(&v, &b, NULL).kind, ERR_TOO_LARGE);
+	must(verdict_write(&v, &b, &err), &err);
+	must(verdict_read(&mem, buf_str(&b), &back, &err), &err);
+	assert_in_range(back.step_count, 3, ARRAY_LEN(steps) - 1);
+	assert_true(str_eq(back.steps[0].detail, steps[0].detail));
+	assert_true(str_eq(back.steps[back.step_count - 1].detail, steps[ARRAY_LEN(steps) - 1].detail));
+	char note[64];
+	snprintf(note, sizeof note, "%zu steps are left out here", ARRAY_LEN(steps) - back.step_count + 1);
+	bool said = false;
+	for (size_t i = 0; i < back.step_count; i++)
+		said = said || (str_eq(back.steps[i].what, STR("note")) && str_eq(back.steps[i].detail, str_z(note)));
+	assert_true(said);
+}
+
+/* The largest that the tables allow, but for the steps: it must fit without them. */
+static void a_verdict_without_steps_always_fits(void **state)
+{
+	(void)state;
+	char quotes[1024], label[64];
+	memset(quotes, '"', sizeof quotes);
+	memset(label, 'a', sizeof label);
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(VERDICT_PAYLOAD_MAX);
+	struct verdict_step steps[VERDICT_STEPS_MAX];
+	struct verdict v = example_verdict(steps), back;
+	struct err err = { 0 };
+	v.perspective = v.realm = v.zone = str_n(label, 64);
+	v.method = CHALLENGE_DNSPERSIST01;
+	v.ident = (struct ident){ IDENT_DNS,
+				  str_fmt(&mem, "%.*s.%.*s.%.*s.%.*s", 63, label, 63, label, 63, label, 61, label) };
+	v.problem_detail = str_n(quotes, ERR_DETAIL_MAX);
+	v.caa = str_n(quotes, VERDICT_CAA_MAX);
+	v.account_url = str_n(quotes, ACCOUNT_URL_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		steps[i] = (struct verdict_step){ STR("redirect"), str_n(quotes, 512) };
+	v.step_count = ARRAY_LEN(steps);
+	must(verdict_write(&v, &b, &err), &err);
+	must(verdict_read(&mem, buf_str(&b), &back, &err), &err);
+}
+
+static void the_largest_job_fits(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf b = BUF_MAX(JOB_MAX), line = BUF_MAX(AUDIT_LINE_MAX);
+	struct ident idents[IDENTS_MAX];
+	struct str two[2];
+	struct err err = { 0 };
+	struct sign_job j = example_sign(idents, two), back;
+	char *filler = arena_alloc(&mem, JOB_MAX);
+	memset(filler, 'a', JOB_MAX);
+	for (size_t i = 0; i < IDENTS_MAX; i++)
+		idents[i] = (struct ident){ IDENT_DNS, str_fmt(&mem, "%.*s.%.*s.%.*s.n%zu", 63, filler, 63, filler, 63,
+							       filler, i) };
+	j.ident_count = IDENTS_MAX;
+	j.verdict_count = (size_t)IDENTS_MAX * 6 * 2;
+	j.verdicts = ARENA_ARRAY(&mem, struct str, j.verdict_count);
+	for (size_t i = 0; i < j.verdict_count; i++)
+		j.verdicts[i] = str_n(filler, VERDICT_JWS_MAX);
+	j.key_change_count = EARLIER_KEYS_MAX;
+	j.key_changes = ARENA_ARRAY(&mem, struct str, j.key_change_count);
+	for (size_t i = 0; i < j.key_change_count; i++)
+		j.key_changes[i] = str_n(filler, KEY_CHANGE_JWS_MAX);
+	j.grant_count = SIGN_GRANTS_MAX;
+	j.grants = ARENA_ARRAY(&mem, struct str, j.grant_count);
+	for (size_t i = 0; i < j.grant_count; i++)
+		j.grants[i] = str_n(filler, GRANT_JWS_MAX);
+	j.finalize_payload = str_n(filler, 64 * 1024);
+	must(sign_job_write(&j, &b, &err), &err);
+	must(sign_job_read(&mem, buf_str(&b), &back, &err), &err);
+	assert_int_equal(back.verdict_count, j.verdict_count);
+	const struct audit_record r = { 7, str_n(filler, 16 * 1024), buf_str(&b) };
+	struct audit_record again;
+	must(audit_record_write(&r, &line, &err), &err);
+	must(audit_record_read(&mem, buf_str(&line), &again, &err), &err);
+	assert_true(str_eq(again.job, r.job) && str_eq(again.der, r.der) && again.issued_ms == 7);
 }
 
 int main(void)
@@ -752,7 +850,9 @@ int main(void)
 		cmocka_unit_test(a_caa_result_comes_back_and_goes_with_a_valid_verdict_only),
 		cmocka_unit_test(every_prefix_of_a_message_is_refused),
 		cmocka_unit_test(a_writer_refuses_what_the_reader_would),
-		cmocka_unit_test(a_verdict_that_would_not_fit_its_jws_is_refused),
+		cmocka_unit_test(a_verdict_of_many_words_leaves_out_steps_and_says_so),
+		cmocka_unit_test(a_verdict_without_steps_always_fits),
+		cmocka_unit_test(the_largest_job_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,9 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define TOPIC_SIGN "sign"
 #define TOPIC_SIGNED "signed"
 #define JOB_VERSION 1
-#define JOB_MAX (960 * 1024) /* 100 names, each proved by several perspectives; a frame of the bus holds it */
+/* 100 names, each with six perspectives' verdicts of control and six of CAA, as large as they come; a frame of the bus
+ * holds it. */
+#define JOB_MAX (11 * 1024 * 1024)
 #define PERSPECTIVE_NAME_MAX 64
 /* Names of realms, zones, perspectives, profiles and issuers: 1 to 64 letters, digits and . _ - */
 #define REALM_NAME_MAX 64
@@ -99,8 +101,8 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define ACCOUNT_URL_MAX 512
 #define EARLIER_KEYS_MAX 64           /* key changes that dns-persist-01 looks back over */
 #define KEY_CHANGE_JWS_MAX (8 * 1024) /* of one: "protected.payload.signature" */
-#define SIGN_VERDICTS_MAX 1000
-#define SERIAL_HEX_MAX 40 /* RFC 5280 4.1.2.2: 20 octets */
+#define SIGN_VERDICTS_MAX 6400        /* 100 names, 32 perspectives, control and CAA */
+#define SERIAL_HEX_MAX 40             /* RFC 5280 4.1.2.2: 20 octets */
 
 struct validate_job {
 	struct id attempt, authz, order; /* order: for the log */
@@ -123,8 +125,8 @@ fallible validate_job_read(struct arena *mem, struct str text, struct validate_j
 
 /* What one perspective saw: the payload of the compact JWS "cairn-verdict+jws" that it signs (DESIGN 5). */
 #define VERDICT_TYP "cairn-verdict+jws"
-#define VERDICT_JWS_MAX (32 * 1024)
-#define VERDICT_PAYLOAD_MAX (23 * 1024) /* the JSON; what base64url and a signature then make of it fits the JWS */
+#define VERDICT_JWS_MAX (8 * 1024)
+#define VERDICT_PAYLOAD_MAX (5 * 1024) /* the JSON; what base64url and a signature then make of it fits the JWS */
 #define VERDICT_STEPS_MAX 24
 #define VERDICT_CAA_MAX 512
 struct verdict_step {      /* one thing looked up or tried, in order */
@@ -161,6 +163,7 @@ struct verdict {
 	struct str record_thumbprint; /* dns-persist-01: the earlier key that the record names; empty: the one above */
 	int64_t persist_until_s; /* dns-persist-01: unix seconds, the last at which the record holds; 0: no such limit */
 };
+/* Steps that do not fit are left out from the middle, and a step says how many. */
 fallible verdict_write(const struct verdict *v, struct buf *ret, struct err *err);
 fallible verdict_read(struct arena *mem, struct str text, struct verdict *ret, struct err *err);
 
@@ -190,7 +193,7 @@ fallible progress_read(struct arena *mem, struct str text, struct progress *ret,
  * a realm's own names and profiles bound it. */
 #define GRANT_TYP "cairn-grant+jws"
 #define GRANT_JWS_MAX (8 * 1024)
-#define GRANT_PAYLOAD_MAX (5 * 1024 + 768) /* the JSON; what base64url and a signature then make of it fits the JWS */
+#define GRANT_PAYLOAD_MAX (5 * 1024 + 512) /* the JSON; what base64url and a signature then make of it fits the JWS */
 #define GRANT_KEYS_MAX 16
 #define GRANT_NAMES_MAX 64
 #define GRANT_EMAILS_MAX 16
@@ -261,6 +264,17 @@ struct sign_result { /* signer -> api */
 };
 fallible sign_result_write(const struct sign_result *r, struct buf *ret, struct err *err);
 fallible sign_result_read(struct arena *mem, struct str text, struct sign_result *ret, struct err *err);
+
+/* A line of `cairn audit export`, which `cairn audit verify` reads: one certificate and what it was issued upon. */
+#define AUDIT_LINE_MAX (JOB_MAX + 256 * 1024)
+struct audit_record {
+	int64_t issued_ms; /* wall clock, when the api had the certificate: the evidence must have held then or, where the
+			      signer was late, when the client asked */
+	struct str der;
+	struct str job; /* the sign job's text */
+};
+fallible audit_record_write(const struct audit_record *r, struct buf *ret, struct err *err); /* without the newline */
+fallible audit_record_read(struct arena *mem, struct str line, struct audit_record *ret, struct err *err);
 
 /* The key authorization of RFC 8555 8.1 is token '.' thumbprint; tokens are 32 random bytes. */
 #define TOKEN_LEN 43

@@ -68,9 +68,34 @@ static const struct message verdict_message_table = {
 	"verdict", VERDICT_PAYLOAD_MAX, verdict_fields, ARRAY_LEN(verdict_fields), verdict_check,
 };
 
+/* The same verdict without `drop` steps of its middle: how it began and how it ended tells most. */
+static fallible write_without(const struct verdict *v, size_t drop, struct buf *ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct verdict_step kept[VERDICT_STEPS_MAX];
+	struct verdict less = *v;
+	size_t head = (v->step_count - drop + 1) / 2, tail = v->step_count - drop - head;
+	less.steps = kept;
+	less.step_count = head + 1 + tail;
+	memcpy(kept, v->steps, head * sizeof *kept);
+	kept[head] = (struct verdict_step){ STR("note"), str_fmt(&mem, "%zu steps are left out here", drop) };
+	memcpy(kept + head + 1, v->steps + v->step_count - tail, tail * sizeof *kept);
+	return message_write(&verdict_message_table, &less, ret, err);
+}
+
+/* What a target answers stands in the steps, so how large they are is not ours to say. They are for people: nothing is
+ * decided by them, and a verdict that could not be sent would help whoever made them large. */
 fallible verdict_write(const struct verdict *v, struct buf *ret, struct err *err)
 {
-	return message_write(&verdict_message_table, v, ret, err);
+	size_t from = ret->n;
+	struct rc rc = message_write(&verdict_message_table, v, ret, err);
+	for (size_t drop = 2; rc.kind == ERR_TOO_LARGE && drop <= v->step_count; drop++) {
+		ret->n = from;
+		if (err != NULL)
+			*err = (struct err){ 0 };
+		rc = write_without(v, drop, ret, err);
+	}
+	return rc;
 }
 
 fallible verdict_read(struct arena *mem, struct str text, struct verdict *ret, struct err *err)

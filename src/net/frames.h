@@ -9,7 +9,7 @@
 #include "codec/codec.h"
 
 #define FRAME_HEAD 8
-#define FRAME_BODY_MAX (1024 * 1024)
+#define FRAME_BODY_MAX (12 * 1024 * 1024) /* the largest sign job */
 
 struct frame {
 	uint8_t type;

@@ -69,7 +69,7 @@ static void broken_heads_are_refused_at_once(void **state)
 		{ { "CX", 2 }, "byte 1 is 0x58" },
 		{ { "CF\x02", 3 }, "byte 2 is 0x02, wanted 0x01" },
 		{ { "\xff", 1 }, "byte 0 is 0xff" },
-		{ { HEAD "\0\x10\0\x01", 8 }, "frame of 1048577 bytes" },
+		{ { HEAD "\0\xc0\0\x01", 8 }, "frame of 12582913 bytes" },
 		{ { HEAD "\xff\xff\xff\xff", 8 }, "frame of 4294967295 bytes" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
