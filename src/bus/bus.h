@@ -14,7 +14,7 @@
 #include "net/net.h"
 
 #define BUS_TOPIC_MAX 96                 /* [a-z0-9.-], for topics and for names */
-#define BUS_BODY_MAX (1024 * 1024 - 256) /* a frame, less its topic and tag */
+#define BUS_BODY_MAX (12 * 1024 * 1024 - 256) /* a frame, less its topic and tag */
 struct bus;
 struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_nack */
 
