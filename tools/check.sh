@@ -243,9 +243,11 @@ step_e2e_asan() { # those that tests/e2e/asan.txt names, one a line
 	e2e_run asan 600 "${tests[@]}"
 }
 
-step_kill() { # kill -9 of any of the four processes under load; `tests/kill/kill.py BUILD` alone does it 200 times
+step_kill() { # at random moments under load, and at every step of an issuance
 	need_build gcc
 	timeout -k 30 900 python3 tests/kill/kill.py "$out/gcc" --kills "${CAIRN_KILLS:-40}" --seed "${CAIRN_KILL_SEED:-1}"
+	need_build asan # which has the failpoints
+	timeout -k 30 600 python3 tests/kill/steps.py "$out/asan"
 }
 
 # --- running them --------------------------------------------------------------------------------------------------------

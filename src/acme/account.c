@@ -225,6 +225,7 @@ fallible post_new_account(struct call *c, struct err *err)
 		n.row.eab_kid = n.binding.kid;
 	}
 	rc = store_tx(c->a->d.store, new_account_tx, &n, err);
+	FP("acme.account_made");
 	if (rc.kind == ERR_CONFLICT) /* two at once: the other one made it */
 		rc = store_read(c->a->d.store, account_existing, &n, err);
 	TRY(rc);

@@ -254,8 +254,10 @@ fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err)
 		    KV_STR("perspective", v.verdict.perspective), KV_STR("detail", v.verdict.problem_detail));
 		return OK;
 	}
+	FP("acme.verdict_came");
 	if (!FAILED(rc))
 		rc = store_tx(a->d.store, verdict_tx, &v, err);
+	FP("acme.verdict_kept");
 	if (apply_is_put_off(rc))
 		return rc;
 	if (rc.kind == ERR_NOT_FOUND)

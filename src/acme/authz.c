@@ -188,12 +188,14 @@ fallible post_challenge(struct call *c, struct err *err)
 	TRY(store_tx(c->a->d.store, answer_tx, &a, err));
 	if (a.started) {
 		struct err why = { 0 };
+		FP("acme.attempt_made");
 		LOG(c->a->d.log, LOG_INFO, "validation started", KV_ID("order", a.attempt.order),
 		    KV_ID("authz", a.authz.id), KV_ID("attempt", a.attempt.id), KV_STR("name", a.authz.ident.value),
 		    KV_Z("method", challenge_type_name(a.challenge.type)));
 		if (FAILED(jobs_send_validation(c->a, c->view, a.attempt.id, &why))) /* the sweeper sends it again */
 			LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a.attempt.order),
 			    KV_ID("attempt", a.attempt.id), KV_ERR(&why));
+		FP("acme.attempt_sent");
 	}
 	return reply_challenge(c, &a.challenge, err);
 }

@@ -287,6 +287,7 @@ static void send_and_wait(struct finalize *f)
 	if (!sent && !f->intent.held)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));
+	FP("acme.sign_job_sent");
 	if (seated)
 		waitroom_wait(a->room, &seat, sent ? c->conf->api.finalize_wait_ms : 0);
 }
@@ -300,6 +301,7 @@ static fallible finalize_run(struct finalize *f, struct err *err)
 		FAIL(err, ERR_ORDER_NOT_READY, "another finalize of this order came first");
 	TRY(rc);
 	if (f->claimed) {
+		FP("acme.finalize_claimed");
 		LOG(c->a->d.log, LOG_INFO, "order finalized", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ID("account", c->account.id),
 		    KV_STR("serial", f->intent.serial));

@@ -101,6 +101,7 @@ fallible post_new_order(struct call *c, struct err *err)
 	TRY(terms_still_agreed(c, err));
 	TRY(new_order_read(&n, err));
 	TRY(store_tx(c->a->d.store, new_order_tx, &n, err));
+	FP("acme.order_made");
 	LOG(c->a->d.log, LOG_INFO, "order created", KV_ID("order", n.row.id), KV_ID("account", c->account.id),
 	    KV_STR("realm", c->realm->name), KV_STR("profile", n.row.profile), KV_U64("names", n.count),
 	    KV_STR("first", n.wanted[0].ident.value), KV_Z("status", order_status_name(n.row.status)),

@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #ifdef CAIRN_FAILPOINTS
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -42,6 +43,19 @@ static void failpoint_act(struct str action, const char *spec)
 		failpoint_wrong(spec);
 }
 
+/* A program that is killed and started again comes to the same place again. */
+static bool failpoint_is_first(void)
+{
+	const char *path = getenv("CAIRN_FP_ONCE");
+	if (path == NULL || *path == '\0')
+		return true;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	(void)close(fd);
+	return true;
+}
+
 void failpoint_hit(const char *name)
 {
 	/* The only state that is not passed in: a place in the middle of anything has nobody to pass it. */
@@ -55,7 +69,7 @@ void failpoint_hit(const char *name)
 	if (FAILED(cur_until(&c, ':', &want, NULL)) || FAILED(cur_until(&c, ':', &count, NULL)) ||
 	    FAILED(str_u64(count, UINT32_MAX, &nth, NULL)) || nth == 0)
 		failpoint_wrong(spec);
-	if (str_eq(want, str_z(name)) && atomic_fetch_add(&hits, 1) + 1 == nth)
+	if (str_eq(want, str_z(name)) && atomic_fetch_add(&hits, 1) + 1 == nth && failpoint_is_first())
 		failpoint_act(cur_rest(&c), spec);
 }
 #endif

@@ -9,7 +9,8 @@
 #ifdef CAIRN_FAILPOINTS
 /* The action is "kill" (SIGKILL: what a power cut leaves behind, less the page cache), "exit" (status 99, no handlers
  * run) or a number: sleep so many milliseconds and go on. A wrong CAIRN_FP ends the program with a line on stderr, so
- * that a test cannot pass because its failpoint was misspelt. */
+ * that a test cannot pass because its failpoint was misspelt. CAIRN_FP_ONCE=PATH: acts only if it can make that file, so
+ * once in the life of a test, whatever is started again. */
 void failpoint_hit(const char *name);
 #define FP(name) failpoint_hit(name)
 #else

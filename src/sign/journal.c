@@ -300,6 +300,7 @@ static fallible journal_write_all(struct journal *j, struct str s, uint64_t at, 
 
 static fallible journal_fsync(struct journal *j, int fd, struct err *err)
 {
+	FP("journal.written");
 	if (j->io->fdatasync(fd) == 0)
 		return OK;
 	j->broken = true;

@@ -283,8 +283,11 @@ static bool job_answer(struct validator *v, const struct validate_job *job, cons
 		    KV_ERR(&err));
 		return true;
 	}
-	if (!FAILED(bus_publish(v->bus, STR(TOPIC_VERDICT), buf_str(&message), &err)))
+	FP("validate.before_publish");
+	if (!FAILED(bus_publish(v->bus, STR(TOPIC_VERDICT), buf_str(&message), &err))) {
+		FP("validate.after_publish");
 		return true;
+	}
 	LOG(v->log, LOG_WARNING, "verdict not published", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
 	    KV_ERR(&err));
 	return false;
