@@ -122,22 +122,24 @@ static fallible reconcile_entry(void *ctx, enum journal_kind kind, const struct 
 	return OK;
 }
 
+static void tell(const char *what, uint64_t n, const char *more)
+{
+	if (n > 0)
+		(void)printf("%s: %" PRIu64 "%s\n", what, n, more);
+}
+
 static void tell_tally(const struct tally *t)
 {
-	(void)printf("the journal has %" PRIu64 " certificates: %" PRIu64 " are in the database, %" PRIu64
-		     " are added, %" PRIu64 " of them to orders that had ended otherwise, %" PRIu64
-		     " will be asked for again when the CA starts, %" PRIu64 " are the CA's own\n",
-		     t->certificates, t->results[RECOVERY_KNOWN],
-		     t->results[RECOVERY_ADDED] + t->results[RECOVERY_ORDER_KEPT], t->results[RECOVERY_ORDER_KEPT],
-		     t->results[RECOVERY_PENDING], t->own);
-	if (t->accounts_lost > 0)
-		(void)printf("%" PRIu64
-			     " accounts are lost: their clients make new ones; what they had can be revoked by the "
-			     "operator or with the certificate's key\n",
-			     t->accounts_lost);
-	if (t->unowned > 0)
-		(void)printf("%" PRIu64 " were journaled before it said whose they are, and are left out\n",
-			     t->unowned);
+	const uint64_t *r = t->results;
+	(void)printf("certificates in the journal: %" PRIu64 "\n", t->certificates);
+	tell("in the database already", r[RECOVERY_KNOWN], "");
+	tell("added", r[RECOVERY_ADDED] + r[RECOVERY_ORDER_KEPT], "");
+	tell("of them to orders that had ended otherwise", r[RECOVERY_ORDER_KEPT], ", which stay as they are");
+	tell("asked for again as soon as the CA runs", r[RECOVERY_PENDING], "");
+	tell("the CA's own", t->own, "");
+	tell("accounts that are lost", t->accounts_lost,
+	     ": their clients make new ones; what they had can be revoked with the certificate's own key");
+	tell("journaled before it said whose they are", t->unowned, ", and left out");
 }
 
 static fallible reconcile(const struct conf *conf, bool only_count, struct err *err)
