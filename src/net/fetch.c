@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fetch.c: one HTTP exchange over a libcurl easy handle. Every convenience that would reach beyond the one exchange is
+ * fetch.c: one HTTP exchange over a libcurl easy handle of its own. Every convenience that would reach beyond the one exchange is
  * switched off by name, because libcurl takes many of them from the environment. The pinned address is enforced twice:
  * CONNECT_TO says where to go, and the socket callback, which sees the address that is really dialled, vetoes any
  * other.
@@ -18,9 +18,11 @@
 #define HEADERS_COUNT_MAX 200
 #define HEADERS_MAX_DEFAULT (16 * 1024)
 
+/* Only connections live on between exchanges. An easy handle does not: in libcurl before 8.1 a pointer to the last header
+ * of the exchange before outlives that header, and an answer whose first header line begins with a blank is appended
+ * there (found by fuzz_fetch). */
 struct fetcher {
-	CURL *curl;
-	bool keep_alive;
+	CURLSH *connections; /* NULL: none are kept */
 };
 
 /* What the callbacks of one exchange share. */
@@ -32,7 +34,8 @@ struct exchange {
 	size_t headers_max, header_bytes, header_room;
 	bool headers_over; /* the limit was hit */
 	bool tls_began;    /* so the connection was made, which libcurl tells only when TLS is through */
-	bool odd_version;  /* the last status line was not of HTTP/1.x */
+	bool http1;        /* the last status line was of HTTP/1.x, to the letter */
+	bool head_ended;   /* the empty line after the last status line has come */
 	bool strayed;      /* an address other than the pin was about to be dialled */
 	char error[CURL_ERROR_SIZE];
 };
@@ -119,11 +122,14 @@ static size_t header_cb(char *p, size_t size, size_t n, void *arg)
 	}
 	while (line.n > 0 && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
 		line.n--;
-	if (str_starts(line, STR("HTTP/"))) {
+	if (str_eq_nocase(str_sub(line, 0, 5), STR("HTTP/"))) { /* libcurl takes it in any case */
 		x->reply->header_count = 0; /* a new answer begins; the interim one's lines are not its */
-		x->odd_version = !str_starts(line, STR("HTTP/1.0 ")) && !str_starts(line, STR("HTTP/1.1 "));
+		x->head_ended = false;
+		x->http1 = str_starts(line, STR("HTTP/1.0 ")) || str_starts(line, STR("HTTP/1.1 "));
 	} else if (line.n > 0)
 		header_keep(x, line);
+	else
+		x->head_ended = true;
 	return size * n;
 }
 
@@ -330,8 +336,11 @@ static fallible framing_check(const struct exchange *x, struct err *err)
 {
 	const struct fetch_reply *r = x->reply;
 	struct str length = STR_NONE, coding = STR_NONE;
-	if (x->odd_version)
+	if (!x->http1)
 		FAIL(err, ERR_CONNECTION, "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)");
+	/* Both are answers to libcurl: half a header, and an interim one that nothing followed. */
+	if (!x->head_ended || r->status < 200)
+		FAIL(err, ERR_CONNECTION, "the server closed the connection in the middle of the header");
 	for (size_t i = 0; i < r->header_count; i++) {
 		struct str name = r->headers[i].name, value = r->headers[i].value;
 		if (str_eq(name, STR("content-length"))) {
@@ -389,20 +398,22 @@ static void reply_finish(CURL *c, struct exchange *x)
 	r->body = str_dup(x->mem, buf_str(&x->body));
 }
 
-static fallible exchange_run(struct fetcher *f, struct exchange *x, struct curl_slist **to, struct curl_slist **headers,
-			     struct err *err)
+static fallible exchange_run(CURL *c, CURLSH *connections, struct exchange *x, struct curl_slist **to,
+			     struct curl_slist **headers, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	TRY(set_closed_world(f->curl, f->keep_alive, err));
-	TRY(set_tls(f->curl, x->rq, err));
-	TRY(set_exchange(f->curl, x, &mem, err));
-	TRY(set_pin(f->curl, x->rq, to, &mem, err));
-	TRY(set_method(f->curl, x->rq, headers, &mem, err));
-	CURLcode rc = perform(f->curl);
-	reply_finish(f->curl, x);
+	if (connections != NULL)
+		SET(c, CURLOPT_SHARE, connections);
+	TRY(set_closed_world(c, connections != NULL, err));
+	TRY(set_tls(c, x->rq, err));
+	TRY(set_exchange(c, x, &mem, err));
+	TRY(set_pin(c, x->rq, to, &mem, err));
+	TRY(set_method(c, x->rq, headers, &mem, err));
+	CURLcode rc = perform(c);
+	reply_finish(c, x);
 	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && x->reply->body_cut))
 		return framing_check(x, err);
-	return fail_words(f->curl, rc, x, err);
+	return fail_words(c, rc, x, err);
 }
 
 fallible fetch(struct fetcher *f, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
@@ -419,8 +430,13 @@ fallible fetch(struct fetcher *f, const struct fetch_request *rq, struct arena *
 		.headers_max = rq->headers_max == 0 ? HEADERS_MAX_DEFAULT : rq->headers_max,
 	};
 	struct curl_slist *to = NULL, *headers = NULL;
-	struct rc rc = exchange_run(f, &x, &to, &headers, err);
-	curl_easy_reset(f->curl); /* before the lists and x go: the handle points at them */
+	CURL *c = curl_easy_init();
+	if (c == NULL) {
+		buf_done(&x.body);
+		FAIL(err, ERR_INTERNAL, "the HTTP library cannot be started");
+	}
+	struct rc rc = exchange_run(c, f->connections, &x, &to, &headers, err);
+	curl_easy_cleanup(c); /* before the lists and x go: the handle points at them */
 	curl_slist_free_all(to);
 	curl_slist_free_all(headers);
 	buf_done(&x.body);
@@ -441,14 +457,15 @@ fallible fetcher_new(bool keep_alive, struct fetcher **ret, struct err *err)
 	CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (rc != CURLE_OK)
 		FAIL(err, ERR_INTERNAL, "the HTTP library cannot be started: %s", curl_easy_strerror(rc));
-	CURL *curl = curl_easy_init();
-	if (curl == NULL) {
+	CURLSH *connections = keep_alive ? curl_share_init() : NULL;
+	if (keep_alive && (connections == NULL ||
+			   curl_share_setopt(connections, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) != CURLSHE_OK)) {
+		curl_share_cleanup(connections);
 		curl_global_cleanup();
 		FAIL(err, ERR_INTERNAL, "the HTTP library cannot be started");
 	}
 	struct fetcher *f = mem_alloc(sizeof *f);
-	f->curl = curl;
-	f->keep_alive = keep_alive;
+	f->connections = connections;
 	*ret = f;
 	return OK;
 }
@@ -457,7 +474,7 @@ void fetcher_free(struct fetcher *f)
 {
 	if (f == NULL)
 		return;
-	curl_easy_cleanup(f->curl);
+	curl_share_cleanup(f->connections); /* accepts NULL */
 	curl_global_cleanup();
 	free(f);
 }

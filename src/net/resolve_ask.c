@@ -3,7 +3,7 @@
  * resolve_ask.c: blocking lookups over libunbound's asynchronous ones. A caller asks its one or two types at once and
  * sleeps; one dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and
  * by each outstanding callback, because a waiter may give up at the very moment when an answer arrives. libunbound
- * itself has no time limit (a dead forwarder takes 17 s), so the deadline is kept here.
+ * itself knows no deadline: it is kept here, and what libunbound gives up before it is asked again.
  */
 #include "net/resolve_internal.h"
 
@@ -15,6 +15,10 @@
 #include <unistd.h>
 
 #define RESOLVE_STACK (256 * 1024)
+#define PATIENCE_MIN_MS 3000
+#define ASK_AGAIN_MIN_MS 500 /* with less time left, there is no use in asking again */
+#define PROCESS_TRIES 20
+#define PROCESS_PAUSE_MS 50
 #define DNS_IN 1
 #define DNS_A 1
 #define DNS_TXT 16
@@ -155,64 +159,105 @@ void ask_end(struct ask *a, struct ub_ctx *ctx)
 	ask_unref(a);
 }
 
-static void outcome_read(const struct ask_part *part, const struct ask_type *type, struct outcome *ret)
+static void part_read(const struct ask_part *part, const struct ask_type *type, struct outcome *ret)
 {
 	*ret = (struct outcome){ .type = type, .answered = part->done, .error = part->error };
-	const struct ub_result *r = part->result;
-	if (!part->done || part->error != 0 || r == NULL)
-		return;
-	ret->rcode = r->rcode;
-	ret->secure = r->secure != 0;
-	ret->nxdomain = r->nxdomain != 0;
-	ret->bogus = r->bogus != 0;
-	ret->why_bogus = r->why_bogus;
-	/* A bogus answer says havedata too: what it carries must never be looked at. */
-	if (ret->bogus)
-		return;
-	ret->canonical = r->canonname;
-	if (r->havedata != 0)
-		ret->data = r;
+	if (part->done && part->error == 0 && part->result != NULL)
+		outcome_read(part->result, ret);
+}
+
+/* Asks once and waits; *ret_ask as with ask_dns. */
+static fallible ask_once(struct resolver *r, const struct ask_type *types, size_t count, const char *name,
+			 const struct timespec *until, struct outcome *out, struct ask **ret_ask, struct err *err)
+{
+	struct ask *a = ask_new(types, count);
+	struct rc rc = ask_send(a, r->ctx, name, err);
+	if (rc.kind != ERR_NONE) {
+		ask_end(a, r->ctx);
+		return rc;
+	}
+	ask_wait(a, until);
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < count; i++)
+		part_read(&a->parts[i], &types[i], &out[i]);
+	pthread_mutex_unlock(&a->lock);
+	*ret_ask = a;
+	return OK;
+}
+
+/* When nobody answers, the library has enough after a while, 4 s at the least and mostly 12 s or more, and says SERVFAIL
+ * as if somebody had said so. A server that says so itself is asked five times in a row, which takes no time. */
+static bool has_given_up(const struct outcome *o, size_t count, int64_t took_ms)
+{
+	bool servfail = false;
+	for (size_t i = 0; i < count; i++) {
+		if (!o[i].answered || o[i].error != 0 || o[i].data != NULL || o[i].bogus || o[i].nxdomain)
+			return false;
+		servfail = servfail || o[i].rcode == RCODE_SERVFAIL;
+	}
+	return servfail && took_ms >= PATIENCE_MIN_MS;
+}
+
+static fallible library_check(const struct resolver *r, const struct question *q, struct err *err)
+{
+	if (!atomic_load(&r->lost))
+		return OK;
+	err_cause(err, "ub_process failed %d times in a row: no answer of libunbound can be read any more",
+		  PROCESS_TRIES);
+	FAIL(err, ERR_INTERNAL, "the DNS library failed to look up %s", q->name);
 }
 
 fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, const struct ask_type *types,
 		 size_t count, struct question *q, struct outcome *out, struct ask **ret_ask, struct err *err)
 {
-	int64_t began = clock_mono_ms(clk);
+	const int64_t began = clock_mono_ms(clk);
 	if (began >= deadline_mono_ms) /* an answer that comes at once must not hide that the time is over */
 		FAIL(err, ERR_DNS, "looking up %s: the time for it was over before the question was asked", q->name);
-	struct timespec until = real_deadline(clk, deadline_mono_ms);
-	struct ask *a = ask_new(types, count);
-	struct rc rc = ask_send(a, r->ctx, q->name, err);
-	if (rc.kind != ERR_NONE) {
-		ask_end(a, r->ctx);
-		return rc;
-	}
-	ask_wait(a, &until);
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < count; i++)
-		outcome_read(&a->parts[i], &types[i], &out[i]);
-	pthread_mutex_unlock(&a->lock);
 	q->from = resolver_describe(r, str_z(q->name));
 	q->waited_ms = deadline_mono_ms - began;
-	*ret_ask = a;
-	return OK;
+	const struct timespec until = real_deadline(clk, deadline_mono_ms);
+	for (int64_t asked = began;;) {
+		struct ask *a;
+		TRY(library_check(r, q, err));
+		TRY(ask_once(r, types, count, q->name, &until, out, &a, err));
+		int64_t now = clock_mono_ms(clk);
+		if (has_given_up(out, count, now - asked) && deadline_mono_ms - now >= ASK_AGAIN_MIN_MS) {
+			ask_end(a, r->ctx);
+			asked = now;
+			continue;
+		}
+		struct rc rc = count > 0 && !out[0].answered ? library_check(r, q, err) : OK;
+		if (rc.kind != ERR_NONE)
+			ask_end(a, r->ctx);
+		else
+			*ret_ask = a;
+		return rc;
+	}
 }
 
 /* --- the dispatcher ----------------------------------------------------------------------------------------------*/
 
+/* A failure may be a moment without memory, so it is tried again: answers that are not fetched would let every later
+ * lookup end in silence, and the names' owners would be told that their servers do not answer. */
 static void *dispatch(void *arg)
 {
 	struct resolver *r = arg;
-	struct pollfd fds[] = { { .fd = ub_fd(r->ctx), .events = POLLIN }, { .fd = r->wake_fd, .events = POLLIN } };
-	for (;;) {
-		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+	enum { WAKE, ANSWERS, FDS };
+	struct pollfd fds[FDS] = {
+		[WAKE] = { .fd = r->wake_fd, .events = POLLIN }, [ANSWERS] = { .fd = ub_fd(r->ctx), .events = POLLIN }
+	};
+	for (int failed = 0; failed < PROCESS_TRIES;) {
+		if (failed > 0)
+			(void)poll(&fds[WAKE], 1, PROCESS_PAUSE_MS);
+		if (poll(fds, FDS, -1) < 0)
 			continue; /* EINTR: the program's signals may land here */
-		if (fds[1].revents != 0)
+		if (fds[WAKE].revents != 0)
 			return NULL;
-		/* Failure here is a lost pipe to the library's own thread: the deadline of every waiter still holds. */
-		if (fds[0].revents != 0 && ub_process(r->ctx) != UB_NOERROR)
-			fds[0].fd = -1;
+		if (fds[ANSWERS].revents != 0)
+			failed = ub_process(r->ctx) == UB_NOERROR ? 0 : failed + 1;
 	}
+	atomic_store(&r->lost, true);
+	return NULL;
 }
 
 fallible dispatcher_start(struct resolver *r, struct err *err)

@@ -10,9 +10,11 @@
 #include "net/resolve.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unbound.h>
 
 #define RESOLV_CONF "/etc/resolv.conf"
+#define RCODE_SERVFAIL 2
 #define FAMILY_ADDRS_MAX (RESOLVE_ADDRS_MAX / 2) /* so that neither family can crowd the other out */
 
 struct forward { /* names at or below the domain */
@@ -30,6 +32,7 @@ struct resolver {
 	int wake_fd;
 	pthread_t dispatcher;
 	bool dispatching;
+	atomic_bool lost; /* libunbound's answers cannot be read any more */
 };
 
 /* --- asking -------------------------------------------------------------------------------------------------------*/
@@ -61,7 +64,7 @@ struct question {
 	const char *wanted;
 };
 
-/* Asks and waits. On success *ret_ask is the caller's to end, and holds what `out` points at. */
+/* Asks and waits, and asks again while the time allows when libunbound gives up by itself. On success *ret_ask is the caller's to end, and holds what `out` points at. */
 fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, const struct ask_type *types,
 		 size_t count, struct question *q, struct outcome *out, struct ask **ret_ask, struct err *err);
 void ask_end(struct ask *a, struct ub_ctx *ctx);
@@ -71,6 +74,8 @@ void dispatcher_stop(struct resolver *r); /* accepts one that was not started */
 
 /* --- reading the answers ------------------------------------------------------------------------------------------*/
 
+/* For an answer that came; o, whose type and state of asking are set, points into it afterwards. */
+void outcome_read(const struct ub_result *r, struct outcome *o);
 fallible addresses_read(struct outcome o[ASK_COUNT], const struct question *q, struct arena *mem,
 			struct resolve_answer *ret, struct err *err);
 fallible txt_read(const struct outcome *o, const struct question *q, struct arena *mem, struct resolve_txt_answer *ret,

@@ -4,7 +4,20 @@
  */
 #include "net/resolve_internal.h"
 
-#define RCODE_SERVFAIL 2
+void outcome_read(const struct ub_result *r, struct outcome *o)
+{
+	o->rcode = r->rcode;
+	o->secure = r->secure != 0;
+	o->nxdomain = r->nxdomain != 0;
+	o->bogus = r->bogus != 0;
+	o->why_bogus = r->why_bogus;
+	/* A bogus answer says havedata too: what it carries must never be looked at. */
+	if (o->bogus)
+		return;
+	o->canonical = r->canonname;
+	if (r->havedata != 0)
+		o->data = r;
+}
 
 static void outcome_read_addrs(struct outcome *o)
 {
