@@ -22,6 +22,7 @@ static const struct field validate_fields[] = {
 	{ "deadline", FIELD_TIME, AT(deadline_ms) },
 	{ "accountUrl", FIELD_TEXT, AT(account_url), .min = 1, .max = ACCOUNT_URL_MAX, .may_lack = true },
 	{ "caaOnly", FIELD_FLAG, AT(caa_only) },
+	{ "granted", FIELD_FLAG, AT(granted) },
 	{ "earlierThumbprints", FIELD_TEXTS, AT(earlier_thumbprints), AT(earlier_count), 1, EARLIER_KEYS_MAX, TOKEN_LEN,
 	  .may_lack = true },
 };
@@ -42,9 +43,11 @@ fallible account_url_check(struct str url, enum challenge_type method, struct er
 	return OK;
 }
 
-fallible caa_only_check(bool caa_only, bool subdomains, const struct ident *ident, struct str account_url,
+fallible caa_only_check(bool caa_only, bool granted, bool subdomains, const struct ident *ident, struct str account_url,
 			struct err *err)
 {
+	if (granted && !caa_only)
+		FAIL(err, ERR_MALFORMED, "\"granted\" goes with \"caaOnly\": a grant is no challenge");
 	if (caa_only && (subdomains || ident->type != IDENT_DNS || account_url.n == 0))
 		FAIL(err, ERR_MALFORMED,
 		     "\"caaOnly\" goes with a name, without \"subdomains\", and with \"accountUrl\"");
@@ -56,7 +59,7 @@ static fallible validate_job_check(const void *m, struct err *err)
 	const struct validate_job *j = (const struct validate_job *)m;
 	TRY(subdomains_check(j->subdomains, j->method, &j->ident, err));
 	TRY(account_url_check(j->account_url, j->method, err));
-	TRY(caa_only_check(j->caa_only, j->subdomains, &j->ident, j->account_url, err));
+	TRY(caa_only_check(j->caa_only, j->granted, j->subdomains, &j->ident, j->account_url, err));
 	if (j->earlier_count > 0 && j->method != CHALLENGE_DNSPERSIST01)
 		FAIL(err, ERR_MALFORMED, "\"earlierThumbprints\" goes with dns-persist-01, this is %s",
 		     challenge_type_name(j->method));

@@ -538,6 +538,35 @@ static void a_lookup_of_caa_alone_says_what_came_of_it(void **state)
 	v = example_verdict(steps);
 	must(verdict_write(&v, &b, &err), &err);
 	assert_null(memmem(b.p, b.n, "caaOnly", 7)); /* evidence of before reads and writes as it did */
+	assert_null(memmem(b.p, b.n, "granted", 7));
+}
+
+/* A grant stands for a challenge where CAA is looked up, and nowhere else: no verdict of control comes without one. */
+static void granted_goes_with_a_lookup_of_caa_alone(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf one = BUF_MAX(JOB_MAX);
+	AUTO(buf_done) struct buf two = BUF_MAX(JOB_MAX);
+	struct err err = { 0 };
+	struct verdict_step steps[2];
+	struct validate_job j = example_validate();
+	struct verdict v = example_verdict(steps);
+	j.granted = v.granted = true;
+	j.account_url = v.account_url = STR("https://ca.example/account/1");
+	j.subdomains = v.subdomains = false;
+	v.ident = (struct ident){ IDENT_DNS, STR("a.example") };
+	assert_int_equal(validate_job_write(&j, &one, &err).kind, ERR_MALFORMED);
+	assert_non_null(strstr(err.detail, "\"granted\""));
+	assert_int_equal(verdict_write(&v, &two, &err).kind, ERR_MALFORMED);
+	assert_non_null(strstr(err.detail, "\"granted\""));
+	j.caa_only = v.caa_only = true;
+	must(validate_job_write(&j, &one, &err), &err);
+	must(verdict_write(&v, &two, &err), &err);
+	j.granted = v.granted = false;
+	must(validate_job_read(&mem, buf_str(&one), &j, &err), &err);
+	must(verdict_read(&mem, buf_str(&two), &v, &err), &err);
+	assert_true(j.granted && v.granted);
 }
 
 static void what_came_later_is_written_when_there_and_comes_back(void **state)
@@ -844,6 +873,7 @@ int main(void)
 		cmocka_unit_test(subdomains_go_with_methods_of_the_dns_and_names_only),
 		cmocka_unit_test(a_lookup_of_caa_alone_is_for_a_name_and_an_account),
 		cmocka_unit_test(a_lookup_of_caa_alone_says_what_came_of_it),
+		cmocka_unit_test(granted_goes_with_a_lookup_of_caa_alone),
 		cmocka_unit_test(what_came_later_is_written_when_there_and_comes_back),
 		cmocka_unit_test(what_came_later_is_read_as_strictly_as_the_rest),
 		cmocka_unit_test(methods_that_look_for_an_account_want_its_url),

@@ -47,7 +47,7 @@ struct field {
 /* RFC 9444: what holds below a name is a name of DNS and proved in the DNS. */
 fallible subdomains_check(bool subdomains, enum challenge_type method, const struct ident *ident, struct err *err);
 /* A lookup of CAA is for a name of its own, and for an account. */
-fallible caa_only_check(bool caa_only, bool subdomains, const struct ident *ident, struct str account_url,
+fallible caa_only_check(bool caa_only, bool granted, bool subdomains, const struct ident *ident, struct str account_url,
 			struct err *err);
 fallible account_url_check(struct str url, enum challenge_type method, struct err *err);
 

@@ -104,6 +104,10 @@ fallible problem_read(const struct json *v, enum err_kind *ret_kind, struct str 
 #define SIGN_VERDICTS_MAX 6400        /* 100 names, 32 perspectives, control and CAA */
 #define SERIAL_HEX_MAX 40             /* RFC 5280 4.1.2.2: 20 octets */
 
+/* What a domain's validationmethods must have for a name that a grant covers (RFC 8657 4: methods that are not ACME's
+ * begin with "ca-"). */
+#define CAA_GRANT_METHOD "ca-grant"
+
 struct validate_job {
 	struct id attempt, authz, order; /* order: for the log */
 	struct str realm, zone;
@@ -116,6 +120,7 @@ struct validate_job {
 	int64_t deadline_ms;    /* wall clock; after it nobody waits for the verdict */
 	struct str account_url; /* absent: empty */
 	bool caa_only;          /* control is proved: look up CAA, and nothing else; absent: false */
+	bool granted; /* with caa_only: no method proved control, a grant stands for it; method says nothing; absent: false */
 	struct str
 		*earlier_thumbprints; /* of keys that the account had before this one, latest first; dns-persist-01 */
 	size_t earlier_count;         /* absent: 0 */
@@ -159,6 +164,7 @@ struct verdict {
 	struct verdict_step *steps;
 	size_t step_count;
 	bool caa_only;                /* CAA was looked up and nothing else: no proof of control; absent: false */
+	bool granted;                 /* with caa_only: CAA allows CAA_GRANT_METHOD; absent: false */
 	struct str account_url;       /* for whom it was looked up; absent: empty */
 	struct str record_thumbprint; /* dns-persist-01: the earlier key that the record names; empty: the one above */
 	int64_t persist_until_s; /* dns-persist-01: unix seconds, the last at which the record holds; 0: no such limit */

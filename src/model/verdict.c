@@ -28,6 +28,7 @@ static const struct field verdict_fields[] = {
 	{ "caaResult", FIELD_CAA, AT(caa_result) },
 	{ "steps", FIELD_STEPS, AT(steps), AT(step_count), .min = 0, .max = VERDICT_STEPS_MAX },
 	{ "caaOnly", FIELD_FLAG, AT(caa_only) },
+	{ "granted", FIELD_FLAG, AT(granted) },
 	{ "accountUrl", FIELD_TEXT, AT(account_url), .min = 1, .max = ACCOUNT_URL_MAX, .may_lack = true },
 	{ "recordThumbprint", FIELD_TOKEN, AT(record_thumbprint), .min = TOKEN_LEN, .max = TOKEN_LEN,
 	  .may_lack = true },
@@ -40,7 +41,7 @@ static fallible verdict_check(const void *m, struct err *err)
 	const struct verdict *v = (const struct verdict *)m;
 	TRY(subdomains_check(v->subdomains, v->method, &v->ident, err));
 	TRY(account_url_check(v->account_url, v->method, err));
-	TRY(caa_only_check(v->caa_only, v->subdomains, &v->ident, v->account_url, err));
+	TRY(caa_only_check(v->caa_only, v->granted, v->subdomains, &v->ident, v->account_url, err));
 	if (v->caa_only &&
 	    ((v->valid && v->caa_result == CAA_NOT_CHECKED) || v->record_thumbprint.n > 0 || v->persist_until_s != 0))
 		FAIL(err, ERR_MALFORMED,

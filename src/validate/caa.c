@@ -376,7 +376,7 @@ fallible caa_check(struct probe *p, struct err *err)
 	const struct caa_question q = {
 		.identities = &realm->caa_identities,
 		.account_url = job->account_url,
-		.method = str_z(challenge_type_name(job->method)),
+		.method = job->granted ? STR(CAA_GRANT_METHOD) : str_z(challenge_type_name(job->method)),
 		.wildcard = job->wildcard,
 	};
 	/* Where the operator has said what a name is, the DNS has no say in it. */

@@ -502,6 +502,40 @@ static void caa_alone_looks_up_nothing_else(void **state)
 	}
 }
 
+/* RFC 8657 4: a domain that names its methods allows a grant only where it says so. */
+static void what_is_granted_has_a_method_of_its_own(void **state)
+{
+	struct script *s = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	static struct resolve_caa_record all = { 0,
+						 { "issue", 5 },
+						 { "ca.test; validationmethods=http-01,dns-01", 41 } },
+					 ours = { 0, { "issue", 5 }, { "ca.test; validationmethods=ca-grant", 35 } };
+	static const struct script_step challenges[] = { { "a.test", SET(&all) } },
+					grants[] = { { "a.test", SET(&ours) } },
+					any[] = { { "a.test", SET(&ours_record) } };
+	struct validate_job job = script_job(CHALLENGE_DNS01);
+	struct verdict v;
+	s->realm = &realm_on;
+	job.caa_only = job.granted = true;
+	job.account_url = STR(ACCOUNT);
+	assert_true(script_run(s, any, 1, 3, &job, &mem, &v));
+	assert_true(v.valid && v.granted);
+	assert_true(script_run(s, grants, 1, 3, &job, &mem, &v));
+	assert_true(v.valid && v.granted);
+	assert_true(script_run(s, challenges, 1, 3, &job, &mem, &v));
+	script_check_problem("no grants", &v, ERR_CAA,
+			     "CAA record for a.test prevents issuance: at a.test from 127.0.0.1:5353: 0 issue "
+			     "'ca.test; validationmethods=http-01,dns-01' does not allow ca-grant ",
+			     &mem);
+	job.granted = false;
+	assert_true(script_run(s, grants, 1, 3, &job, &mem, &v));
+	script_check_problem("only grants", &v, ERR_CAA,
+			     "CAA record for a.test prevents issuance: at a.test from 127.0.0.1:5353: 0 issue "
+			     "'ca.test; validationmethods=ca-grant' does not allow dns-01 ",
+			     &mem);
+}
+
 /* A49: of many names, each is asked for itself, whatever was found for the one before. */
 static void every_name_is_looked_up(void **state)
 {
@@ -571,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_lookup_that_fails_is_tried_again, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(who_does_not_prove_control_asks_nothing, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(caa_alone_looks_up_nothing_else, script_setup, script_teardown),
+		cmocka_unit_test_setup_teardown(what_is_granted_has_a_method_of_its_own, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(every_name_is_looked_up, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(hostile_records_fit_a_verdict, script_setup, script_teardown),
 		cmocka_unit_test_setup_teardown(an_address_needs_none, script_setup, script_teardown),

@@ -210,6 +210,7 @@ static void verdict_begin(const struct probe_env *env, const struct validate_job
 		.thumbprint = str_dup(mem, job->thumbprint),
 		.account_url = str_dup(mem, job->account_url),
 		.caa_only = job->caa_only,
+		.granted = job->granted,
 		.started_ms = clock_now_ms(env->clk),
 		.caa = STR("not-checked"),
 	};

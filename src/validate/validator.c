@@ -203,6 +203,7 @@ static void verdict_of_fault(const struct validator *v, const struct validate_jo
 		.thumbprint = job->thumbprint,
 		.account_url = job->account_url,
 		.caa_only = job->caa_only,
+		.granted = job->granted,
 		.problem = ERR_INTERNAL,
 		.problem_detail = str_z(why->detail),
 		.started_ms = now,
