@@ -8,17 +8,40 @@
 #define DAY_S 86400
 #define HOUR_S 3600
 
+static struct str use_text(struct arena *mem, const struct conf_profile *p)
+{
+	static const struct {
+		const char *use, *text;
+	} rows[] = {
+		{ "server-auth", "TLS servers" },
+		{ "client-auth", "TLS clients" },
+		{ "code-signing", "signing code" },
+		{ "email-protection", "e-mail" },
+	};
+	struct str all = STR_NONE;
+	size_t told = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!conf_list_has(&p->use, str_z(rows[i].use)))
+			continue;
+		const char *gap = told == 0 ? "" : told + 1 == p->use.n ? " and " : ", ";
+		all = str_fmt(mem, "%.*s%s%s", STR_FMT(all), gap, rows[i].text);
+		told++;
+	}
+	return all;
+}
+
 static struct str profile_text(const struct call *c, const struct conf_profile *p)
 {
 	if (p->description.n > 0)
 		return p->description;
-	const char *use = p->eku_client ? "TLS servers and clients" : "TLS servers";
-	long long days = p->lifetime_s / DAY_S, hours = p->lifetime_s / HOUR_S;
-	if (p->lifetime_s % DAY_S == 0)
-		return str_fmt(c->mem, "for %s, valid for %lld day%s", use, days, days == 1 ? "" : "s");
-	if (p->lifetime_s % HOUR_S == 0)
-		return str_fmt(c->mem, "for %s, valid for %lld hour%s", use, hours, hours == 1 ? "" : "s");
-	return str_fmt(c->mem, "for %s, valid for %lld seconds", use, (long long)p->lifetime_s);
+	struct str use = use_text(c->mem, p);
+	int64_t life = conf_lifetime(c->realm, p, c->now_ms / 1000);
+	long long days = life / DAY_S, hours = life / HOUR_S;
+	if (life % DAY_S == 0)
+		return str_fmt(c->mem, "for %.*s, valid for %lld day%s", STR_FMT(use), days, days == 1 ? "" : "s");
+	if (life % HOUR_S == 0)
+		return str_fmt(c->mem, "for %.*s, valid for %lld hour%s", STR_FMT(use), hours, hours == 1 ? "" : "s");
+	return str_fmt(c->mem, "for %.*s, valid for %lld seconds", STR_FMT(use), (long long)life);
 }
 
 static void write_profiles(struct jw *w, const struct call *c)

@@ -3,15 +3,10 @@
  * check.c: what no row can say alone: that a realm's zone exists, that a quorum can be reached, that addresses,
  * patterns and URLs are ones. Each refusal points at the line of the setting that is wrong.
  */
-#include "conf/internal.h"
+#include "conf/check.h"
 
 #include <assert.h>
 #include <inttypes.h>
-
-struct checker {
-	struct conf *c;
-	struct arena mem;
-};
 
 const struct conf_setting *conf_setting(const struct conf *c, struct str key)
 {
@@ -23,34 +18,25 @@ const struct conf_setting *conf_setting(const struct conf *c, struct str key)
 	return NULL;
 }
 
-/* The place of "SECTION.NAME.LEAF"; section NULL: LEAF is the whole key. */
-struct spot {
-	const char *section;
-	struct str entry;
-	const char *leaf;
-};
-#define SPOT(section_, entry_, leaf_) (&(const struct spot){ section_, entry_, leaf_ })
-
-static struct str spot_key(struct arena *mem, const struct spot *s)
+struct str spot_key(struct arena *mem, const struct spot *s)
 {
 	if (s->section == NULL)
 		return str_z(s->leaf);
 	return str_fmt(mem, "%s.%.*s.%s", s->section, STR_FMT(s->entry), s->leaf);
 }
 
-static fallible refuse(struct checker *k, const struct spot *s, struct str found, struct err *err, const char *allowed)
+fallible spot_refuse(struct checker *k, const struct spot *s, struct str found, struct err *err, const char *allowed)
 {
 	struct str key = spot_key(&k->mem, s);
 	const struct conf_setting *at = conf_setting(k->c, key);
 	return conf_refuse(str_dupz_raw(&k->mem, k->c->name), &at->where, key, found, err, "%s", allowed);
 }
 
-/* The reader's own reason becomes part of the rule. */
-static fallible refuse_because(struct checker *k, const struct spot *s, struct str found, struct err *err,
-			       const char *allowed, const struct err *reason)
+fallible spot_refuse_because(struct checker *k, const struct spot *s, struct str found, struct err *err,
+			     const char *allowed, const struct err *reason)
 {
 	struct str rule = str_fmt(&k->mem, "%s (%s)", allowed, reason->detail);
-	return refuse(k, s, found, err, str_dupz_raw(&k->mem, rule));
+	return spot_refuse(k, s, found, err, str_dupz_raw(&k->mem, rule));
 }
 
 /* The names of a section's entries: each struct begins with its name. */
@@ -85,7 +71,7 @@ static fallible check_reference(struct checker *k, const struct spot *at, struct
 	}
 	struct str rule =
 		str_fmt(&k->mem, "%s %s of this file: %.*s", section[0] == 'i' ? "an" : "a", section, STR_FMT(all));
-	return refuse(k, at, name, err, str_dupz_raw(&k->mem, rule));
+	return spot_refuse(k, at, name, err, str_dupz_raw(&k->mem, rule));
 }
 
 static fallible check_references(struct checker *k, const struct spot *at, const struct conf_list *names,
@@ -112,9 +98,9 @@ static fallible check_link(struct checker *k, const struct spot *at, struct str 
 	struct url url = { 0 };
 	struct err why = { 0 };
 	if (FAILED(url_read(&k->mem, text, URL_MAX, &url, &why)))
-		return refuse_because(k, at, text, err, rule, &why);
+		return spot_refuse_because(k, at, text, err, rule, &why);
 	if (url.https && !https_too)
-		return refuse(k, at, text, err, rule);
+		return spot_refuse(k, at, text, err, rule);
 	return OK;
 }
 
@@ -126,13 +112,13 @@ static fallible check_base_url(struct checker *k, struct err *err)
 	struct url url = { 0 };
 	struct err why = { 0 };
 	if (FAILED(url_read(&k->mem, text, URL_MAX, &url, &why)))
-		return refuse_because(k, at, text, err, rule, &why);
+		return spot_refuse_because(k, at, text, err, rule, &why);
 	if (!url.https || str_ends(text, STR("/")) || !str_eq(url.path, STR("/")))
-		return refuse(k, at, text, err, rule);
+		return spot_refuse(k, at, text, err, rule);
 	/* Clients sign this text, so it must be the one that URLs are made from. */
 	struct str plain = str_sub(text, 0, text.n);
 	if (str_find(plain, '?', 0) < plain.n || str_find(plain, '#', 0) < plain.n)
-		return refuse(k, at, text, err, rule);
+		return spot_refuse(k, at, text, err, rule);
 	return OK;
 }
 
@@ -162,7 +148,8 @@ static fallible check_driver(struct checker *k, const struct driver *d, struct s
 		     STR_FMT(scheme), STR_FMT(rule));
 	}
 	if (!str_eq(scheme, str_z(d->scheme)) || url.n <= scheme.n + 1)
-		return refuse(k, at, str_find(url, '@', 0) < url.n ? scheme : url, err, str_dupz_raw(&k->mem, rule));
+		return spot_refuse(k, at, str_find(url, '@', 0) < url.n ? scheme : url, err,
+				   str_dupz_raw(&k->mem, rule));
 	return OK;
 }
 
@@ -176,8 +163,8 @@ static fallible check_listen(struct checker *k, struct err *err)
 		uint16_t port = 0;
 		struct err why = { 0 };
 		if (FAILED(addr_port_read(listen->v[i], &addr, &port, &why)))
-			return refuse_because(k, SPOT(NULL, STR_NONE, "api.listen"), listen->v[i], err,
-					      "ADDRESS:PORT such as 127.0.0.1:14000 or [::]:14000", &why);
+			return spot_refuse_because(k, SPOT(NULL, STR_NONE, "api.listen"), listen->v[i], err,
+						   "ADDRESS:PORT such as 127.0.0.1:14000 or [::]:14000", &why);
 	}
 	return OK;
 }
@@ -203,8 +190,8 @@ static fallible check_hosts(struct checker *k, const struct spot *at, const stru
 		struct addr addr = { 0 };
 		bool is_addr = !FAILED(addr_read(hosts->v[i], &addr, NULL));
 		if (is_addr ? !addresses : !host_is_plain(hosts->v[i]))
-			return refuse(k, at, hosts->v[i], err,
-				      addresses ? "lower-case host names and addresses" : "lower-case host names");
+			return spot_refuse(k, at, hosts->v[i], err,
+					   addresses ? "lower-case host names and addresses" : "lower-case host names");
 	}
 	return OK;
 }
@@ -215,7 +202,7 @@ static fallible check_patterns(struct checker *k, const struct spot *at, const s
 	for (size_t i = 0; i < patterns->n; i++) {
 		struct err why = { 0 };
 		if (FAILED(name_pattern_check(patterns->v[i], &why)))
-			return refuse_because(k, at, patterns->v[i], err, "a name, *.DOMAIN or *", &why);
+			return spot_refuse_because(k, at, patterns->v[i], err, "a name, *.DOMAIN or *", &why);
 	}
 	return OK;
 }
@@ -226,7 +213,7 @@ static fallible check_ranges(struct checker *k, const struct spot *at, const str
 		struct addr_range range = { 0 };
 		struct err why = { 0 };
 		if (FAILED(addr_range_read(ranges->v[i], &range, &why)))
-			return refuse_because(k, at, ranges->v[i], err, "an address or ADDRESS/BITS", &why);
+			return spot_refuse_because(k, at, ranges->v[i], err, "an address or ADDRESS/BITS", &why);
 	}
 	return OK;
 }
@@ -248,13 +235,13 @@ static fallible check_persist(struct checker *k, const struct conf_realm *r, str
 	struct err why = { 0 };
 	if (r->account_hash_prefix.n > 0) {
 		if (FAILED(url_read(&k->mem, r->account_hash_prefix, HASH_PREFIX_MAX, &url, &why)))
-			return refuse_because(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE, &why);
+			return spot_refuse_because(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE, &why);
 		if (!url.https || !str_ends(r->account_hash_prefix, STR("/")) ||
 		    str_find(r->account_hash_prefix, ';', 0) < r->account_hash_prefix.n)
-			return refuse(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE);
+			return spot_refuse(k, at, r->account_hash_prefix, err, HASH_PREFIX_RULE);
 	}
 	if (realm_has(r, "dns-persist-01") && (r->caa_identities.n == 0 || r->caa_identities.n > ISSUER_NAMES_MAX))
-		return refuse(
+		return spot_refuse(
 			k, SPOT("realm", r->name, "caa-identities"),
 			r->caa_identities.n == 0 ? STR_NONE : str_fmt(&k->mem, "%zu names", r->caa_identities.n), err,
 			"1 to 10 names, because dns-persist-01 is in challenges and its records name one of them");
@@ -266,6 +253,8 @@ static fallible check_realm(struct checker *k, const struct conf_realm *r, struc
 	TRY(check_patterns(k, SPOT("realm", r->name, "names"), &r->names, err));
 	TRY(check_ranges(k, SPOT("realm", r->name, "addresses"), &r->addresses, err));
 	TRY(check_references(k, SPOT("realm", r->name, "profiles"), &r->profiles, "profile", err));
+	for (size_t i = 0; i < r->profiles.n; i++)
+		TRY(profile_check_offer(k, r, conf_profile(k->c, r->profiles.v[i]), err));
 	TRY(check_reference(k, SPOT("realm", r->name, "issuer"), r->issuer, "issuer", err));
 	TRY(check_reference(k, SPOT("realm", r->name, "zone"), r->zone, "zone", err));
 	TRY(check_link(k, SPOT("realm", r->name, "terms-of-service"), r->terms_of_service, true, err));
@@ -283,7 +272,7 @@ static fallible check_servers(struct checker *k, const struct spot *at, const st
 		struct str text = servers->v[i];
 		if (FAILED(addr_read(text, &addr, NULL)) &&
 		    (FAILED(addr_port_read(text, &addr, &port, NULL)) || port == 0 || text.p[0] == ':'))
-			return refuse(k, at, text, err, "an address or ADDRESS:PORT of a DNS server");
+			return spot_refuse(k, at, text, err, "an address or ADDRESS:PORT of a DNS server");
 	}
 	return OK;
 }
@@ -294,9 +283,9 @@ static fallible check_forwards(struct checker *k, const struct conf_zone *z, str
 	for (size_t i = 0; i < z->forward_count; i++) {
 		const struct conf_static *f = &z->forwards[i];
 		if (!host_is_plain(f->pattern))
-			return refuse(k, at, f->pattern, err, "lower-case domains such as corp.example");
+			return spot_refuse(k, at, f->pattern, err, "lower-case domains such as corp.example");
 		if (f->addrs.n > SERVERS_MAX)
-			return refuse(k, at, f->pattern, err, "at most 8 servers a domain");
+			return spot_refuse(k, at, f->pattern, err, "at most 8 servers a domain");
 		TRY(check_servers(k, at, &f->addrs, err));
 	}
 	return OK;
@@ -309,11 +298,11 @@ static fallible check_static_names(struct checker *k, const struct conf_zone *z,
 		const struct conf_static *s = &z->names[i];
 		struct err why = { 0 };
 		if (FAILED(name_pattern_check(s->pattern, &why)))
-			return refuse_because(k, at, s->pattern, err, "a name or *.DOMAIN", &why);
+			return spot_refuse_because(k, at, s->pattern, err, "a name or *.DOMAIN", &why);
 		for (size_t j = 0; j < s->addrs.n; j++) {
 			struct addr addr = { 0 };
 			if (FAILED(addr_read(s->addrs.v[j], &addr, &why)))
-				return refuse_because(k, at, s->addrs.v[j], err, "IPv4 or IPv6 addresses", &why);
+				return spot_refuse_because(k, at, s->addrs.v[j], err, "IPv4 or IPv6 addresses", &why);
 		}
 	}
 	return OK;
@@ -325,8 +314,8 @@ static fallible check_zone(struct checker *k, const struct conf_zone *z, struct 
 	if (z->quorum > (int64_t)z->perspectives.n) {
 		struct str rule = str_fmt(&k->mem, "1 to %zu, because the zone has %zu perspectives", z->perspectives.n,
 					  z->perspectives.n);
-		return refuse(k, SPOT("zone", z->name, "quorum"), str_fmt(&k->mem, "%" PRId64, z->quorum), err,
-			      str_dupz_raw(&k->mem, rule));
+		return spot_refuse(k, SPOT("zone", z->name, "quorum"), str_fmt(&k->mem, "%" PRId64, z->quorum), err,
+				   str_dupz_raw(&k->mem, rule));
 	}
 	TRY(check_servers(k, SPOT("zone", z->name, "resolvers"), &z->resolvers, err));
 	TRY(check_forwards(k, z, err));
@@ -334,36 +323,12 @@ static fallible check_zone(struct checker *k, const struct conf_zone *z, struct 
 	return check_ranges(k, SPOT("zone", z->name, "allow-addresses"), &z->allow_addresses, err);
 }
 
-#define DESCRIPTION_MAX 512 /* bytes, in the directory that every client reads */
-
-/* It goes to terminals of others: no control characters. */
-static bool description_is_plain(struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
-			return false;
-	}
-	return text.n <= DESCRIPTION_MAX;
-}
-
-static fallible check_profile(struct checker *k, const struct conf_profile *p, struct err *err)
-{
-	if (!description_is_plain(p->description))
-		return refuse(k, SPOT("profile", p->name, "description"), p->description, err,
-			      "one line of at most 512 bytes");
-	if (p->backdate_s < p->lifetime_s)
-		return OK;
-	struct str key = spot_key(&k->mem, SPOT("profile", p->name, "backdate"));
-	return refuse(k, SPOT("profile", p->name, "backdate"), conf_setting(k->c, key)->text, err,
-		      "less than the profile's lifetime");
-}
-
 static fallible check_issuer(struct checker *k, const struct conf_issuer *i, struct err *err)
 {
 	const struct spot *at = SPOT("issuer", i->name, "alternates");
 	for (size_t n = 0; n < i->alternates.n; n++) {
 		if (str_eq(i->alternates.v[n], i->certificate))
-			return refuse(k, at, i->alternates.v[n], err, "files other than the issuer's certificate");
+			return spot_refuse(k, at, i->alternates.v[n], err, "files other than the issuer's certificate");
 	}
 	TRY(check_link(k, SPOT("issuer", i->name, "aia-url"), i->aia_url, false, err));
 	return check_link(k, SPOT("issuer", i->name, "crl-url"), i->crl_url, false, err);
@@ -386,7 +351,7 @@ static fallible check_all(struct checker *k, struct err *err)
 	for (size_t i = 0; i < c->zone_count; i++)
 		TRY(check_zone(k, &c->zones[i], err));
 	for (size_t i = 0; i < c->profile_count; i++)
-		TRY(check_profile(k, &c->profiles[i], err));
+		TRY(profile_check(k, &c->profiles[i], err));
 	for (size_t i = 0; i < c->issuer_count; i++)
 		TRY(check_issuer(k, &c->issuers[i], err));
 	return OK;
@@ -402,7 +367,7 @@ fallible conf_check(struct conf *c, struct err *err)
 
 /* --- warnings --- */
 
-static fallible warn(const struct conf *c, const struct spot *s, const char *text, struct buf *ret, struct err *err)
+fallible spot_warn(const struct conf *c, const struct spot *s, const char *text, struct buf *ret, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct str key = spot_key(&mem, s);
@@ -428,27 +393,29 @@ static bool listens_outside(const struct conf *c)
 static fallible warn_realm(const struct conf *c, const struct conf_realm *r, struct buf *ret, struct err *err)
 {
 	if (r->names.n == 0 && r->addresses.n == 0)
-		TRY(warn(c, SPOT("realm", r->name, "names"),
-			 "no names: this realm issues nothing; list names or patterns to open it", ret, err));
+		TRY(spot_warn(c, SPOT("realm", r->name, "names"),
+			      "no names: this realm issues nothing; list names or patterns to open it", ret, err));
 	for (size_t i = 0; i < r->names.n; i++) {
 		if (str_eq(r->names.v[i], STR("*")))
-			TRY(warn(c, SPOT("realm", r->name, "names"), "\"*\" allows every name there is", ret, err));
+			TRY(spot_warn(c, SPOT("realm", r->name, "names"), "\"*\" allows every name there is", ret,
+				      err));
 	}
 	for (size_t i = 0; i < r->addresses.n; i++) {
 		if (str_ends(r->addresses.v[i], STR("/0")))
-			TRY(warn(c, SPOT("realm", r->name, "addresses"),
-				 "a range of all addresses: what is private or loopback wants a range of its own", ret,
-				 err));
+			TRY(spot_warn(c, SPOT("realm", r->name, "addresses"),
+				      "a range of all addresses: what is private or loopback wants a range of its own",
+				      ret, err));
 	}
 	if (r->addresses.n > 0 && !conf_realm_proves(r, true, false))
-		TRY(warn(c, SPOT("realm", r->name, "addresses"),
-			 "none can be proved: challenges has neither http-01 nor tls-alpn-01", ret, err));
+		TRY(spot_warn(c, SPOT("realm", r->name, "addresses"),
+			      "none can be proved: challenges has neither http-01 nor tls-alpn-01", ret, err));
 	if (r->subdomain_auth && !conf_realm_proves(r, false, true))
-		TRY(warn(c, SPOT("realm", r->name, "subdomain-auth"),
-			 "without a DNS method in challenges no domain can be proved with what is below it", ret, err));
+		TRY(spot_warn(c, SPOT("realm", r->name, "subdomain-auth"),
+			      "without a DNS method in challenges no domain can be proved with what is below it", ret,
+			      err));
 	if (r->terms_agree_again && r->terms_of_service.n == 0)
-		TRY(warn(c, SPOT("realm", r->name, "terms-agree-again"),
-			 "there are no terms: terms-of-service is empty", ret, err));
+		TRY(spot_warn(c, SPOT("realm", r->name, "terms-agree-again"),
+			      "there are no terms: terms-of-service is empty", ret, err));
 	return OK;
 }
 
@@ -464,18 +431,20 @@ static bool zone_is_used(const struct conf *c, struct str name)
 fallible conf_warnings(const struct conf *c, struct buf *ret, struct err *err)
 {
 	if (listens_outside(c) && str_starts(c->api.base_url, STR("https://localhost")))
-		TRY(warn(c, SPOT(NULL, STR_NONE, "api.base-url"),
-			 "other machines that reach the API would be sent to their own localhost", ret, err));
+		TRY(spot_warn(c, SPOT(NULL, STR_NONE, "api.base-url"),
+			      "other machines that reach the API would be sent to their own localhost", ret, err));
 	for (size_t i = 0; i < c->realm_count; i++)
 		TRY(warn_realm(c, &c->realms[i], ret, err));
+	for (size_t i = 0; i < c->profile_count; i++)
+		TRY(profile_warn(c, &c->profiles[i], ret, err));
 	for (size_t i = 0; i < c->zone_count; i++) {
 		const struct conf_zone *z = &c->zones[i];
 		if (!zone_is_used(c, z->name))
-			TRY(warn(c, SPOT("zone", z->name, "perspectives"), "no realm uses this zone", ret, err));
+			TRY(spot_warn(c, SPOT("zone", z->name, "perspectives"), "no realm uses this zone", ret, err));
 		if (z->quorum * 2 <= (int64_t)z->perspectives.n)
-			TRY(warn(c, SPOT("zone", z->name, "quorum"),
-				 "half of the perspectives or fewer decide: one that errs or lies may be enough", ret,
-				 err));
+			TRY(spot_warn(c, SPOT("zone", z->name, "quorum"),
+				      "half of the perspectives or fewer decide: one that errs or lies may be enough",
+				      ret, err));
 	}
 	return OK;
 }

@@ -47,10 +47,20 @@ struct conf_zone {
 struct conf_profile {
 	struct str name;
 	struct str description; /* for the directory's meta.profiles; empty: one is made up from lifetime and use */
-	int64_t lifetime_s;     /* 90 d */
+	struct conf_list use;   /* "server-auth", "client-auth", "code-signing", "email-protection" */
+	int64_t lifetime_s;     /* as it is written; conf_lifetime says what counts */
 	int64_t backdate_s;     /* how far notBefore lies in the past: 1 h */
+	struct conf_list identifiers; /* "dns", "wildcard", "ip" */
+	struct conf_list keys;        /* "P-256" ... "RSA-4096" */
+	bool key_encipherment;
+	struct conf_list policies; /* dotted numbers */
 	bool common_name;
-	bool eku_client;
+	int64_t names_max;
+	bool must_staple;      /* when the CSR asks for it */
+	bool crl;              /* where revocations are looked up stands in it */
+	struct str subject;    /* "off", "allowed", "required": who the subscriber is, from a grant */
+	int64_t authz_valid_s; /* 0: the realm's */
+	bool public_rules;
 };
 
 struct conf_issuer {
@@ -91,6 +101,7 @@ struct conf_realm {
 	int64_t authz_pending_s;        /* 7 d */
 	int64_t authz_valid_s;          /* how long a proof may be reused: 30 d */
 	int64_t names_per_order;        /* 100 */
+	int64_t lifetime_max_s;         /* of any certificate; 0: the profile's lifetime counts */
 	int64_t orders_per_hour;        /* per account; 0: no limit */
 	int64_t accounts_per_hour;      /* per address; 0: no limit */
 };
@@ -116,6 +127,7 @@ struct conf {
 	struct str file;               /* absolute path */
 	struct conf_setting *settings; /* every effective setting, in the schema's order */
 	size_t setting_count;
+	struct str sandbox;   /* "auto", "required", "off" */
 	struct str state_dir; /* relative paths below are taken from here; conf_path resolves */
 	struct {
 		struct str level, format; /* "notice"; "auto", "json", "text" */
@@ -144,9 +156,11 @@ struct conf {
 		struct str url; /* "unix:run/bus.sock" */
 	} bus;
 	struct {
-		struct str journal;        /* folder */
-		int64_t serial_prefix;     /* 1..127 */
-		struct str revoked_grants; /* file of ids; it need not exist */
+		struct str journal;             /* folder */
+		int64_t serial_prefix;          /* 1..127 */
+		struct str revoked_grants;      /* file of ids; it need not exist */
+		struct conf_list sandbox_paths; /* for a PKCS#11 module */
+		bool sandbox_network;
 	} signer;
 	struct {
 		struct str perspective; /* which one this validator is */
@@ -197,6 +211,20 @@ fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct e
 fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *addr, struct err *err);
 /* What accounturi begins with in records of dns-persist-01. base: the realm's URL without a slash at its end. */
 struct str conf_realm_hash_prefix(const struct conf_realm *r, struct str base, struct arena *mem);
+/* The ceiling of any certificate's life, whatever a profile says: the last that browsers took of any CA. */
+#define CONF_LIFETIME_MAX_S (INT64_C(398) * 86400)
+/* How long a certificate of this profile may live that begins then: the smallest of the profile's lifetime, the realm's
+ * (NULL: none), the ceiling and, for public ones, what the Baseline Requirements allow at that time. Seconds, both ends
+ * counted. */
+int64_t conf_lifetime(const struct conf_realm *r, const struct conf_profile *p, int64_t not_before_s);
+/* How old a proof may be that an order of this profile reuses. */
+int64_t conf_authz_valid(const struct conf_realm *r, const struct conf_profile *p);
+/* Is this name ("*." in front: a wildcard) or address of a kind that the profile is for? ERR_REJECTED_IDENTIFIER. */
+fallible conf_profile_allows(const struct conf_profile *p, struct str value, bool address, struct err *err);
+/* Does the profile take a CSR with such a key (crypto's name of its kind, and its bits when it is RSA), that asks for
+ * must-staple or does not? ERR_BAD_CSR. */
+fallible conf_profile_allows_csr(const struct conf_profile *p, const char *key_kind, unsigned bits, bool must_staple,
+				 struct err *err);
 /* Is there a way to prove such an identifier: wildcards and ancestors want a method of the DNS, addresses any other. */
 bool conf_realm_proves(const struct conf_realm *r, bool address, bool dns_only);
 

@@ -80,8 +80,9 @@ static void unknown_settings_are_named_with_the_nearest_known_one(void **state)
 		{ "bus:\n  password: x\n", "c:2:3: bus.password: found an unknown setting; allowed: url" },
 		{ "log:\n  level: info\n  file: /x\n",
 		  "c:3:3: log.file: found an unknown setting; allowed: level, format" },
-		{ "<<: {}\n", "c:1:1: <<: found an unknown setting; allowed: state-dir, log, api, store, bus, signer, "
-			      "validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
+		{ "<<: {}\n",
+		  "c:1:1: <<: found an unknown setting; allowed: state-dir, sandbox, log, api, store, bus, signer, "
+		  "validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
 	};
 	check_refusals(rows, ARRAY_LEN(rows));
 }
@@ -200,10 +201,9 @@ static void values_that_do_not_fit_together_are_refused(void **state)
 		  "c:3:11: realm.a.zone: found \"vlan\"; allowed: a zone of this file: default" },
 		{ "realm:\n  a:\n    issuer: x\nissuer:\n  y: {}\n  z: {}\n",
 		  "c:3:13: realm.a.issuer: found \"x\"; allowed: an issuer of this file: y, z" },
-		{ "profile:\n  client: {}\n", "c: realm.default.profiles: found \"server\" (the default); allowed: a "
-					      "profile of this file: client" },
-		{ "realm:\n  a: {}\nprofile:\n  client: {}\n",
-		  "c:2:3: realm.a.profiles: found \"server\" (the default); allowed: a profile of this file: client" },
+		{ "realm:\n  a:\n    profiles: [web]\nprofile:\n  own: {}\n",
+		  "c:3:15: realm.a.profiles: found \"web\"; allowed: a profile of this file: own, server, shortlived, "
+		  "client, codesigning, email" },
 		{ "validator:\n  perspective: moon\n",
 		  "c:2:16: validator.perspective: found \"moon\"; allowed: a perspective of this file: local" },
 		{ "zone:\n  default:\n    quorum: 2\n",

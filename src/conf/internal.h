@@ -34,11 +34,12 @@ const struct node *node_get(const struct node *map, struct str key); /* NULL: ab
 
 /* A map of named entries of one struct each. */
 struct conf_section {
-	const char *name;    /* "realm" */
-	const char *prefix;  /* "realm.*." */
-	const char *deflt;   /* the entry that is there when the file has none; NULL: none is */
-	size_t size;         /* of the struct, whose first member is its name */
-	size_t array, count; /* offsets into struct conf */
+	const char *name;            /* "realm" */
+	const char *prefix;          /* "realm.*." */
+	const char *deflt;           /* the entry that is there when the file has none; NULL: none is */
+	const char *const *built_in; /* NULL, or entries that are there besides those of the file; NULL-terminated */
+	size_t size;                 /* of the struct, whose first member is its name */
+	size_t array, count;         /* offsets into struct conf */
 };
 const struct conf_section *conf_sections(size_t *ret_count);
 /* The section of a "*" row; NULL for the others. */

@@ -3,6 +3,7 @@
  * read.c: file, environment and defaults become one struct conf. First the file's tree is held against the schema, so
  * that every key in it is known; then every row takes its value from the environment, the file or its default.
  */
+#include "conf/check.h"
 #include "conf/value.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BUILT_IN_MAX 8 /* entries of a section that no file writes */
 
 struct reader {
 	struct conf *c;
@@ -268,7 +271,7 @@ static void value_of_node(struct value *v, const struct node *n)
 /* A "*" in a default path stands for the entry's name. */
 static struct str default_text(struct arena *mem, const struct conf_row *row, struct str entry)
 {
-	struct str text = str_z(row->deflt);
+	struct str text = str_z(profile_default(row, entry));
 	size_t star = str_find(text, '*', 0);
 	if (entry.n == 0 || star == text.n)
 		return text;
@@ -322,20 +325,35 @@ static fallible read_entry(struct reader *r, const struct conf_section *s, const
 	return OK;
 }
 
+/* The entries that are there though the file does not write them. */
+static size_t entries_unwritten(const struct conf_section *s, const struct node *section,
+				struct str ret[static BUILT_IN_MAX])
+{
+	size_t n = 0;
+	if (s->built_in == NULL && s->deflt != NULL && (section == NULL || section->first == NULL))
+		ret[n++] = str_z(s->deflt);
+	for (size_t i = 0; s->built_in != NULL && s->built_in[i] != NULL && n < BUILT_IN_MAX; i++)
+		if (section == NULL || node_get(section, str_z(s->built_in[i])) == NULL)
+			ret[n++] = str_z(s->built_in[i]);
+	return n;
+}
+
 static fallible read_section(struct reader *r, const struct conf_section *s, struct err *err)
 {
 	struct conf *c = r->c;
 	const struct node *section = node_get(r->top, str_z(s->name));
 	const struct node *first = section == NULL ? NULL : section->first;
-	size_t count = first != NULL ? section->count : s->deflt != NULL;
+	size_t count = first != NULL ? section->count : 0, at = 0;
+	struct str others[BUILT_IN_MAX];
+	size_t other_count = entries_unwritten(s, section, others);
+	count += other_count;
 	char *entries = arena_alloc_n(&c->mem, s->size, count);
 	memcpy((char *)c + s->array, &entries, sizeof entries); /* whichever struct it points to */
 	memcpy((char *)c + s->count, &count, sizeof count);
-	if (first == NULL)
-		return s->deflt == NULL ? OK : read_entry(r, s, NULL, str_z(s->deflt), entries, err);
-	const struct node *n = first;
-	for (size_t i = 0; i < count; i++, n = n->next)
-		TRY(read_entry(r, s, n, str_dup(&c->mem, n->key), entries + i * s->size, err));
+	for (const struct node *n = first; n != NULL; n = n->next, at++)
+		TRY(read_entry(r, s, n, str_dup(&c->mem, n->key), entries + at * s->size, err));
+	for (size_t i = 0; i < other_count; i++, at++)
+		TRY(read_entry(r, s, NULL, others[i], entries + at * s->size, err));
 	return OK;
 }
 
@@ -358,7 +376,7 @@ static size_t count_settings(const struct node *top)
 {
 	size_t count = 0;
 	(void)conf_schema(&count);
-	size_t most = 1;
+	size_t most = BUILT_IN_MAX;
 	size_t n = 0;
 	const struct conf_section *sections = conf_sections(&n);
 	for (size_t i = 0; i < n; i++) {

@@ -16,6 +16,11 @@ static const char *const challenges[] = {
 	"http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01", NULL
 };
 static const char *const switches[] = { "on", "off", NULL };
+static const char *const sandboxes[] = { "auto", "required", "off", NULL };
+static const char *const uses[] = { "server-auth", "client-auth", "code-signing", "email-protection", NULL };
+static const char *const ident_kinds[] = { "dns", "wildcard", "ip", NULL };
+static const char *const key_kinds[] = { "P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096", NULL };
+static const char *const subject_modes[] = { "off", "allowed", "required", NULL };
 static const char *const eab_modes[] = { "off", "optional", "required", NULL };
 
 #define AT(member) offsetof(struct conf, member)
@@ -33,6 +38,13 @@ static const struct conf_row rows[] = {
 	{ "state-dir", CONF_STR, AT(state_dir), ".", 1, 0, NULL, "CAIRN_STATE_DIR", RESTART,
 	  "The folder that relative paths of this file are taken from. Relative itself, it is taken from the folder of "
 	  "this file." },
+
+	{ "sandbox", CONF_STR, AT(sandbox), "auto", 0, 0, sandboxes, "CAIRN_SANDBOX", RESTART,
+	  "Whether each program confines itself (Landlock and seccomp) before it reads what strangers send. auto: as "
+	  "far "
+	  "as the kernel can, and the log says what is missing. required: not to start when anything is missing. off: "
+	  "not "
+	  "at all, to find out whether it is the sandbox that stands in the way of something." },
 
 	{ "log.level", CONF_STR, AT(log.level), "notice", 0, 0, log_levels, "CAIRN_LOG_LEVEL", RELOAD,
 	  "The least weighty events that are logged." },
@@ -93,6 +105,14 @@ static const struct conf_row rows[] = {
 	{ "signer.serial-prefix", CONF_INT, AT(signer.serial_prefix), "1", 1, 127, NULL, NULL, RESTART,
 	  "The first byte of every serial. Signers that share an issuer need different ones." },
 
+	{ "signer.sandbox-paths", CONF_LIST, AT(signer.sandbox_paths), "", 0, 32, NULL, NULL, RESTART,
+	  "Folders and files, such as the tokens of a PKCS#11 module, that the signer may use besides its own: read "
+	  "and "
+	  "write, and in folders everything below." },
+	{ "signer.sandbox-network", CONF_BOOL, AT(signer.sandbox_network), "false", 0, 0, NULL, NULL, RESTART,
+	  "Whether the signer may make connections and talk to devices while it runs: for a PKCS#11 module whose "
+	  "device "
+	  "is reached over the network, USB or pcscd. Nothing else in the signer needs it." },
 	{ "signer.revoked-grants", CONF_STR, AT(signer.revoked_grants), "grants/revoked", 1, 0, NULL, NULL, RELOAD,
 	  "A file on the signer's host with the ids of grants that count no more, one a line. cairn grant revoke adds "
 	  "to "
@@ -100,7 +120,7 @@ static const struct conf_row rows[] = {
 
 	{ "validator.perspective", CONF_STR, AT(validator.perspective), "local", 1, 0, NULL, "CAIRN_PERSPECTIVE",
 	  RESTART, "Which of the perspectives below a validator that reads this file is." },
-	{ "validator.probes-max", CONF_INT, AT(validator.probes_max), "256", 1, 4096, NULL, NULL, RESTART,
+	{ "validator.probes-max", CONF_INT, AT(validator.probes_max), "512", 1, 4096, NULL, NULL, RESTART,
 	  "Validations at once." },
 
 	{ "sweeper.resend", CONF_MILLIS, AT(sweeper.resend_ms), "5s", 500, 60000, NULL, NULL, RESTART,
@@ -156,6 +176,9 @@ static const struct conf_row rows[] = {
 	  "How long a proof may be used again by the same account and key. 0: every order needs a new one." },
 	{ "realm.*.names-per-order", CONF_INT, IN_REALM(names_per_order), "100", 1, 100, NULL, NULL, RELOAD,
 	  "Names in one certificate." },
+	{ "realm.*.lifetime-max", CONF_SECONDS, IN_REALM(lifetime_max_s), "0", 0, 398 * DAY_S, NULL, NULL, RELOAD,
+	  "How long any certificate of this realm may live, when that is less than its profile's lifetime. 0: the "
+	  "profile's counts." },
 	{ "realm.*.orders-per-hour", CONF_INT, IN_REALM(orders_per_hour), "1000", 0, 100000000, NULL, NULL, RELOAD,
 	  "New orders an account may make in an hour. 0: no limit." },
 	{ "realm.*.accounts-per-hour", CONF_INT, IN_REALM(accounts_per_hour), "100", 0, 100000000, NULL, NULL, RELOAD,
@@ -195,14 +218,41 @@ static const struct conf_row rows[] = {
 
 	{ "profile.*.description", CONF_STR, IN_PROFILE(description), "", 0, 0, NULL, NULL, RELOAD,
 	  "A sentence or a URL about this kind, shown in the directory." },
-	{ "profile.*.lifetime", CONF_SECONDS, IN_PROFILE(lifetime_s), "90d", 60, 825 * DAY_S, NULL, NULL, RELOAD,
-	  "How long certificates of this kind are valid." },
+	{ "profile.*.use", CONF_LIST, IN_PROFILE(use), "server-auth", 1, 4, uses, NULL, RELOAD,
+	  "What certificates of this kind are for (extended key usage). The issuer's certificate must allow it too." },
+	{ "profile.*.lifetime", CONF_SECONDS, IN_PROFILE(lifetime_s), "90d", 60, 3650 * (int64_t)DAY_S, NULL, NULL,
+	  RELOAD, "How long certificates of this kind are valid. More than 398d counts as 398d." },
 	{ "profile.*.backdate", CONF_SECONDS, IN_PROFILE(backdate_s), "1h", 0, DAY_S, NULL, NULL, RELOAD,
 	  "How far their start lies in the past, for clients whose clock is behind. It is part of the lifetime." },
+	{ "profile.*.identifiers", CONF_LIST, IN_PROFILE(identifiers), "dns, wildcard, ip", 1, 3, ident_kinds, NULL,
+	  RELOAD, "Kinds of identifiers that may be ordered: names, wildcard names, addresses." },
+	{ "profile.*.names-max", CONF_INT, IN_PROFILE(names_max), "100", 1, 100, NULL, NULL, RELOAD,
+	  "Names and addresses that one order may have. The realm's names-per-order counts too." },
+	{ "profile.*.keys", CONF_LIST, IN_PROFILE(keys), "P-256, P-384, P-521, RSA-2048, RSA-3072, RSA-4096", 1, 6,
+	  key_kinds, NULL, RELOAD, "Kinds of keys that a certificate may be asked for." },
+	{ "profile.*.key-encipherment", CONF_BOOL, IN_PROFILE(key_encipherment), "true", 0, 0, NULL, NULL, RELOAD,
+	  "Whether the key may also be encrypted to: keyEncipherment for RSA keys, which old TLS clients and mail "
+	  "want, "
+	  "and keyAgreement for elliptic curves in mail." },
+	{ "profile.*.policies", CONF_LIST, IN_PROFILE(policies), "2.23.140.1.2.1", 0, 8, NULL, NULL, RELOAD,
+	  "Certificate policies, as object identifiers. 2.23.140.1.2.1 says that control of the names was proven." },
 	{ "profile.*.common-name", CONF_BOOL, IN_PROFILE(common_name), "false", 0, 0, NULL, NULL, RELOAD,
 	  "Whether the first name also stands in the subject, for old software." },
-	{ "profile.*.eku-client", CONF_BOOL, IN_PROFILE(eku_client), "false", 0, 0, NULL, NULL, RELOAD,
-	  "Whether they serve TLS clients too." },
+	{ "profile.*.subject", CONF_STR, IN_PROFILE(subject), "off", 0, 0, subject_modes, NULL, RELOAD,
+	  "Whether organization, locality, state, country and e-mail addresses that an operator's grant gives to the "
+	  "account stand in the certificate (cairn grant add). required: without any, nothing is issued." },
+	{ "profile.*.must-staple", CONF_BOOL, IN_PROFILE(must_staple), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether a CSR may ask for must-staple (RFC 7633). false: one that asks is refused." },
+	{ "profile.*.crl", CONF_BOOL, IN_PROFILE(crl), "true", 0, 0, NULL, NULL, RELOAD,
+	  "Whether the issuer's crl-url stands in them. Certificates that live for a few days do without." },
+	{ "profile.*.authz-valid", CONF_SECONDS, IN_PROFILE(authz_valid_s), "0", 0, 398 * DAY_S, NULL, NULL, RELOAD,
+	  "How old a proof may be that an order of this kind reuses, when that is less than the realm's authz-valid. "
+	  "0: "
+	  "the realm's." },
+	{ "profile.*.public", CONF_BOOL, IN_PROFILE(public_rules), "false", 0, 0, NULL, NULL, RELOAD,
+	  "Whether nothing is issued that breaks the Baseline Requirements for public TLS certificates: their "
+	  "lifetimes, "
+	  "extensions and names are checked before each signature." },
 
 	{ "issuer.*.certificate", CONF_STR, IN_ISSUER(certificate), "issuer/issuer.pem", 1, 0, NULL, NULL, RESTART,
 	  "The issuing CA's certificate and those above it, leaf first, as PEM; the root may be left out." },
@@ -235,15 +285,19 @@ static const struct conf_row rows[] = {
 	  "The operator's private key. cairn grant alone reads it, so it may be kept on another machine." },
 };
 
-#define SECTION(word, entry, type, member, counter)                                     \
-	{                                                                               \
-#word, #word ".*.", entry, sizeof(struct type), AT(member), AT(counter) \
+/* Their own defaults are in profile.c. */
+static const char *const built_in_profiles[] = { "server", "shortlived", "client", "codesigning", "email", NULL };
+
+#define SECTION(word, entry, type, member, counter)                                           \
+	{                                                                                     \
+#word, #word ".*.", entry, NULL, sizeof(struct type), AT(member), AT(counter) \
 	}
 static const struct conf_section sections[] = {
 	SECTION(realm, "default", conf_realm, realms, realm_count),
 	SECTION(zone, "default", conf_zone, zones, zone_count),
 	SECTION(perspective, "local", conf_perspective, perspectives, perspective_count),
-	SECTION(profile, "server", conf_profile, profiles, profile_count),
+	{ "profile", "profile.*.", "server", built_in_profiles, sizeof(struct conf_profile), AT(profiles),
+	  AT(profile_count) },
 	SECTION(issuer, "default", conf_issuer, issuers, issuer_count),
 	SECTION(operator, NULL, conf_operator, operators, operator_count),
 };

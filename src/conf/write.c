@@ -2,7 +2,7 @@
  *
  * write.c: the schema as text: the settings of cairn.conf(5), and the commented file that `cairn init` starts with.
  */
-#include "conf/internal.h"
+#include "conf/check.h"
 
 #include <inttypes.h>
 
@@ -43,6 +43,22 @@ static fallible add_sentences(struct buf *ret, struct str text, struct err *err)
 	return buf_add_char(ret, '\n', err);
 }
 
+/* Built-in entries whose default is another one. */
+static fallible add_man_others(struct buf *ret, const struct conf_row *row, struct err *err)
+{
+	const struct conf_section *s = conf_row_section(row);
+	for (size_t i = 0; s != NULL && s->built_in != NULL && s->built_in[i] != NULL; i++) {
+		const char *text = profile_default(row, str_z(s->built_in[i]));
+		if (strcmp(text, row->deflt) == 0)
+			continue;
+		TRY(buf_addf(ret, err, "In the built-in %s %s: %s", s->name, s->built_in[i],
+			     text[0] == '\0' ? "empty" : ""));
+		TRY(add_roff(ret, str_z(text), err));
+		TRY(buf_add(ret, STR(".\n"), err));
+	}
+	return OK;
+}
+
 /* A list's lines are joined by the reader, so that a default such as "::1" cannot become a macro's argument. */
 static fallible add_man_facts(struct buf *ret, const struct conf_row *row, struct err *err)
 {
@@ -61,6 +77,7 @@ static fallible add_man_facts(struct buf *ret, const struct conf_row *row, struc
 		TRY(buf_addf(ret, err, "%s", strchr(row->deflt, ' ') == NULL ? " " : "\" "));
 	}
 	TRY(buf_add(ret, row->deflt[0] == '\0' ? STR(".\n") : STR(".\n"), err));
+	TRY(add_man_others(ret, row, err));
 	if (row->env != NULL)
 		TRY(buf_addf(ret, err, "Variable: %s.\n", row->env));
 	if (row->reload)
@@ -205,7 +222,7 @@ static fallible add_setting(struct example *x, const struct conf_row *row, struc
 	if (s != NULL)
 		key = str_fmt(&x->mem, "%s.%.*s.%.*s", s->name, STR_FMT(entry), STR_FMT(leaf));
 	const char *set = value_of(x, key);
-	struct str text = str_z(set != NULL ? set : row->deflt);
+	struct str text = str_z(set != NULL ? set : profile_default(row, entry));
 	size_t star = str_find(text, '*', 0);
 	if (set == NULL && s != NULL && star < text.n)
 		text = str_fmt(&x->mem, "%.*s%.*s%.*s", (int)star, text.p, STR_FMT(entry), (int)(text.n - star - 1),

@@ -105,20 +105,6 @@ static fallible task_meet_journal(struct batch *b, struct task *t, struct journa
 	return OK;
 }
 
-static struct cert_template template_of(const struct signer *s, const struct sign_job *job)
-{
-	const struct conf_profile *p = conf_profile(s->conf, job->profile);
-	const struct conf_issuer *i = conf_issuer(s->conf, job->issuer);
-	static const struct str policies[] = { { POLICY_DV, sizeof POLICY_DV - 1 } };
-	return (struct cert_template){ .ekus = EKU_SERVER | (p->eku_client ? EKU_CLIENT : 0),
-				       .key_encipherment = true,
-				       .policies = policies,
-				       .policy_count = ARRAY_LEN(policies),
-				       .common_name = p->common_name,
-				       .aia_url = i->aia_url,
-				       .crl_url = i->crl_url };
-}
-
 /* RULES R5: signed with a key that is nobody's, read back, looked at; only then the real key sees these very bytes. */
 static fallible lint_tbs(const struct signer *s, const struct issuer *issuer, const struct cert_template *template,
 			 const struct cert_request *request, struct str tbs, struct err *err)
@@ -144,26 +130,47 @@ static fallible check_issuer_end(const struct issuer *issuer, const struct sign_
 	     STR_FMT(job->issuer), ends, STR_FMT(job->profile), wanted);
 }
 
+/* Verifiers hold an issuer's extended key usages against those of what it issued. */
+static fallible check_issuer_uses(const struct issuer *issuer, const struct sign_job *job, unsigned ekus,
+				  struct err *err)
+{
+	if (cert_permits_uses(issuer_get_cert(issuer), ekus))
+		return OK;
+	FAIL(err, ERR_UNAVAILABLE,
+	     "issuer %.*s may not issue for what profile %.*s is for (its extended key usage); this is for the CA's "
+	     "operator to mend: give the realm another issuer",
+	     STR_FMT(job->issuer), STR_FMT(job->profile));
+}
+
 /* Everything that can be refused: evidence, template, lint. Leaves the TBS and its hash in the task. */
 static fallible task_build(struct batch *b, struct task *t, struct err *err)
 {
 	const struct signer *s = b->s;
 	const struct recheck rk = { .crypto = s->crypto,
 				    .conf = s->conf,
-				    .perspective_keys = s->perspective_keys,
+				    .perspective_keys = s->keys.perspectives,
+				    .operator_keys = s->keys.operators,
+				    .revoked = s->revoked.list,
 				    .now_ms = clock_now_ms(s->clk) };
-	AUTO(csr_done) struct csr csr = { 0 };
-	TRY(recheck_job(&rk, b->mem, t->job, &csr, err));
+	AUTO(rechecked_done) struct rechecked held = { .email_count = 0 };
+	TRY(recheck_job(&rk, b->mem, t->job, &held, &t->alarm, err));
+	const struct csr *csr = &held.csr;
 	t->issuer = signer_issuer(s, t->job->issuer);
-	if (t->issuer == NULL || conf_issuer(s->conf, t->job->issuer) == NULL)
+	const struct conf_issuer *ci = conf_issuer(s->conf, t->job->issuer);
+	if (t->issuer == NULL || ci == NULL)
 		FAIL(err, ERR_INTERNAL, "issuer %.*s is not loaded", STR_FMT(t->job->issuer));
+	struct cert_template template = sign_template(conf_profile(s->conf, t->job->profile), ci);
 	TRY(check_issuer_end(t->issuer->issuer, t->job, err));
-	struct cert_template template = template_of(s, t->job);
-	struct cert_request request = { .names = csr.names,
-					.name_count = csr.name_count,
-					.addrs = csr.addrs,
-					.addr_count = csr.addr_count,
-					.key = csr.key,
+	TRY(check_issuer_uses(t->issuer->issuer, t->job, template.ekus, err));
+	struct cert_request request = { .names = csr->names,
+					.name_count = csr->name_count,
+					.addrs = csr->addrs,
+					.addr_count = csr->addr_count,
+					.key = csr->key,
+					.must_staple = csr->must_staple,
+					.subject = held.has_subject ? &held.subject : NULL,
+					.emails = held.emails,
+					.email_count = held.email_count,
 					.not_before = t->job->not_before,
 					.not_after = t->job->not_after };
 	TRY(serial_read_hex(t->job->serial_hex, &request.serial, err));
@@ -227,7 +234,7 @@ static fallible task_prepare(struct batch *b, struct task *t, struct err *err)
 		return OK;
 	}
 	if (FAILED(task_build(b, t, &t->why))) {
-		task_refuse(t, NULL);
+		task_refuse(t, t->alarm);
 		return OK;
 	}
 	if (!known)
@@ -332,6 +339,12 @@ fallible signer_batch(struct signer *s, struct arena *mem, const struct sign_job
 	pthread_mutex_lock(&s->lock);
 	AUTO(batch_done) struct batch b = { .s = s, .mem = mem, .v = ARENA_ARRAY(mem, struct task, count + 1) };
 	struct sign_result *answers = ARENA_ARRAY(mem, struct sign_result, count + 1);
+	for (size_t i = 0; i < count; i++) {
+		if (jobs[i].grant_count > 0) {
+			signer_reread_revoked(s);
+			break;
+		}
+	}
 	if (count > SIGN_BATCH_MAX)
 		FAIL(err, ERR_INTERNAL, "a batch of %zu jobs, at most %d", count, SIGN_BATCH_MAX);
 	while (b.n < count) {

@@ -59,6 +59,7 @@ static fallible check_name(const struct check *x, size_t i, struct err *err)
 {
 	const struct ident *id = &x->job->idents[i];
 	TRY(check_allowed(x, id, err));
+	TRY(conf_profile_allows(x->profile, id->value, id->type == IDENT_IP, err));
 	for (size_t k = 0; k < i; k++) {
 		if (str_eq(x->job->idents[k].value, id->value)) /* no name is an address: name_check */
 			FAIL(err, ERR_MALFORMED, "the order names %.*s twice", STR_FMT(id->value));
@@ -71,11 +72,14 @@ static fallible check_names(struct check *x, struct err *err)
 	size_t max = IDENTS_MAX;
 	if (x->realm->names_per_order >= 0 && (size_t)x->realm->names_per_order < max)
 		max = (size_t)x->realm->names_per_order;
+	if ((size_t)x->profile->names_max < max)
+		max = (size_t)x->profile->names_max;
 	if (x->job->ident_count == 0)
 		FAIL(err, ERR_MALFORMED, "the order names nothing");
 	if (x->job->ident_count > max)
-		FAIL(err, ERR_REJECTED_IDENTIFIER, "the order has %zu names, realm \"%.*s\" allows %zu",
-		     x->job->ident_count, STR_FMT(x->job->realm), max);
+		FAIL(err, ERR_REJECTED_IDENTIFIER,
+		     "the order has %zu names, realm \"%.*s\" and profile \"%.*s\" allow %zu", x->job->ident_count,
+		     STR_FMT(x->job->realm), STR_FMT(x->job->profile), max);
 	for (size_t i = 0; i < x->job->ident_count; i++)
 		TRY(check_name(x, i, err));
 	return OK;
@@ -108,10 +112,19 @@ static fallible check_validity(struct check *x, struct err *err)
 		FAIL(err, ERR_MALFORMED, "notAfter is before notBefore");
 	if (to < now)
 		FAIL(err, ERR_MALFORMED, "the certificate would have ended already");
-	if (seconds > x->profile->lifetime_s)
+	int64_t most = conf_lifetime(x->realm, x->profile, from);
+	if (seconds > most)
 		FAIL(err, ERR_MALFORMED, "a life of %lld s is asked for, profile \"%.*s\" allows %lld s",
-		     (long long)seconds, STR_FMT(x->job->profile), (long long)x->profile->lifetime_s);
+		     (long long)seconds, STR_FMT(x->job->profile), (long long)most);
 	return OK;
+}
+
+/* What the profile says of the CSR; that it is sound, and whose it is, check_csr has seen. */
+static fallible check_csr_profile(struct check *x, struct err *err)
+{
+	const struct csr *r = &x->csr;
+	return conf_profile_allows_csr(x->profile, key_kind_name(key_get_kind(r->key)), key_get_bits(r->key),
+				       r->must_staple, err);
 }
 
 /* The order's id carries its time and is part of the URL that the client signed. An order that could have ended long
@@ -134,20 +147,69 @@ static void check_done(struct check *x)
 	csr_done(&x->csr);
 }
 
-fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct csr *ret_csr,
-		     struct err *err)
+void rechecked_done(struct rechecked *r)
 {
-	static const struct {
-		fallible (*fn)(struct check *, struct err *);
-	} checks[] = {
-		{ check_realm },    { check_profile },   { check_issuer },   { check_names },    { check_serial },
-		{ check_validity }, { check_order_age }, { check_account },  { check_finalize }, { check_key_changes },
-		{ check_csr },      { check_csr_names }, { check_evidence },
-	};
+	csr_done(&r->csr);
+}
+
+#define BEYOND "alarm: a job beyond what the configuration allows"
+#define UNASKED "alarm: a job that the client did not sign"
+#define UNPROVEN "alarm: a job without proof"
+
+static const struct {
+	fallible (*fn)(struct check *, struct err *);
+	const char *alarm;
+} checks[] = {
+	{ check_realm, BEYOND },         { check_profile, BEYOND },       { check_issuer, BEYOND },
+	{ check_names, BEYOND },         { check_serial, BEYOND },        { check_validity, BEYOND },
+	{ check_order_age, BEYOND },     { check_account, UNASKED },      { check_finalize, UNASKED },
+	{ check_key_changes, UNPROVEN }, { check_csr, UNASKED },          { check_csr_profile, BEYOND },
+	{ check_csr_names, UNASKED },    { check_grants, UNPROVEN },      { check_evidence, UNPROVEN },
+	{ check_subject, UNPROVEN },
+};
+
+/* As of that moment; *ret_at: the step that failed. */
+static fallible check_all(struct check *x, size_t *ret_at, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		*ret_at = i;
+		TRY(checks[i].fn(x, err));
+	}
+	return OK;
+}
+
+/* A job may wait for its signer, and while it does a proof grows old, a grant ends or an operator takes it back. That is
+ * no attack: had it come when the client asked, a backdating before notBefore's end, it would have held. */
+static bool is_late(const struct recheck *rk, struct arena *mem, const struct sign_job *job)
+{
+	const struct conf_profile *p = conf_profile(rk->conf, job->profile);
+	int64_t asked_s, now_s = rk->now_ms / 1000;
+	if (p == NULL || __builtin_add_overflow(job->not_before, p->backdate_s, &asked_s) || asked_s > now_s ||
+	    asked_s < now_s - ORDER_GRACE_S)
+		return false;
+	struct recheck then = *rk;
+	then.now_ms = asked_s * 1000;
+	AUTO(check_done) struct check x = { .rk = &then, .mem = mem, .job = job };
+	size_t at;
+	return !FAILED(check_all(&x, &at, NULL));
+}
+
+fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct rechecked *ret,
+		     const char **ret_alarm, struct err *err)
+{
 	AUTO(check_done) struct check x = { .rk = rk, .mem = mem, .job = job };
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
-		TRY(checks[i].fn(&x, err));
-	*ret_csr = x.csr;
+	size_t at = 0;
+	struct rc rc = check_all(&x, &at, err);
+	if (FAILED(rc)) {
+		if (ret_alarm != NULL)
+			*ret_alarm = is_late(rk, mem, job) ? NULL : checks[at].alarm;
+		return rc;
+	}
+	*ret = (struct rechecked){ .csr = x.csr,
+				   .subject = x.subject,
+				   .has_subject = x.has_subject,
+				   .emails = x.emails,
+				   .email_count = x.email_count };
 	x.csr = (struct csr){ 0 };
 	return OK;
 }

@@ -62,13 +62,13 @@ static fallible proof_method(const struct check *x, const struct verdict *v, str
 /* A proof that was made for this order holds as long as the order; an older one is a reuse, which the realm bounds. */
 static fallible proof_fresh(const struct check *x, const struct verdict *v, struct err *err)
 {
-	int64_t now = x->rk->now_ms, reuse_ms = x->realm->authz_valid_s * 1000;
+	int64_t now = x->rk->now_ms, reuse_ms = conf_authz_valid(x->realm, x->profile) * 1000;
 	if (v->finished_ms > now + CLOCK_SKEW_S * 1000 || v->started_ms > v->finished_ms)
 		FAIL(err, ERR_UNAUTHORIZED, "its times are in the future or in the wrong order");
 	if (v->finished_ms < now - reuse_ms && v->started_ms < id_time_ms(x->job->order))
-		FAIL(err, ERR_UNAUTHORIZED, "it is %lld s old, realm \"%.*s\" allows %lld s",
-		     (long long)((now - v->finished_ms) / 1000), STR_FMT(x->realm->name),
-		     (long long)x->realm->authz_valid_s);
+		FAIL(err, ERR_UNAUTHORIZED, "it is %lld s old, realm \"%.*s\" and profile \"%.*s\" allow %lld s",
+		     (long long)((now - v->finished_ms) / 1000), STR_FMT(x->realm->name), STR_FMT(x->profile->name),
+		     (long long)(reuse_ms / 1000));
 	return OK;
 }
 

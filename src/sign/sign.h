@@ -81,6 +81,9 @@ void signer_drain(struct signer *s,
 		  int64_t wait_ms); /* finishes what is in work, gives the rest back; after it nothing is signed */
 void signer_free(struct signer *s);
 
+/* What certificates of this profile under this issuer are written from; borrows from both. */
+struct cert_template sign_template(const struct conf_profile *p, const struct conf_issuer *i);
+
 /* The evidence check alone, for tests and `cairn audit verify`. Says why not in words that the client may read. */
 struct recheck {
 	const struct crypto *crypto;

@@ -29,7 +29,7 @@
 	"  shut: {}\n"                                                                                        \
 	"profile:\n  server: {}\n"                                                                            \
 	"  short:\n    lifetime: 6d\n    backdate: 10m\n    description: \"six days\"\n"                      \
-	"  long:\n    lifetime: 100h\n    eku-client: true\n"                                                 \
+	"  long:\n    lifetime: 100h\n    use: [server-auth, client-auth]\n"                                                 \
 	"zone:\n  default:\n    attempts: 1\n    allow-addresses: [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
 
 struct fixture {
