@@ -154,7 +154,7 @@ struct revoking {
 	size_t ended; /* orders, by one step */
 };
 
-static fallible revoke(struct store_tx *tx, void *ctx, struct err *err)
+static fallible revoke_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct revoking *r = ctx;
 	struct grant_row row;
@@ -218,7 +218,7 @@ fallible admin_grant_revoke(struct admin_call *c, struct err *err)
 	TRY(id_of(c, &r.id, err));
 	r.object = str_fmt(c->mem, "grant:%s", id_show(r.id).z);
 	TRY(problem_make(&r, err));
-	TRY(unknown_id(store_tx(c->d->store, revoke, &r, err), r.id, err));
+	TRY(unknown_id(store_tx(c->d->store, revoke_tx, &r, err), r.id, err));
 	FP("admin.grant_revoked");
 	if (r.changed)
 		LOG(c->d->log, LOG_NOTICE, "grant revoked", KV_ID("grant", r.id), KV_STR("actor", c->actor));
