@@ -16,9 +16,12 @@ static void view_done(struct view *v)
 {
 	for (size_t i = 0; i < v->conf->perspective_count; i++)
 		key_free(v->perspective_keys[i]);
+	for (size_t i = 0; i < v->conf->operator_count; i++)
+		key_free(v->operator_keys[i]);
 	for (size_t i = 0; i < v->conf->issuer_count; i++)
 		cert_free(v->issuers[i].cert);
 	free(v->perspective_keys);
+	free(v->operator_keys);
 	free(v->issuers);
 	arena_done(&v->mem);
 }
@@ -30,17 +33,32 @@ static void view_free(struct view *v)
 	free(v);
 }
 
-static fallible perspective_key_read(const struct conf *conf, const struct conf_perspective *p, struct key **ret,
-				     struct err *err)
+/* A public key that the configuration pins: of a perspective or an operator. */
+static fallible pinned_key_read(const struct conf *conf, const char *of, struct str name, struct str file,
+				struct key **ret, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf text = BUF_MAX(4096);
-	const char *path = conf_path(conf, &mem, p->public_key);
+	const char *path = conf_path(conf, &mem, file);
 	TRY(file_read(path, text.max, &text, err));
 	struct rc rc = jwk_read_text(str_trim(buf_str(&text)), ret, err);
 	if (FAILED(rc))
-		err_prefix(err, "%s: the public key of perspective %.*s: ", path, STR_FMT(p->name));
+		err_prefix(err, "%s: the public key of %s %.*s: ", path, of, STR_FMT(name));
 	return rc;
+}
+
+static fallible pinned_keys_read(struct view *v, struct err *err)
+{
+	const struct conf *conf = v->conf;
+	for (size_t i = 0; i < conf->perspective_count; i++) {
+		const struct conf_perspective *p = &conf->perspectives[i];
+		TRY(pinned_key_read(conf, "perspective", p->name, p->public_key, &v->perspective_keys[i], err));
+	}
+	for (size_t i = 0; i < conf->operator_count; i++) {
+		const struct conf_operator *o = &conf->operators[i];
+		TRY(pinned_key_read(conf, "operator", o->name, o->public_key, &v->operator_keys[i], err));
+	}
+	return OK;
 }
 
 #define CHAIN_MAX 8
@@ -111,10 +129,11 @@ static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 	atomic_init(&v->refs, 1);
 	v->conf = conf;
 	v->perspective_keys = mem_alloc_n(sizeof *v->perspective_keys, conf->perspective_count + 1);
+	v->operator_keys = mem_alloc_n(sizeof *v->operator_keys, conf->operator_count + 1);
 	v->issuers = mem_alloc_n(sizeof *v->issuers, conf->issuer_count + 1);
 	struct rc rc = issuers_read(conf, &v->mem, v->issuers, err);
-	for (size_t i = 0; i < conf->perspective_count && !FAILED(rc); i++)
-		rc = perspective_key_read(conf, &conf->perspectives[i], &v->perspective_keys[i], err);
+	if (!FAILED(rc))
+		rc = pinned_keys_read(v, err);
 	if (FAILED(rc)) {
 		view_done(v);
 		free(v);
@@ -160,6 +179,14 @@ const struct key *view_perspective_key(const struct view *v, struct str name)
 	for (size_t i = 0; i < v->conf->perspective_count; i++)
 		if (str_eq(v->conf->perspectives[i].name, name))
 			return v->perspective_keys[i];
+	return NULL;
+}
+
+const struct key *view_operator_key(const struct view *v, struct str name)
+{
+	for (size_t i = 0; i < v->conf->operator_count; i++)
+		if (str_eq(v->conf->operators[i].name, name))
+			return v->operator_keys[i];
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ struct view_issuer {
 struct view {
 	struct conf *conf;
 	struct key **perspective_keys; /* as conf->perspectives */
+	struct key **operator_keys;    /* as conf->operators */
 	struct view_issuer *issuers;   /* as conf->issuers */
 	struct arena mem;              /* has the PEM */
 	_Atomic unsigned refs;
@@ -70,6 +71,7 @@ struct view *view_get(struct acme *a); /* a reference; give it back with view_pu
 void view_put(struct view *v);
 void view_auto(struct view **v);
 const struct key *view_perspective_key(const struct view *v, struct str name); /* NULL: not pinned */
+const struct key *view_operator_key(const struct view *v, struct str name);    /* NULL: not pinned */
 const struct view_issuer *view_issuer(const struct view *v, struct str name);  /* NULL: not configured */
 
 /* --- a call: one request on its way through the gate to its handler --- */

@@ -28,8 +28,10 @@ static bool subject_fits(const struct verdict_apply *v)
 	bool caa = v->attempt.kind == ATTEMPT_CAA;
 	struct ident want = caa ? (struct ident){ IDENT_DNS, v->attempt.name } : v->authz.ident;
 	bool wildcard = caa ? str_skip(&want.value, STR("*.")) : v->authz.wildcard;
-	return got->caa_only == caa && got->ident.type == want.type && str_eq(got->ident.value, want.value) &&
-	       got->wildcard == wildcard && got->subdomains == (!caa && v->authz.subdomains);
+	bool granted = caa && !id_is_zero(v->authz.grant);
+	return got->caa_only == caa && got->granted == granted && got->ident.type == want.type &&
+	       str_eq(got->ident.value, want.value) && got->wildcard == wildcard &&
+	       got->subdomains == (!caa && v->authz.subdomains);
 }
 
 /* Validators of before say nothing of the account, and looked at nothing that depends on it. */

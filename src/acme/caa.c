@@ -75,16 +75,44 @@ static fallible asking_read(struct caa_asking *q, struct store_tx *tx, struct er
 
 /* --- asking again -------------------------------------------------------------------------------------------------*/
 
+/* Where the method of a lookup stands. Of what a grant made valid nothing was validated: one is made that no client sees or
+ * can answer, since its authorization was never pending. */
+static fallible challenge_of_lookup(const struct caa_asking *q, struct store_tx *tx, const struct authz_row *z,
+				    struct id *ret, struct err *err)
+{
+	struct attempt_row proof;
+	struct challenge_row *have;
+	size_t count;
+	if (id_is_zero(z->grant)) {
+		TRY(attempt_by_id(tx, q->mem, z->attempt, &proof, err));
+		*ret = proof.challenge;
+		return OK;
+	}
+	TRY(challenges_of_authz(tx, q->mem, z->id, &have, &count, err));
+	if (count > 0) {
+		*ret = have[0].id;
+		return OK;
+	}
+	struct token_text token = token_new(q->a->d.rng);
+	const struct challenge_row ch = { .id = id_new(q->a->d.clk, q->a->d.rng),
+					  .authz = z->id,
+					  .type = CHALLENGE_DNS01,
+					  .status = CHALLENGE_PENDING,
+					  .token = str_n(token.z, TOKEN_LEN) };
+	*ret = ch.id;
+	return challenge_insert(tx, &ch, err);
+}
+
 static fallible attempt_open(struct caa_asking *q, struct store_tx *tx, struct str name, const struct authz_row *z,
 			     struct err *err)
 {
-	struct attempt_row proof;
-	TRY(attempt_by_id(tx, q->mem, z->attempt, &proof, err));
+	struct id challenge;
+	TRY(challenge_of_lookup(q, tx, z, &challenge, err));
 	const struct attempt_row row = {
 		.id = id_new(q->a->d.clk, q->a->d.rng),
 		.kind = ATTEMPT_CAA,
 		.name = name,
-		.challenge = proof.challenge,
+		.challenge = challenge,
 		.authz = z->id,
 		.account = z->account,
 		.order = q->order,

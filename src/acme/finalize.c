@@ -18,6 +18,7 @@ struct finalize {
 	size_t authz_count;
 	struct issuance_row intent;
 	struct caa_asking caa;
+	struct grants grants;
 	bool claimed;
 };
 
@@ -236,6 +237,22 @@ static fallible finalize_checks(struct finalize *f, struct store_tx *tx, struct 
 	return grant_check(f, tx, idents, count, err);
 }
 
+/* What stands for proofs goes to the signer with the job, and is chosen here once, so that every job of this intent is the
+ * same. Whether it still counts is the signer's to say: it alone hears of a revocation whatever the api does. */
+static fallible grants_fix(struct finalize *f, struct store_tx *tx, struct err *err)
+{
+	struct call *c = f->c;
+	struct id *ids;
+	size_t count;
+	if (!c->realm->grants)
+		return OK;
+	TRY(grants_of_order(tx, c->mem, f->order.id, &ids, &count, err));
+	if (count == 0)
+		return OK;
+	TRY(issuance_add_grants(tx, f->intent.id, ids, count, err));
+	return grants_audit(c, tx, f->order.id, ids, count, err);
+}
+
 /* What was seen of CAA when the names were proved may be too old by now. */
 static fallible caa_look(struct finalize *f, struct store_tx *tx, struct err *err)
 {
@@ -271,6 +288,7 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(order_begin(tx, f->order.id, &f->csr_hash, err));
 	TRY(caa_look(f, tx, err));
 	TRY(issuance_insert(tx, &f->intent, err));
+	TRY(grants_fix(f, tx, err));
 	f->order.status = ORDER_PROCESSING;
 	f->claimed = true;
 	return OK;

@@ -83,6 +83,7 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 	job_add_earlier(&v, &job);
 	if (v.attempt.kind == ATTEMPT_CAA) { /* of the order's own name, whatever proved control of it */
 		job.caa_only = true;
+		job.granted = !id_is_zero(v.authz.grant);
 		job.subdomains = false;
 		job.ident = (struct ident){ IDENT_DNS, v.attempt.name };
 		job.wildcard = str_skip(&job.ident.value, STR("*."));
@@ -111,6 +112,10 @@ struct signing {
 	size_t verdict_count;
 	struct str *key_changes; /* oldest first */
 	size_t key_change_count;
+	struct str thumbprint; /* that the order's authorizations are under, each of them */
+	struct str *grants;
+	struct grant *says; /* as grants */
+	size_t grant_count;
 	int64_t now_ms;
 	struct err why; /* there is no job: why not */
 };
@@ -128,7 +133,9 @@ static fallible order_attempts(struct signing *s, struct store_tx *tx, struct id
 	for (size_t i = 0; i < count; i++) {
 		struct authz_row z;
 		TRY(authz_by_id(tx, s->mem, authzs[i], &z, err));
-		attempts[n++] = z.attempt;
+		s->thumbprint = z.thumbprint;
+		if (id_is_zero(z.grant))
+			attempts[n++] = z.attempt;
 	}
 	for (size_t i = 0; i < caa_count; i++) {
 		bool latest = true;
@@ -179,6 +186,34 @@ static size_t changes_needed(const struct signing *s, const struct key_changes *
 	return 0;
 }
 
+/* The same for a grant that was made for an earlier key. */
+static size_t changes_needed_by_grant(const struct signing *s, const struct key_changes *k, const struct grant *g,
+				      size_t *ret_last)
+{
+	*ret_last = changes_find(k, s->thumbprint);
+	if (grant_has_key(g, s->thumbprint))
+		return 0;
+	for (size_t i = *ret_last; i < k->n; i++)
+		if (grant_has_key(g, k->v[i].was))
+			return i - *ret_last + 1;
+	return 0;
+}
+
+static fallible grants_add(struct signing *s, struct store_tx *tx, struct err *err)
+{
+	struct grant_row *rows;
+	TRY(grants_of_issuance(tx, s->mem, s->id, &rows, &s->grant_count, err));
+	s->grants = ARENA_ARRAY(s->mem, struct str, s->grant_count);
+	s->says = ARENA_ARRAY(s->mem, struct grant, s->grant_count);
+	for (size_t i = 0; i < s->grant_count; i++) {
+		struct jws_compact jws;
+		s->grants[i] = rows[i].jws;
+		TRY(jws_compact_read(s->mem, rows[i].jws, STR(GRANT_TYP), GRANT_JWS_MAX, &jws, err));
+		TRY(grant_read(s->mem, jws.payload, &s->says[i], err));
+	}
+	return OK;
+}
+
 /* The signer believes that a key was this account's only of what the keys signed. All proofs of an order are under one
  * key, so one unbroken row of changes serves them all. Most accounts never changed theirs. */
 static fallible key_changes_add(struct signing *s, struct store_tx *tx, struct err *err)
@@ -188,6 +223,13 @@ static fallible key_changes_add(struct signing *s, struct store_tx *tx, struct e
 	TRY(key_changes_of_account(tx, s->mem, s->account.id, EARLIER_KEYS_MAX, &k.v, &k.n, err));
 	for (size_t i = 0; k.n > 0 && i < s->verdict_count; i++) {
 		size_t at = 0, needed = changes_needed(s, &k, s->verdicts[i], &at);
+		if (needed > most) {
+			most = needed;
+			last = at;
+		}
+	}
+	for (size_t i = 0; k.n > 0 && i < s->grant_count; i++) {
+		size_t at = 0, needed = changes_needed_by_grant(s, &k, &s->says[i], &at);
 		if (needed > most) {
 			most = needed;
 			last = at;
@@ -208,6 +250,7 @@ static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(account_by_id(tx, s->mem, s->issuance.account, &s->account, err));
 	TRY(idents_read(s->mem, s->order.identifiers, &s->idents, &s->ident_count, err));
 	TRY(order_verdicts(s, tx, err));
+	TRY(grants_add(s, tx, err));
 	return key_changes_add(s, tx, err);
 }
 
@@ -270,6 +313,8 @@ static fallible signing_write(const struct signing *from, struct buf *body, stru
 		.verdict_count = s.verdict_count,
 		.key_changes = s.key_changes,
 		.key_change_count = s.key_change_count,
+		.grants = s.grants,
+		.grant_count = s.grant_count,
 	};
 	return sign_job_write(&job, body, err);
 }

@@ -13,6 +13,7 @@ struct new_authz {
 	struct authz_row row;
 	struct challenge_row *challenges;
 	size_t count;
+	struct grants grants;
 };
 
 static fallible bound_read(struct store_tx *tx, void *ctx, struct err *err)
@@ -25,7 +26,8 @@ static fallible new_authz_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_authz *n = ctx;
 	struct call *c = n->c;
-	struct proofs proofs = { .c = c, .tx = tx, .itself = true };
+	struct proofs proofs = { .c = c, .tx = tx, .grants = &n->grants, .itself = true };
+	grants_forget(&n->grants);
 	TRY(account_still_valid(c, tx, err));
 	TRY(proof_get(&proofs, &n->wanted, &n->row, &n->fresh, err));
 	if (n->fresh)
@@ -41,6 +43,7 @@ fallible post_new_authz(struct call *c, struct err *err)
 	if (c->account.eab_kid.n > 0) /* others are spared the read */
 		TRY(store_read(c->a->d.store, bound_read, &n, err));
 	TRY(wanted_read_one(c, &n.grant, &n.wanted, &n.declined, err));
+	TRY(grants_read(c, &n.grants, err));
 	TRY(store_tx(c->a->d.store, new_authz_tx, &n, err));
 	if (n.fresh)
 		LOG(c->a->d.log, LOG_INFO, "authorization created", KV_ID("authz", n.row.id),

@@ -15,6 +15,7 @@ struct new_order {
 	struct id *authzs;
 	size_t authz_count; /* less than count when one proof serves several names */
 	bool exempt;
+	struct grants grants;
 };
 
 static fallible bound_read(struct store_tx *tx, void *ctx, struct err *err)
@@ -45,7 +46,8 @@ static void authz_link(struct new_order *n, struct id authz)
 static fallible order_authorize(struct new_order *n, struct store_tx *tx, struct err *err)
 {
 	struct call *c = n->c;
-	struct proofs proofs = { .c = c, .tx = tx };
+	struct proofs proofs = { .c = c, .tx = tx, .grants = &n->grants };
+	grants_forget(&n->grants);
 	n->row.expires_at = c->now_ms + c->realm->order_life_s * 1000;
 	n->row.status = ORDER_READY;
 	n->authz_count = 0;
@@ -56,7 +58,7 @@ static fallible order_authorize(struct new_order *n, struct store_tx *tx, struct
 		authz_link(n, z.id);
 		if (z.status != AUTHZ_VALID)
 			n->row.status = ORDER_PENDING;
-		int64_t end = proof_serves_until(c, &z);
+		int64_t end = fresh ? z.expires_at : proof_serves_until(c, &z);
 		if (end < n->row.expires_at) /* an order lives no longer than what it stands on */
 			n->row.expires_at = end;
 	}
@@ -100,6 +102,8 @@ fallible post_new_order(struct call *c, struct err *err)
 	struct new_order n = { .c = c };
 	TRY(terms_still_agreed(c, err));
 	TRY(new_order_read(&n, err));
+	TRY(grants_read(c, &n.grants, err));
+	n.grants.profile = n.row.profile;
 	TRY(store_tx(c->a->d.store, new_order_tx, &n, err));
 	FP("acme.order_made");
 	LOG(c->a->d.log, LOG_INFO, "order created", KV_ID("order", n.row.id), KV_ID("account", c->account.id),

@@ -53,11 +53,40 @@ bool realm_offers(const struct conf_realm *r, enum challenge_type t);
 /* Can this method prove such an identifier? dns_only: a wildcard, or all names below a domain. */
 bool challenge_proves(enum challenge_type t, enum ident_type type, bool dns_only);
 
+/* --- grants.c: what operators have vouched for --- */
+#define GRANTS_HELD_MAX 64
+#define GRANTS_USED_MAX (SIGN_GRANTS_MAX - 1) /* of one order: the last place is for the one that has the subject */
+struct held_grant {
+	struct grant_row row;
+	struct grant says;
+	bool used; /* by the order that is being made */
+};
+struct grants { /* of the account that calls, for one request */
+	const struct call *c;
+	struct str profile; /* set by the caller; empty: of any */
+	struct held_grant *v;
+	size_t n, used;
+};
+/* Those that count now, in a realm that takes any. Before the transaction: signatures are verified. */
+fallible grants_read(const struct call *c, struct grants *ret, struct err *err);
+/* One that covers this identifier, which is then used; *ret NULL: none. */
+fallible grants_find(struct grants *g, struct store_tx *tx, const struct ident *ident, const struct held_grant **ret,
+		     struct err *err);
+void grants_forget(struct grants *g); /* none is used: a transaction begins again */
+/* The first one that says who the subscriber is; *ret NULL: none. */
+fallible grants_find_subject(const struct grants *g, struct store_tx *tx, const struct held_grant **ret,
+			     struct err *err);
+
+/* An order was finalized with these. */
+fallible grants_audit(const struct call *c, struct store_tx *tx, struct id order, const struct id *ids, size_t count,
+		      struct err *err);
+
 /* --- proof.c: the authorization that serves an identifier --- */
 struct ancestor_proof;
 struct proofs { /* of one transaction */
 	struct call *c;
 	struct store_tx *tx;
+	struct grants *grants;
 	bool itself;                      /* newAuthz: one of this very identifier, and not of a domain above it */
 	struct ancestor_proof *ancestors; /* looked up already */
 };

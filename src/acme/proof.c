@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * proof.c: the authorization that serves an identifier: one that this account has proved under this very key, for the
- * identifier or for a domain above it (RFC 9444), one that it may still prove, or a fresh one with its challenges.
+ * identifier or for a domain above it (RFC 9444), one that an operator's grant makes valid, one that it may still prove, or
+ * a fresh one with its challenges.
  * Proofs are never shared between accounts, keys, or a wildcard and its base name (A20).
  */
 #include "acme/order.h"
@@ -22,7 +23,8 @@ struct ancestor_proof { /* what was found for a domain above some of the order's
  * (recheck_proof.c); for the orders that it was made for it lives on beyond that. */
 int64_t proof_serves_until(const struct call *c, const struct authz_row *z)
 {
-	int64_t reuse_end = id_time_ms(z->attempt) + c->realm->authz_valid_s * 1000;
+	int64_t begun = id_is_zero(z->grant) ? id_time_ms(z->attempt) : z->created_at;
+	int64_t reuse_end = begun + c->realm->authz_valid_s * 1000;
 	return z->status == AUTHZ_VALID && reuse_end < z->expires_at ? reuse_end : z->expires_at;
 }
 
@@ -34,7 +36,9 @@ static fallible valid_one_counts(const struct proofs *p, const struct authz_row 
 	struct call *c = p->c;
 	struct attempt_row attempt;
 	struct challenge_row challenge = { 0 };
-	*ret = false;
+	*ret = !id_is_zero(z->grant); /* asked for by a grant that counts */
+	if (*ret)
+		return OK;
 	struct rc rc = attempt_by_id(p->tx, c->mem, z->attempt, &attempt, err);
 	if (!FAILED(rc))
 		rc = challenge_by_id(p->tx, c->mem, attempt.challenge, &challenge, err);
@@ -107,8 +111,10 @@ static fallible challenges_make(const struct proofs *p, const struct authz_row *
 		TRY(challenge_insert(p->tx, &ch, err));
 		made++;
 	}
-	if (made == 0) /* wanted.c has seen to it */
-		FAIL(err, ERR_INTERNAL, "no challenge fits %.*s", STR_FMT(z->ident.value));
+	if (made == 0) /* wanted.c lets it pass where a grant might have covered it */
+		FAIL(err, ERR_REJECTED_IDENTIFIER,
+		     "%s%.*s: realm %.*s offers no challenge that proves it, and no grant of this account covers it",
+		     z->wildcard ? "*." : "", STR_FMT(z->ident.value), STR_FMT(c->realm->name));
 	return OK;
 }
 
@@ -129,6 +135,53 @@ static fallible make(const struct proofs *p, const struct authz_want *want, stru
 	};
 	TRY(authz_insert(p->tx, ret, err));
 	return challenges_make(p, ret, err);
+}
+
+/* Valid at once (RFC 8555 7.1.4: it has no challenges). However short the reuse: the order that it is made for needs it. */
+static fallible grant_make(const struct proofs *p, const struct authz_want *want, const struct held_grant *h,
+			   struct authz_row *ret, struct err *err)
+{
+	const struct call *c = p->c;
+	const struct conf_realm *realm = c->realm;
+	int64_t life_s = realm->authz_valid_s > realm->order_life_s ? realm->authz_valid_s : realm->order_life_s;
+	int64_t end = c->now_ms + life_s * 1000, grant_end = (h->row.until_s + 1) * 1000;
+	*ret = (struct authz_row){
+		.id = id_new(c->a->d.clk, c->a->d.rng),
+		.account = c->account.id,
+		.realm = realm->name,
+		.thumbprint = str_z(c->thumbprint.z),
+		.ident = want->ident,
+		.wildcard = want->wildcard,
+		.status = AUTHZ_VALID,
+		.created_at = c->now_ms,
+		.expires_at = end < grant_end ? end : grant_end,
+		.grant = h->row.id,
+	};
+	TRY(authz_insert(p->tx, ret, err));
+	return call_audit(c, p->tx, "authorization granted", str_fmt(c->mem, "authz:%s", id_show(ret->id).z),
+			  str_fmt(c->mem, "{\"grant\":\"%s\",\"operator\":\"%.*s\",\"name\":\"%s%.*s\"}",
+				  id_show(h->row.id).z, STR_FMT(h->row.signer), want->wildcard ? "*." : "",
+				  STR_FMT(want->ident.value)),
+			  err);
+}
+
+static fallible granted(const struct proofs *p, const struct ident_wanted *w, const struct authz_want *want,
+			struct authz_row *ret, bool *ret_found, bool *ret_fresh, struct err *err)
+{
+	const struct held_grant *h;
+	struct authz_want given = *want;
+	*ret_found = false;
+	if (want->subdomains) /* a grant covers names, not a domain with all that is below it */
+		return OK;
+	TRY(grants_find(p->grants, p->tx, &w->ident, &h, err));
+	if (h == NULL)
+		return OK;
+	given.grant = h->row.id;
+	TRY(find(p, &given, ret, ret_found, err));
+	if (*ret_found)
+		return OK;
+	*ret_found = *ret_fresh = true;
+	return grant_make(p, &given, h, ret, err);
 }
 
 /* A valid one for all names below this domain; looked for once an order, which may have a hundred names there. */
@@ -184,6 +237,13 @@ fallible proof_get(struct proofs *p, const struct ident_wanted *w, struct authz_
 	TRY(find(p, &want, ret, &found, err));
 	if (found && ret->status == AUTHZ_VALID)
 		return OK;
+	struct authz_row by_grant;
+	bool is_granted;
+	TRY(granted(p, w, &want, &by_grant, &is_granted, ret_fresh, err));
+	if (is_granted) {
+		*ret = by_grant;
+		return OK;
+	}
 	if (!p->itself) {
 		struct authz_row above;
 		bool proved;

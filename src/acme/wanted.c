@@ -76,10 +76,16 @@ static fallible name_syntax(struct call *c, struct str value, bool wildcard, str
 	return rc;
 }
 
+/* Where grants count, proof.c says of what none covers that it cannot be proved. */
+static bool realm_may_prove(const struct conf_realm *r, bool address, bool dns_only)
+{
+	return r->grants || conf_realm_proves(r, address, dns_only);
+}
+
 static fallible name_provable(const struct call *c, const struct ident *ident, struct err *err)
 {
 	bool wildcard = ident_is_wildcard(ident);
-	if (conf_realm_proves(c->realm, false, wildcard))
+	if (realm_may_prove(c->realm, false, wildcard))
 		return OK;
 	FAIL(err, ERR_REJECTED_IDENTIFIER,
 	     "%.*s: a wildcard is proved by dns-01, dns-account-01 or dns-persist-01 only; realm %.*s offers none of "
@@ -103,6 +109,7 @@ static fallible ancestor_read(struct call *c, const struct json *v, struct ident
 	if (!name_is_below(w->ident.value, name))
 		FAIL(err, ERR_MALFORMED, "ancestorDomain %.*s is not a domain above %.*s", STR_FMT(name),
 		     STR_FMT(w->ident.value));
+	TRY(conf_suffix_check(c->conf, name, err));
 	if (realm_has_subdomains(c->realm) && !ident_is_wildcard(&w->ident))
 		w->ancestor = name;
 	return OK;
@@ -127,7 +134,7 @@ static fallible addr_wanted(struct call *c, struct str value, struct ident *ret,
 	addr_show(&a, shown);
 	if (!str_eq(value, str_z(shown))) /* RFC 8738 3 */
 		FAIL(err, ERR_MALFORMED, "\"%.*s\" is not in the form of RFC 5952, which is %s", STR_FMT(value), shown);
-	if (!conf_realm_proves(c->realm, true, false))
+	if (!realm_may_prove(c->realm, true, false))
 		FAIL(err, ERR_REJECTED_IDENTIFIER,
 		     "%s: an address is proved by http-01 or tls-alpn-01, which realm %.*s does not offer", shown,
 		     STR_FMT(c->realm->name));
@@ -152,7 +159,11 @@ static fallible ident_wanted(struct call *c, struct str type, struct str value, 
 		FAIL(err, ERR_UNSUPPORTED_IDENTIFIER, "identifier type \"%.*s\" is not served; use \"dns\" or \"ip\"",
 		     STR_FMT(type));
 	ret->type = IDENT_DNS;
+	struct str base;
 	TRY(name_syntax(c, value, true, &ret->value, err));
+	base = ret->value;
+	if (str_skip(&base, STR("*.")))
+		TRY(conf_suffix_check(c->conf, base, err));
 	return name_provable(c, ret, err);
 }
 
@@ -248,6 +259,8 @@ fallible wanted_read_one(struct call *c, const struct eab_grant *grant, struct i
 	if (subdomains && ret->ident.type != IDENT_DNS)
 		FAIL(err, ERR_MALFORMED, "subdomainAuthAllowed is for names; %.*s is an address", STR_FMT(value));
 	ret->subdomains = subdomains && realm_has_subdomains(c->realm);
+	if (ret->subdomains)
+		TRY(conf_suffix_check(c->conf, ret->ident.value, err));
 	*ret_declined = subdomains && !ret->subdomains;
 	return ret->subdomains ? domain_allowed(c, grant, &ret->ident, err) : allowed(c, grant, &ret->ident, err);
 }

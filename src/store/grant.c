@@ -18,6 +18,7 @@ enum {
 	Q_OF_KEY,
 	Q_REVOKE,
 	Q_AUTHZS,
+	Q_OF_ORDER,
 	Q_USE,
 	Q_OF_ISSUANCE,
 	Q_COUNT
@@ -35,6 +36,8 @@ static const char *const sql[Q_COUNT] = {
 		      " AND g.until_s >= $3 ORDER BY g.id LIMIT $4",
 	[Q_REVOKE] = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0",
 	[Q_AUTHZS] = "SELECT id FROM authorizations WHERE grant_id = $1 AND status = 'valid' ORDER BY id LIMIT $2",
+	[Q_OF_ORDER] = "SELECT a.grant_id FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
+		       " WHERE oa.order_id = $1 AND a.grant_id IS NOT NULL GROUP BY a.grant_id ORDER BY a.grant_id",
 	[Q_USE] = "INSERT INTO issuance_grants (issuance, position, grant_id) VALUES ($1, $2, $3)"
 		  " ON CONFLICT DO NOTHING",
 	[Q_OF_ISSUANCE] = "SELECT " COLUMNS("g.") " FROM issuance_grants i JOIN grants g ON g.id = i.grant_id"
@@ -128,6 +131,12 @@ fallible authzs_of_grant(struct store_tx *tx, struct arena *mem, struct id grant
 			 size_t *ret_count, struct err *err)
 {
 	return tx_ids(tx, mem, sql[Q_AUTHZS], ARGS(A_ID(grant), A_I64(tx_limit(limit))), ret, ret_count, err);
+}
+
+fallible grants_of_order(struct store_tx *tx, struct arena *mem, struct id order, struct id **ret, size_t *ret_count,
+			 struct err *err)
+{
+	return tx_ids(tx, mem, sql[Q_OF_ORDER], ARGS(A_ID(order)), ret, ret_count, err);
 }
 
 fallible issuance_add_grants(struct store_tx *tx, struct id issuance, const struct id *grants, size_t count,

@@ -157,7 +157,10 @@ static void an_issuance_keeps_the_grants_that_it_was_given(void **state)
 	struct bench *b = (struct bench *)*state;
 	struct grant_row *list;
 	size_t n;
+	struct id *ids;
 	add_issued(b);
+	GOOD(grants_of_order(&b->tx, &b->mem, ID(ORDER), &ids, &n, &err));
+	assert_true(n == 1 && id_eq(ids[0], ID(GRANT2)));
 	GOOD(grants_of_issuance(&b->tx, &b->mem, ID(ISSUANCE), &list, &n, &err));
 	assert_true(n == 2 && id_eq(list[0].id, ID(GRANT2)) && id_eq(list[1].id, ID(GRANT)));
 	BAD(issuance_add_grants(&b->tx, ID(ISSUANCE), (const struct id[]){ ID(GRANT3) }, 1, &err), ERR_CONFLICT,

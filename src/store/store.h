@@ -340,6 +340,9 @@ fallible grant_revoke(struct store_tx *tx, struct id id, int64_t at, struct err 
 /* Valid authorizations that stand on it. */
 fallible authzs_of_grant(struct store_tx *tx, struct arena *mem, struct id grant, size_t limit, struct id **ret,
 			 size_t *ret_count, struct err *err);
+/* Those that an order's authorizations stand on, each once. */
+fallible grants_of_order(struct store_tx *tx, struct arena *mem, struct id order, struct id **ret, size_t *ret_count,
+			 struct err *err);
 /* What goes to the signer with an intent: given once, with the intent. */
 fallible issuance_add_grants(struct store_tx *tx, struct id issuance, const struct id *grants, size_t count,
 			     struct err *err);
