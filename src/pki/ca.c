@@ -132,9 +132,9 @@ static void put_any_policy(struct derw *w)
 }
 
 /* parent NULL: a root */
-static void put_ca_extensions(struct derw *w, const struct ca_request *r, struct str key_id, const struct cert *parent)
+static void put_ca_extension_list(struct derw *w, const struct ca_request *r, struct str key_id,
+				  const struct cert *parent)
 {
-	derw_open(w, DER_CONTEXT_MADE(3));
 	derw_open(w, DER_SEQUENCE);
 	put_basic_constraints(w, r->path_len);
 	ext_put(w, OID_KEY_USAGE, true, KU_CA);
@@ -147,6 +147,12 @@ static void put_ca_extensions(struct derw *w, const struct ca_request *r, struct
 	if (r->permit_count > 0 || r->permit_range_count > 0)
 		put_name_constraints(w, r);
 	derw_close(w);
+}
+
+static void put_ca_extensions(struct derw *w, const struct ca_request *r, struct str key_id, const struct cert *parent)
+{
+	derw_open(w, DER_CONTEXT_MADE(3));
+	put_ca_extension_list(w, r, key_id, parent);
 	derw_close(w);
 }
 
@@ -211,4 +217,43 @@ fallible ca_make_intermediate(const struct crypto *c, const struct ca_request *r
 	if (r->not_after > parent->not_after)
 		FAIL(err, ERR_CONFIG, "CA certificate would outlive its parent");
 	return make_ca(c, r, parent, parent_key, rng, ret, err);
+}
+
+/* --- a request to somebody else's root (PKCS#10) --- */
+static void put_request_info(struct derw *w, const struct ca_request *r, struct str subject, struct str spki,
+			     struct str key_id)
+{
+	derw_open(w, DER_SEQUENCE);
+	derw_uint(w, STR_NONE); /* version 1 is the number 0 */
+	derw_raw(w, subject);
+	derw_raw(w, spki);
+	derw_open(w, DER_CONTEXT_MADE(0));
+	derw_open(w, DER_SEQUENCE);
+	derw_put(w, DER_OID, OID_EXTENSION_REQUEST);
+	derw_open(w, DER_SET);
+	put_ca_extension_list(w, r, key_id, NULL);
+	derw_close(w);
+	derw_close(w);
+	derw_close(w);
+	derw_close(w);
+}
+
+fallible ca_make_csr(const struct crypto *c, const struct ca_request *r, struct buf *ret_der, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf subject = BUF_MAX(512), info = BUF_MAX(CSR_DER_MAX), der = BUF_MAX(CSR_DER_MAX);
+	AUTO(key_auto) struct key *again = NULL;
+	struct sha256 key_id;
+	struct str spki;
+	TRY(check_attribute("common name", r->common_name, 1, err));
+	TRY(check_attribute("organization", r->organization, 0, err));
+	TRY(make_subject(r, &subject, err));
+	TRY(key_spki(&mem, r->key, &spki, err));
+	TRY(make_key_id(c, spki, &key_id, err));
+	struct derw w = derw_begin(&info, err);
+	put_request_info(&w, r, buf_str(&subject), spki, str_n(key_id.b, 20));
+	TRY(derw_end(&w));
+	TRY(cert_wrap(c, r->key, buf_str(&info), &der, err));
+	TRY(csr_read_key(c, buf_str(&der), &again, err));
+	return buf_add(ret_der, buf_str(&der), err);
 }

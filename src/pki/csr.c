@@ -312,6 +312,18 @@ fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, str
 	return OK;
 }
 
+fallible csr_read_key(const struct crypto *c, struct str der, struct key **ret, struct err *err)
+{
+	AUTO(key_auto) struct key *k = NULL;
+	struct csr_parts parts = { 0 };
+	TRY(split_csr(der, &parts, err));
+	TRY(key_from_spki(parts.spki, &k, err));
+	TRY(key_check(k, KEY_USE_CERTIFICATE, err));
+	TRY(verify_csr(c, &parts, k, err));
+	*ret = TAKE(k);
+	return OK;
+}
+
 static void put_csr_info(struct derw *w, struct str spki, const struct cert_request *r)
 {
 	derw_open(w, DER_SEQUENCE);

@@ -37,6 +37,8 @@ struct csr {
  * errors ERR_BAD_CSR. Checks sizes before signatures. */
 fallible csr_read(const struct crypto *c, struct arena *mem, struct str der, struct csr *ret, struct err *err);
 void csr_done(struct csr *r);
+/* The key alone, which the request's signature proves; what it asks for is not looked at. For a CA's own request. */
+fallible csr_read_key(const struct crypto *c, struct str der, struct key **ret, struct err *err);
 /* Makes one (for the client): subject empty, SAN of the names. */
 fallible csr_make(const struct crypto *c, const struct key *k, const struct str *names, size_t count,
 		  struct buf *ret_der, struct err *err);
@@ -181,5 +183,32 @@ fallible ca_make_root(const struct crypto *c, const struct ca_request *r, const 
 		      struct err *err);
 fallible ca_make_intermediate(const struct crypto *c, const struct ca_request *r, const struct cert *parent,
 			      const struct key *parent_key, const struct rng *rng, struct cert **ret, struct err *err);
+
+/* A PKCS#10 request for such a certificate, for a root that is elsewhere: names, key, CA:TRUE with path_len and keyUsage;
+ * times are the root's to set. */
+fallible ca_make_csr(const struct crypto *c, const struct ca_request *r, struct buf *ret_der, struct err *err);
+
+/* --- crl.c: revocation lists (RFC 5280 5) ---*/
+#define CRL_DER_MAX (1024 * 1024)
+#define CRL_ENTRIES_MAX 4096
+struct crl_entry {
+	struct str serial;  /* big endian, without a sign byte */
+	int64_t revoked_at; /* unix seconds */
+	int reason;         /* 0: none is said */
+};
+struct crl {
+	struct str number; /* big endian */
+	int64_t this_update, next_update;
+	struct crl_entry *v;
+	size_t count;
+};
+/* Signs a list and verifies it. ERR_CONFIG: the issuer may not, or what was asked makes no list. */
+fallible crl_make(const struct crypto *c, const struct cert *issuer, const struct key *key, const struct crl *l,
+		  struct buf *ret_der, struct err *err);
+/* Strict DER, version 2, with a number, no critical extension, signed by this issuer: ERR_MALFORMED otherwise. Slices point
+ * into der. */
+fallible crl_read(struct arena *mem, struct str der, const struct cert *issuer, struct crl *ret, struct err *err);
+/* The number of the next list, in mem. */
+fallible crl_number_after(struct arena *mem, struct str number, struct str *ret, struct err *err);
 
 #endif
