@@ -11,6 +11,7 @@
 #include "jose/jose.h"
 #include "model/model.h"
 #include "pki/pki.h"
+#include "sign/keystore.h"
 
 /* --- journal: checksummed, append-only, fsynced; what may have been signed is known before it is (promise 4) -------*/
 struct journal;

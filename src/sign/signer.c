@@ -32,15 +32,17 @@ static void chain_done(struct chain *c)
 		cert_free(c->v[i]);
 }
 
-static fallible issuer_load(const struct crypto *crypto, const struct conf *conf, const struct conf_issuer *ci,
-			    struct issuer **ret, struct err *err)
+static fallible issuer_load(struct signer *s, const struct conf_issuer *ci, struct issuer **ret, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(chain_done) struct chain chain = { .n = 0 };
-	AUTO(key_auto) struct key *key = NULL;
-	TRY(cert_read_pem_file(conf_path(conf, &mem, ci->certificate), chain.v, CHAIN_MAX, &chain.n, err));
-	TRY(key_read_file(conf_path(conf, &mem, ci->key), NULL, &key, err));
-	return issuer_new(crypto, chain.v, chain.n, key, ret, err);
+	AUTO(key_auto) struct key *key = NULL, *public = NULL;
+	struct keystore_key where = keystore_key_of(s->conf, ci, &mem);
+	TRY(cert_read_pem_file(conf_path(s->conf, &mem, ci->certificate), chain.v, CHAIN_MAX, &chain.n, err));
+	TRY(cert_get_key(chain.v[0], &public, err));
+	where.public = public;
+	TRY(keystore_open(s->keystore, &where, &key, err));
+	return issuer_new(s->crypto, chain.v, chain.n, key, ret, err);
 }
 
 static fallible issuers_load(struct signer *s, struct err *err)
@@ -51,7 +53,7 @@ static fallible issuers_load(struct signer *s, struct err *err)
 	for (size_t i = 0; i < s->conf->issuer_count; i++) {
 		const struct conf_issuer *ci = &s->conf->issuers[i];
 		struct issuer *issuer;
-		struct rc rc = issuer_load(s->crypto, s->conf, ci, &issuer, err);
+		struct rc rc = issuer_load(s, ci, &issuer, err);
 		if (rc.kind != ERR_NONE) {
 			err_prefix(err, "issuer %.*s: ", STR_FMT(ci->name));
 			return rc;
@@ -184,6 +186,10 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 	s->clk = clk;
 	s->rng = rng;
 	s->keep_ms = keep_ms_for(conf);
+	const struct keystore_conf keys_conf = { .crypto = crypto,
+						 .log = log,
+						 .refused_dir = conf_path(conf, &mem, conf->signer.journal) };
+	TRY(keystore_new(&keys_conf, &s->keystore, err));
 	TRY(issuers_load(s, err));
 	TRY(realms_check(s, conf, err));
 	TRY(pinned_load(conf, &keys, err));
@@ -225,6 +231,7 @@ void signer_free(struct signer *s)
 		free(s->issuers[i].name);
 	}
 	free(s->issuers);
+	keystore_free(s->keystore); /* its keys are gone */
 	queue_done(&s->queue);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

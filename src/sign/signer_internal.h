@@ -35,6 +35,7 @@ struct signer {
 	const struct log *log;
 	const struct clock *clk;
 	const struct rng *rng;
+	struct keystore *keystore;
 	struct signer_issuer *issuers;
 	size_t issuer_count;
 	struct key **perspective_keys; /* as conf->perspectives; NULL: none pinned */
