@@ -117,6 +117,15 @@ bool name_matches(struct str pattern, struct str name);
 bool name_is_below(struct str name, struct str ancestor);
 fallible name_pattern_check(struct str pattern, struct err *err);
 
+/* The Public Suffix List (publicsuffix.org), its ICANN section: names below which strangers register theirs. Read only
+ * once it is made, so safe from many threads. */
+struct suffixes;
+/* NULL: the list that libpsl brings along. ERR_CONFIG names the file and what is wrong with it. */
+fallible suffixes_open(const char *path, struct suffixes **ret, struct err *err);
+void suffixes_free(struct suffixes *s); /* accepts NULL */
+/* Is this lower-case name one itself? A name that no rule of the list covers is none. */
+bool suffixes_have(const struct suffixes *s, struct str name);
+
 /* Addresses: one type for both families. */
 struct addr {
 	int family; /* AF_INET or AF_INET6 */

@@ -39,6 +39,17 @@ fallible spot_refuse_because(struct checker *k, const struct spot *s, struct str
 	return spot_refuse(k, s, found, err, str_dupz_raw(&k->mem, rule));
 }
 
+static fallible open_suffixes(struct checker *k, struct err *err)
+{
+	const struct spot at = { .leaf = "suffix-list" };
+	struct conf *c = k->c;
+	struct err why = { 0 };
+	const char *path = c->suffix_list.n == 0 ? NULL : conf_path(c, &k->mem, c->suffix_list);
+	if (FAILED(suffixes_open(path, &c->suffixes, &why)))
+		return spot_refuse_because(k, &at, c->suffix_list, err, "a file with the Public Suffix List", &why);
+	return OK;
+}
+
 /* The names of a section's entries: each struct begins with its name. */
 static struct str entry_name(const struct conf *c, const struct conf_section *s, size_t i)
 {
@@ -339,6 +350,7 @@ static fallible check_all(struct checker *k, struct err *err)
 	static const struct driver store = { "store.url", "sqlite", { "postgresql", "postgres", NULL } };
 	static const struct driver bus = { "bus.url", "unix", { "amqp", "amqps", NULL } };
 	const struct conf *c = k->c;
+	TRY(open_suffixes(k, err));
 	TRY(check_listen(k, err));
 	TRY(check_base_url(k, err));
 	TRY(check_hosts(k, SPOT(NULL, STR_NONE, "api.tls-names"), &c->api.tls_names, true, err));

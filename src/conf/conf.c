@@ -86,6 +86,16 @@ fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct e
 	     STR_FMT(r->name), STR_FMT(all));
 }
 
+fallible conf_suffix_check(const struct conf *c, struct str name, struct err *err)
+{
+	if (!suffixes_have(c->suffixes, name))
+		return OK;
+	FAIL(err, ERR_REJECTED_IDENTIFIER,
+	     "%.*s is a public suffix, below which anybody may register a name (Public Suffix List); name a domain that "
+	     "is below it, and yours",
+	     STR_FMT(name));
+}
+
 /* Wide enough to hold what nobody thought of: not meant for special addresses. */
 static bool range_is_wide(const struct addr_range *r)
 {

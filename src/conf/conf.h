@@ -128,6 +128,8 @@ struct conf {
 	struct conf_setting *settings; /* every effective setting, in the schema's order */
 	size_t setting_count;
 	struct str sandbox;   /* "auto", "required", "off" */
+	struct str suffix_list;    /* file; empty: the built-in one */
+	struct suffixes *suffixes; /* the Public Suffix List; owned, never NULL */
 	struct str state_dir; /* relative paths below are taken from here; conf_path resolves */
 	struct {
 		struct str level, format; /* "notice"; "auto", "json", "text" */
@@ -209,6 +211,9 @@ fallible conf_realm_allows(const struct conf_realm *r, struct str name, struct e
 /* The same for an address. A special one (private, loopback ...) must be in a range that was meant for it: at least /8
  * for IPv4 and /7 for IPv6, so that "0.0.0.0/0" does not allow 127.0.0.1. */
 fallible conf_realm_allows_addr(const struct conf_realm *r, const struct addr *addr, struct err *err);
+/* May all names below this one be spoken for at once: by a wildcard, or by a proof for an ancestor (RFC 9444)?
+ * ERR_REJECTED_IDENTIFIER when it is a public suffix, where strangers register theirs (BR 3.2.2.6). */
+fallible conf_suffix_check(const struct conf *c, struct str name, struct err *err);
 /* What accounturi begins with in records of dns-persist-01. base: the realm's URL without a slash at its end. */
 struct str conf_realm_hash_prefix(const struct conf_realm *r, struct str base, struct arena *mem);
 /* The ceiling of any certificate's life, whatever a profile says: the last that browsers took of any CA. */

@@ -478,6 +478,7 @@ void conf_free(struct conf *c)
 {
 	if (c == NULL)
 		return;
+	suffixes_free(c->suffixes);
 	struct arena mem = c->mem;
 	arena_done(&mem);
 	free(c);

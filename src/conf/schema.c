@@ -39,6 +39,11 @@ static const struct conf_row rows[] = {
 	  "The folder that relative paths of this file are taken from. Relative itself, it is taken from the folder of "
 	  "this file." },
 
+	{ "suffix-list", CONF_STR, AT(suffix_list), "", 0, 0, NULL, NULL, RELOAD,
+	  "A file with the Public Suffix List (publicsuffix.org, or Debian's package publicsuffix), when it should be "
+	  "newer than the one that libpsl brings along. No wildcard is issued directly below a name of its ICANN section, "
+	  "such as *.co.uk, and no such name is proved for those below it." },
+
 	{ "sandbox", CONF_STR, AT(sandbox), "auto", 0, 0, sandboxes, "CAIRN_SANDBOX", RESTART,
 	  "Whether each program confines itself (Landlock and seccomp) before it reads what strangers send. auto: as "
 	  "far "

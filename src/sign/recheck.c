@@ -48,7 +48,10 @@ static fallible check_allowed(const struct check *x, const struct ident *id, str
 	struct addr addr;
 	TRY(ident_check(id, true, err)); /* of an address: its one text, so that texts compare below */
 	if (id->type == IDENT_DNS) {
+		struct str base = id->value;
 		TRY(name_check(id->value, true, err));
+		if (str_skip(&base, STR("*.")))
+			TRY(conf_suffix_check(x->rk->conf, base, err));
 		return conf_realm_allows(x->realm, id->value, err);
 	}
 	TRY(addr_read(id->value, &addr, err));

@@ -144,11 +144,12 @@ fallible proof_verify(const struct check *x, struct proof *p, struct err *err)
 
 /* RFC 9444: a proof in the DNS that was asked for with all that lies below serves the names below, where the realm wants
  * that. It names no wildcards, and a wildcard stands for more than any one name: that is proven for itself only. Nor is
- * a whole top-level domain anybody's to prove. */
+ * a whole top-level domain, or any other public suffix, anybody's to prove. */
 static bool proof_covers_below(const struct check *x, const struct verdict *v, struct str name)
 {
 	return x->realm->subdomain_auth && v->subdomains && !v->wildcard && challenge_is_dns(v->method) &&
-	       name_is_below(name, v->ident.value) && !FAILED(name_check(v->ident.value, false, NULL));
+	       name_is_below(name, v->ident.value) && !FAILED(name_check(v->ident.value, false, NULL)) &&
+	       !FAILED(conf_suffix_check(x->rk->conf, v->ident.value, NULL));
 }
 
 /* Is this verdict about that identifier? Whether it is any good is proof_says' question. */

@@ -348,6 +348,8 @@ CHANGE(votes_old, BOTH(started_ms, NOW_MS - 30 * DAY_S * 1000 - 1000);
        BOTH(finished_ms, NOW_MS - 30 * DAY_S * 1000 - 1000))
 CHANGE(one_vote_old, p->votes[1].started_ms = 0; p->votes[1].finished_ms = 1000)
 CHANGE(votes_future, BOTH(finished_ms, NOW_MS + 301000))
+CHANGE(wildcard_suffix, p->town->conf->realms[0].names.v[0] = STR("*"); p->names[1] = STR("*.co.uk");
+       BOTH(method, CHALLENGE_DNS01))
 CHANGE(wildcard_http, p->names[1] = STR("*.corp.example"))
 CHANGE(wildcard_alpn, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_TLSALPN01))
 CHANGE(wildcard_unmarked, p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01); BOTH(wildcard, 0))
@@ -395,6 +397,7 @@ static void what_the_perspectives_did_not_prove_is_refused(void **state)
 		{ "evidence of tomorrow", votes_future, ERR_UNAUTHORIZED, "future", NULL },
 		{ "reuse where there is none", no_reuse, ERR_UNAUTHORIZED, "allows 0 s", NULL },
 		{ "a new proof where reuse is off", no_reuse_needed, ERR_NONE, NULL, NULL },
+		{ "wildcard of a public suffix", wildcard_suffix, ERR_REJECTED_IDENTIFIER, "co.uk is a public suffix", NULL },
 		{ "wildcard by http-01", wildcard_http, ERR_UNAUTHORIZED, "cannot prove a wildcard", NULL },
 		{ "wildcard by tls-alpn-01", wildcard_alpn, ERR_UNAUTHORIZED, NULL, NULL },
 		{ "wildcard by a plain proof", wildcard_unmarked, ERR_UNAUTHORIZED, "proven by 0", NULL },
@@ -487,6 +490,13 @@ CHANGE(wildcard_by_ancestor, ancestor(p); p->names[0] = STR("*.x.sub.corp.exampl
 CHANGE(wildcard_of_ancestor, ancestor(p); p->names[0] = STR("*.sub.corp.example"); BOTH(wildcard, 0))
 CHANGE(wildcard_by_wildcard, ancestor(p); p->names[0] = STR("*.x.sub.corp.example"); BOTH(wildcard, 1))
 CHANGE(top_level, ancestor(p); BOTH(name, STR("example")))
+static void anywhere(struct plan *p)
+{
+	p->town->conf->realms[0].names.v[0] = STR("*");
+}
+CHANGE(public_ancestor, ancestor(p); anywhere(p); p->names[0] = STR("x.ours.co.uk"); BOTH(name, STR("ours.co.uk")))
+CHANGE(public_suffix, ancestor(p); anywhere(p); p->names[0] = STR("x.ours.co.uk"); BOTH(name, STR("co.uk")))
+CHANGE(private_suffix, ancestor(p); anywhere(p); p->names[0] = STR("x.github.io"); BOTH(name, STR("github.io")))
 CHANGE(outside_realm, ancestor(p); p->names[0] = STR("x.sub.other.example"); BOTH(name, STR("sub.other.example")))
 
 static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
@@ -521,6 +531,9 @@ static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
 		{ "the wildcard of the domain", wildcard_of_ancestor, ERR_UNAUTHORIZED, "proven by 0", NULL },
 		{ "a wildcard by a wildcard above", wildcard_by_wildcard, ERR_UNAUTHORIZED, "proven by 0", NULL },
 		{ "by a top-level domain", top_level, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a public suffix", public_suffix, ERR_UNAUTHORIZED, "proven by 0", NULL },
+		{ "by a domain below a public suffix", public_ancestor, ERR_NONE, NULL, NULL },
+		{ "by a name of the list's private section", private_suffix, ERR_NONE, NULL, NULL },
 		{ "a name that the realm does not allow", outside_realm, ERR_REJECTED_IDENTIFIER, "other.example",
 		  NULL },
 	};

@@ -244,11 +244,16 @@ static void each_wrong_pre_authorization_has_its_refusal(void **state)
 		{ "{\"identifier\":{\"type\":\"dns\",\"value\":\"n1.a.test\",\"subdomainAuthAllowed\":1}}", "malformed",
 		  "subdomainAuthAllowed" },
 		{ "{\"identifier\":" DNS("n1.b.test") "}", "rejectedIdentifier", "n1.b.test is not allowed" },
+		{ "{\"identifier\":{\"type\":\"dns\",\"value\":\"co.uk\",\"subdomainAuthAllowed\":true}}",
+		  "rejectedIdentifier", "co.uk is a public suffix" },
 	};
+	struct err err = { 0 };
+	MUST(world_configure(&f->w, REALM(BELOW_TOO), &err));
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct world_reply r = step_post(&f->w, &f->alice, NEW_AUTHZ, str_z(rows[i].payload));
 		expect_problem(rows[i].payload, &r, 400, rows[i].type, rows[i].words);
 	}
+	MUST(world_configure(&f->w, REALM(""), &err));
 }
 
 static void pre_authorizations_are_limited_as_orders_are(void **state)

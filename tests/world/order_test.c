@@ -151,6 +151,12 @@ static const struct {
 	{ DNS("*.com"), "rejectedIdentifier", "needs at least two labels" },
 	{ DNS("*.elsewhere.test"), "rejectedIdentifier", "*.elsewhere.test is not allowed" },
 	{ DNS("*.local"), "rejectedIdentifier", ".local" },
+	{ DNS("*.co.uk"), "rejectedIdentifier",
+	  "co.uk is a public suffix, below which anybody may register a name (Public Suffix List); name a domain that is "
+	  "below it, and yours" },
+	{ DNS("*.foo.ck"), "rejectedIdentifier", "foo.ck is a public suffix" },
+	{ DNS("*.github.io"), "rejectedIdentifier", "*.github.io is not allowed" }, /* the private section */
+	{ DNS("*.a.corp"), "rejectedIdentifier", "*.a.corp is not allowed" },
 	{ DNS("*.2.0.192.in-addr.arpa"), "rejectedIdentifier", ".arpa" },
 	{ DNS("*.192.0.2.7"), "malformed", "is a number" },
 	/* A39: addresses */
@@ -185,6 +191,8 @@ static const struct {
 	  "ancestorDomain a.a.test is not a domain above www.xa.a.test" },
 	{ BELOW("www.a.test", "x.www.a.test"), "malformed", "is not a domain above" },
 	{ BELOW("www.a.test", "test"), "rejectedIdentifier", "ancestorDomain \"test\": \"test\" is never issued" },
+	{ BELOW("www.a.co.uk", "co.uk"), "rejectedIdentifier", "co.uk is a public suffix" },
+	{ BELOW("www.a.co.uk", "a.co.uk"), "rejectedIdentifier", "www.a.co.uk is not allowed" },
 	{ BELOW("www.a.test", "*.a.test"), "malformed", "ancestorDomain \"*.a.test\"" },
 	{ BELOW("www.a.test", "A_.test"), "malformed", "ancestorDomain \"A_.test\": name has an underscore" },
 	{ "{\"type\":\"dns\",\"value\":\"www.a.test\",\"ancestorDomain\":7}", "malformed", "\"ancestorDomain\"" },
