@@ -24,6 +24,10 @@ struct secret {
 	size_t n;
 };
 void secret_done(struct secret *s);
+/* Once, at start and before any private key: OpenSSL's private keys live in `heap` bytes (a power of two) of locked
+ * memory of their own from here on; full, no more keys can be made. ERR_UNAVAILABLE: works, but not all memory of
+ * secrets can be locked. Programs that go without have their keys in ordinary memory. */
+fallible secret_memory_check(size_t heap, struct err *err);
 fallible secret_set(struct secret *s, struct str bytes, struct err *err); /* copies; at most 64 KiB */
 bool secret_eq(const struct secret *a, const struct secret *b);           /* time depends on the lengths only */
 bool bytes_eq_ct(struct str a, struct str b);
@@ -89,6 +93,12 @@ fallible key_from_spki(struct str der, struct key **ret, struct err *err);
  * ERR_BAD_PUBLIC_KEY; the detail names the reason. */
 enum key_use { KEY_USE_ACCOUNT, KEY_USE_CERTIFICATE, KEY_USE_COUNT };
 fallible key_check(const struct key *k, enum key_use use, struct err *err);
+/* The same about a modulus alone (big endian, at most 8192 bits), one flaw beside the other: those of look_for that it
+ * has. */
+#define KEY_FLAW_FACTOR 1u
+#define KEY_FLAW_ROCA 2u
+#define KEY_FLAW_FERMAT 4u
+fallible key_rsa_flaws(struct str modulus, unsigned look_for, unsigned *ret, struct err *err);
 
 fallible key_generate(enum key_kind kind, unsigned rsa_bits, struct key **ret, struct err *err);
 

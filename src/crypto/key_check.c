@@ -137,6 +137,28 @@ static fallible check_fermat(const BIGNUM *n, struct err *err)
 	return OK;
 }
 
+fallible key_rsa_flaws(struct str modulus, unsigned look_for, unsigned *ret, struct err *err)
+{
+	unsigned found = 0;
+	if (modulus.n == 0 || modulus.n > RSA_BITS_MAX / 8)
+		FAIL(err, ERR_BAD_PUBLIC_KEY, "key size not supported: %zu bytes", modulus.n);
+	AUTO(bn_auto) BIGNUM *n = BN_bin2bn((const uint8_t *)modulus.p, (int)modulus.n, NULL);
+	if (n == NULL)
+		return fail_openssl(err, "modulus");
+	if ((look_for & KEY_FLAW_FACTOR) != 0 && has_small_factor(n))
+		found |= KEY_FLAW_FACTOR;
+	if ((look_for & KEY_FLAW_ROCA) != 0 && is_roca(n))
+		found |= KEY_FLAW_ROCA;
+	if ((look_for & KEY_FLAW_FERMAT) != 0) {
+		struct rc rc = check_fermat(n, err);
+		if (FAILED(rc) && rc.kind != ERR_BAD_PUBLIC_KEY)
+			return rc;
+		found |= FAILED(rc) ? KEY_FLAW_FERMAT : 0;
+	}
+	*ret = found;
+	return OK;
+}
+
 static fallible check_rsa(const struct key *k, struct err *err)
 {
 	struct str n_bytes = key_part_a(k);

@@ -5,6 +5,7 @@
  */
 #include "pki/internal.h"
 
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -244,30 +245,45 @@ static void bio_auto(BIO **p)
 	BIO_free_all(*p);
 }
 
+struct pem_block {
+	char *name, *header; /* NULL: the end of the text */
+	uint8_t *der;
+	long n;
+};
+
+static void pem_block_done(struct pem_block *b)
+{
+	OPENSSL_free(b->name);
+	OPENSSL_free(b->header);
+	OPENSSL_free(b->der);
+}
+
+static fallible next_block(BIO *in, struct pem_block *ret, struct err *err)
+{
+	if (PEM_read_bio(in, &ret->name, &ret->header, &ret->der, &ret->n) == 1)
+		return OK;
+	bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	if (end)
+		return OK;
+	FAIL(err, ERR_CONFIG, "PEM does not parse");
+}
+
+static struct str block_der(const struct pem_block *b)
+{
+	return str_n(b->der, b->n < 0 ? 0 : (size_t)b->n);
+}
+
 /* One block; *ret stays NULL at the end of the text. */
 static fallible read_pem_block(BIO *in, struct cert **ret, struct err *err)
 {
-	char *name = NULL, *header = NULL;
-	uint8_t *der = NULL;
-	long n = 0;
-	if (PEM_read_bio(in, &name, &header, &der, &n) != 1) {
-		bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-		ERR_clear_error();
-		if (end)
-			return OK;
-		FAIL(err, ERR_CONFIG, "PEM does not parse");
-	}
-	struct rc rc = OK;
-	if (strcmp(name, PEM_STRING_X509) != 0) {
-		err_set(err, ERR_CONFIG, "PEM block of kind \"%s\", wanted CERTIFICATE only", name);
-		rc = (struct rc){ ERR_CONFIG };
-	} else {
-		rc = cert_read_der(str_n(der, n < 0 ? 0 : (size_t)n), ret, err);
-	}
-	OPENSSL_free(name);
-	OPENSSL_free(header);
-	OPENSSL_free(der);
-	return rc;
+	AUTO(pem_block_done) struct pem_block b = { 0 };
+	TRY(next_block(in, &b, err));
+	if (b.name == NULL)
+		return OK;
+	if (strcmp(b.name, PEM_STRING_X509) != 0)
+		FAIL(err, ERR_CONFIG, "PEM block of kind \"%s\", wanted CERTIFICATE only", b.name);
+	return cert_read_der(block_der(&b), ret, err);
 }
 
 static fallible read_pem_blocks(BIO *in, struct cert **ret, size_t max, size_t *count, struct err *err)
@@ -302,6 +318,37 @@ fallible cert_read_pem(struct str pem, struct cert **ret, size_t max, size_t *re
 			cert_free(ret[--count]);
 		return rc;
 	}
+	*ret_count = count;
+	return OK;
+}
+
+fallible cert_find_blocks(struct arena *mem, struct str text, size_t max, struct str *ret, size_t *ret_count,
+			  struct err *err)
+{
+	size_t count = 0;
+	if (text.n > 0 && (uint8_t)text.p[0] == DER_SEQUENCE) {
+		ret[0] = str_dup(mem, text);
+		*ret_count = 1;
+		return OK;
+	}
+	if (text.n > INT_MAX)
+		FAIL(err, ERR_CONFIG, "PEM of %zu bytes, at most %d are read", text.n, INT_MAX);
+	AUTO(bio_auto) BIO *in = BIO_new_mem_buf(text.p == NULL ? "" : text.p, (int)text.n);
+	if (in == NULL)
+		FAIL(err, ERR_INTERNAL, "crypto library failed: memory");
+	for (;;) {
+		AUTO(pem_block_done) struct pem_block b = { 0 };
+		TRY(next_block(in, &b, err));
+		if (b.name == NULL)
+			break;
+		if (strcmp(b.name, PEM_STRING_X509) != 0)
+			continue;
+		if (count == max)
+			FAIL(err, ERR_CONFIG, "more than %zu certificates", max);
+		ret[count++] = str_dup(mem, block_der(&b));
+	}
+	if (count == 0)
+		FAIL(err, ERR_CONFIG, "no certificate found");
 	*ret_count = count;
 	return OK;
 }

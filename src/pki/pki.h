@@ -147,11 +147,54 @@ fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct st
 fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
 			     struct err *err);
 
-/* Lint: parses der again from scratch and checks it against RULES R1-R4, R14 and against what was asked. Every finding
- * is "rule: what was found, what was wanted"; the first one comes back as ERR_INTERNAL with that text as its cause,
- * because a finding is our own mistake: the client did nothing wrong and is told nothing but that. */
+/* --- lint: rules about certificates, as a table (docs/baseline-requirements.md) --------------------------------------*/
+enum lint_level { LINT_NOTICE, LINT_ERROR };
+const char *lint_level_name(enum lint_level level);
+struct look; /* a certificate taken apart */
+struct lint_rule {
+	const char *name; /* "dns-underscore" */
+	enum lint_level level;
+	unsigned when;	    /* lint_look.h */
+	const char *source; /* "BR 7.1.2.7.12" */
+	unsigned of;	    /* 2 for R2 of docs/baseline-requirements.md */
+	const char *wants;  /* what a certificate should be like */
+	fallible (*check)(const struct look *l, struct err *err);
+};
+const struct lint_rule *lint_rule_at(size_t i); /* NULL: that was all */
+
+/* Before signing: parses der again from scratch and holds it against every rule and what was asked for. The first
+ * finding, "rule: what was found, what was wanted", comes back as ERR_INTERNAL with that text as its cause, because a
+ * finding is our own mistake: the client did nothing wrong and is told nothing but that. A notice counts as a finding
+ * when the template has public_rules. */
 fallible cert_lint(const struct issuer *i, const struct cert_template *t, const struct cert_request *r, struct str der,
 		   struct err *err);
+
+/* Any certificate, from anywhere, however broken. */
+struct lint_how {
+	const struct cert *issuer; /* NULL: not known */
+	enum lint_strictness { LINT_AS_IT_CLAIMS, LINT_PUBLIC, LINT_PRIVATE } strictness; /* claims: a reserved policy */
+	bool must_be_leaf;
+};
+struct lint_report {
+	struct lint_finding {
+		const struct lint_rule *rule;
+		struct str text; /* printable ASCII */
+	} *findings;
+	size_t count;
+	bool public_rules, is_ca;
+};
+/* ERR_MALFORMED: these bytes are no certificate at all. */
+fallible cert_lint_any(struct arena *mem, const struct lint_how *how, struct str der, struct lint_report *ret,
+		       struct err *err);
+/* The certificates in a file, unread: PEM blocks of kind CERTIFICATE (other blocks are passed over), or the file itself
+ * when it is DER. */
+fallible cert_find_blocks(struct arena *mem, struct str text, size_t max, struct str *ret, size_t *ret_count,
+			  struct err *err);
+
+#define CERT_DAYS_MAX 398 /* whoever issues it */
+/* BR 6.3.2: the longest that a public certificate which begins at this time may last. One day less is recommended, and
+ * the lint insists on it. */
+unsigned cert_public_days_max(int64_t not_before);
 
 /* What a client shows to tls-alpn-01 (RFC 8737 3): self-signed by k, for a name or (name NULL) an address, with the
  * digest of the key authorization; good for a week. */
