@@ -49,8 +49,7 @@ static fallible job_hash(const struct signer *s, const struct sign_job *job, str
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(JOB_MAX);
 	struct sign_job asked = *job;
-	asked.verdicts = NULL;
-	asked.verdict_count = 0;
+	asked.verdict_count = asked.key_change_count = asked.grant_count = 0;
 	asked.account_jwk = STR("{}");
 	TRY(sign_job_write(&asked, &text, err));
 	return digest_sha256(s->crypto, buf_str(&text), ret, err);

@@ -163,11 +163,11 @@ static const struct {
 	fallible (*fn)(struct check *, struct err *);
 	const char *alarm;
 } checks[] = {
-	{ check_realm, BEYOND },         { check_profile, BEYOND },       { check_issuer, BEYOND },
-	{ check_names, BEYOND },         { check_serial, BEYOND },        { check_validity, BEYOND },
-	{ check_order_age, BEYOND },     { check_account, UNASKED },      { check_finalize, UNASKED },
-	{ check_key_changes, UNPROVEN }, { check_csr, UNASKED },          { check_csr_profile, BEYOND },
-	{ check_csr_names, UNASKED },    { check_grants, UNPROVEN },      { check_evidence, UNPROVEN },
+	{ check_realm, BEYOND },         { check_profile, BEYOND },  { check_issuer, BEYOND },
+	{ check_names, BEYOND },         { check_serial, BEYOND },   { check_validity, BEYOND },
+	{ check_order_age, BEYOND },     { check_account, UNASKED }, { check_finalize, UNASKED },
+	{ check_key_changes, UNPROVEN }, { check_csr, UNASKED },     { check_csr_profile, BEYOND },
+	{ check_csr_names, UNASKED },    { check_grants, UNPROVEN }, { check_evidence, UNPROVEN },
 	{ check_subject, UNPROVEN },
 };
 

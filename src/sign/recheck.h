@@ -25,6 +25,13 @@ struct check { /* one job on its way through the table of recheck.c; a step fill
 	struct str *earlier; /* thumbprints of the account's earlier keys, as far as the job shows them */
 	struct str csr_der;
 	struct csr csr;
+	struct grant *grants; /* those that count */
+	size_t grant_count;
+	struct err grant_why; /* why the last one that does not, does not */
+	struct cert_subject subject;
+	bool has_subject;
+	const struct str *emails;
+	size_t email_count;
 };
 
 /* --- recheck_request.c: what the client signed --- */
@@ -50,7 +57,14 @@ fallible proof_verify(const struct check *x, struct proof *p, struct err *err);
 /* The name below a "*.", which *ret_wildcard tells of. */
 struct str ident_base(const struct ident *id, bool *ret_wildcard);
 
+/* --- grant.c: what operators signed --- */
+fallible check_grants(struct check *x, struct err *err);
+fallible check_subject(struct check *x, struct err *err);
+/* It needs no proof: an operator vouches for it. */
+bool check_is_granted(const struct check *x, const struct ident *ident);
+
 /* --- recheck_caa.c --- */
+#define METHODS_ALL ((1u << CHALLENGE_TYPE_COUNT) - 1)
 /* methods: bits of enum challenge_type, by which the name was proven. */
 fallible check_caa(const struct check *x, const struct ident *ident, unsigned methods, struct proof *proofs,
 		   struct err *err);

@@ -5,9 +5,9 @@
  */
 #include "sign/recheck.h"
 
-struct tally { /* what was found for one name */
-	size_t seen, counted;
-	unsigned methods; /* of those that counted: bits of enum challenge_type */
+struct tally {            /* what was found for one name */
+	size_t counted;   /* perspectives that saw the same */
+	unsigned methods; /* by which: bits of enum challenge_type */
 	struct err last;  /* why the last one that was for this name did not count */
 };
 
@@ -165,25 +165,72 @@ static bool proof_covers(const struct check *x, const struct proof *p, const str
 	return ident->type == IDENT_DNS && !wildcard && proof_covers_below(x, v, base);
 }
 
-/* Counts perspectives, not verdicts: a second one from the same perspective adds nothing. */
-static void tally_ident(const struct check *x, const struct ident *ident, struct proof *proofs, bool *counted,
-			struct tally *t)
+/* Both saw the same: one method and, with dns-persist-01, one key in the record. A quorum of different sights is none. */
+static bool proofs_agree(const struct proof *a, const struct proof *b)
 {
+	return a->verdict.method == b->verdict.method &&
+	       str_eq(a->verdict.record_thumbprint, b->verdict.record_thumbprint);
+}
+
+/* Counts perspectives, not verdicts: a second one from the same perspective adds nothing. */
+static size_t tally_sight(const struct check *x, const struct ident *ident, struct proof *proofs, size_t lead,
+			  bool *counted, struct tally *t)
+{
+	size_t n = 0;
 	memset(counted, 0, x->rk->conf->perspective_count);
-	for (size_t i = 0; i < x->job->verdict_count && (int64_t)t->counted < x->zone->quorum; i++) {
+	for (size_t i = lead; i < x->job->verdict_count && (int64_t)n < x->zone->quorum; i++) {
 		struct proof *p = &proofs[i];
 		struct err why = { 0 };
-		if (!proof_covers(x, p, ident))
+		if (!proof_covers(x, p, ident) || !proofs_agree(p, &proofs[lead]))
 			continue;
-		t->seen++;
 		if (FAILED(proof_says(x, p, &why)) || (!counted[p->perspective] && FAILED(proof_verify(x, p, &why)))) {
 			t->last = why;
 			continue;
 		}
-		t->counted += !counted[p->perspective];
-		t->methods |= 1u << p->verdict.method;
+		n += !counted[p->perspective];
 		counted[p->perspective] = true;
 	}
+	return n;
+}
+
+/* The sights in the order of the job, until one has its quorum. Those that count can name a method and one of the account's
+ * keys only, so there are few, however many verdicts a job has. */
+static void tally_ident(const struct check *x, const struct ident *ident, struct proof *proofs, bool *counted,
+			struct tally *t)
+{
+	size_t *leads = ARENA_ARRAY(x->mem, size_t, (EARLIER_KEYS_MAX + 1) * CHALLENGE_TYPE_COUNT + 1);
+	size_t lead_count = 0;
+	for (size_t i = 0; i < x->job->verdict_count && (int64_t)t->counted < x->zone->quorum; i++) {
+		bool known = false;
+		struct err why = { 0 };
+		if (!proof_covers(x, &proofs[i], ident))
+			continue;
+		if (FAILED(proof_says(x, &proofs[i], &why))) {
+			t->last = why;
+			continue;
+		}
+		for (size_t k = 0; k < lead_count && !known; k++)
+			known = proofs_agree(&proofs[leads[k]], &proofs[i]);
+		if (known)
+			continue;
+		leads[lead_count++] = i;
+		size_t n = tally_sight(x, ident, proofs, i, counted, t);
+		if (n > t->counted)
+			*t = (struct tally){ .counted = n, .methods = 1u << proofs[i].verdict.method, .last = t->last };
+	}
+}
+
+static fallible evidence_lacks(const struct check *x, const struct ident *ident, const struct tally *t,
+			       const struct err *unreadable, struct err *err)
+{
+	const struct err *last = t->last.kind != ERR_NONE ? &t->last : unreadable;
+	if (x->grant_why.kind != ERR_NONE)
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "%.*s is proven by %zu of %lld perspectives, and a grant does not count: %s",
+		     STR_FMT(ident->value), t->counted, (long long)x->zone->quorum, x->grant_why.detail);
+	FAIL(err, ERR_UNAUTHORIZED, "%.*s is proven by %zu of the %lld perspectives that zone \"%.*s\" wants%s%s",
+	     STR_FMT(ident->value), t->counted, (long long)x->zone->quorum, STR_FMT(x->zone->name),
+	     last->kind == ERR_NONE ? "" : "; of one verdict: ", last->kind == ERR_NONE ? "" : last->detail);
 }
 
 fallible check_evidence(struct check *x, struct err *err)
@@ -196,16 +243,15 @@ fallible check_evidence(struct check *x, struct err *err)
 	for (size_t i = 0; i < x->job->ident_count; i++) {
 		const struct ident *ident = &x->job->idents[i];
 		struct tally t = { 0 };
-		tally_ident(x, ident, proofs, counted, &t);
-		if ((int64_t)t.counted >= x->zone->quorum) {
-			TRY(check_caa(x, ident, t.methods, proofs, err));
+		if (check_is_granted(x,
+				     ident)) { /* by none of the methods: any that the realm takes may have asked CAA */
+			TRY(check_caa(x, ident, METHODS_ALL, proofs, err));
 			continue;
 		}
-		const struct err *last = t.last.kind != ERR_NONE ? &t.last : &unreadable;
-		FAIL(err, ERR_UNAUTHORIZED,
-		     "%.*s is proven by %zu of the %lld perspectives that zone \"%.*s\" wants%s%s",
-		     STR_FMT(ident->value), t.counted, (long long)x->zone->quorum, STR_FMT(x->zone->name),
-		     last->kind == ERR_NONE ? "" : "; of one verdict: ", last->kind == ERR_NONE ? "" : last->detail);
+		tally_ident(x, ident, proofs, counted, &t);
+		if ((int64_t)t.counted < x->zone->quorum)
+			return evidence_lacks(x, ident, &t, &unreadable, err);
+		TRY(check_caa(x, ident, t.methods, proofs, err));
 	}
 	return OK;
 }

@@ -8,16 +8,16 @@
 static struct rc check(struct plan *p, struct sign_job *job, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(csr_done) struct csr csr = { 0 };
+	AUTO(rechecked_done) struct rechecked held = { .email_count = 0 };
 	struct town *t = p->town;
 	struct recheck rk = {
 		.crypto = t->crypto, .conf = t->conf, .perspective_keys = t->voters, .now_ms = t->now_ms
 	};
 	*err = (struct err){ 0 };
-	struct rc rc = recheck_job(&rk, &mem, job, &csr, err);
+	struct rc rc = recheck_job(&rk, &mem, job, &held, NULL, err);
 	if (rc.kind == ERR_NONE) {
-		assert_true(key_public_eq(csr.key, p->csr_key));
-		assert_int_equal(csr.name_count + csr.addr_count, p->name_count);
+		assert_true(key_public_eq(held.csr.key, p->csr_key));
+		assert_int_equal(held.csr.name_count + held.csr.addr_count, p->name_count);
 	}
 	return rc;
 }
@@ -170,7 +170,7 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "name that is none", NULL, ERR_MALFORMED, NULL, bad_name },
 		{ "upper case", NULL, ERR_MALFORMED, NULL, upper_name },
 		{ "a name twice", same_name, ERR_MALFORMED, "twice", NULL },
-		{ "too many names", four_names, ERR_REJECTED_IDENTIFIER, "allows 3", NULL },
+		{ "too many names", four_names, ERR_REJECTED_IDENTIFIER, "allow 3", NULL },
 		{ "no name", NULL, ERR_MALFORMED, "names nothing", no_names },
 		{ "a name as an address", NULL, ERR_MALFORMED, "canonical form", name_as_addr },
 		{ "an address as a name", NULL, ERR_MALFORMED, NULL, addr_as_name },
@@ -184,7 +184,7 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "the signer's own address", loopback_addr, ERR_REJECTED_IDENTIFIER, "127.0.0.1", NULL },
 		{ "an address twice", NULL, ERR_MALFORMED, "twice", same_addr },
 		{ "an address in a realm without", team_addr, ERR_REJECTED_IDENTIFIER, "allows no addresses", NULL },
-		{ "too many names and addresses", four_with_addrs, ERR_REJECTED_IDENTIFIER, "allows 3", NULL },
+		{ "too many names and addresses", four_with_addrs, ERR_REJECTED_IDENTIFIER, "allow 3", NULL },
 		{ "short serial", short_serial, ERR_MALFORMED, "serial", NULL },
 		{ "negative serial", negative_serial, ERR_MALFORMED, "serial", NULL },
 		{ "zero serial", zero_serial, ERR_MALFORMED, "serial", NULL },
@@ -395,9 +395,10 @@ static void what_the_perspectives_did_not_prove_is_refused(void **state)
 		{ "expired evidence", votes_old, ERR_UNAUTHORIZED, "s old", NULL },
 		{ "one expired", one_vote_old, ERR_UNAUTHORIZED, "s old", NULL },
 		{ "evidence of tomorrow", votes_future, ERR_UNAUTHORIZED, "future", NULL },
-		{ "reuse where there is none", no_reuse, ERR_UNAUTHORIZED, "allows 0 s", NULL },
+		{ "reuse where there is none", no_reuse, ERR_UNAUTHORIZED, "allow 0 s", NULL },
 		{ "a new proof where reuse is off", no_reuse_needed, ERR_NONE, NULL, NULL },
-		{ "wildcard of a public suffix", wildcard_suffix, ERR_REJECTED_IDENTIFIER, "co.uk is a public suffix", NULL },
+		{ "wildcard of a public suffix", wildcard_suffix, ERR_REJECTED_IDENTIFIER, "co.uk is a public suffix",
+		  NULL },
 		{ "wildcard by http-01", wildcard_http, ERR_UNAUTHORIZED, "cannot prove a wildcard", NULL },
 		{ "wildcard by tls-alpn-01", wildcard_alpn, ERR_UNAUTHORIZED, NULL, NULL },
 		{ "wildcard by a plain proof", wildcard_unmarked, ERR_UNAUTHORIZED, "proven by 0", NULL },
@@ -462,8 +463,9 @@ static void ancestor(struct plan *p)
 CHANGE(ancestor_deep, ancestor(p); p->names[1] = STR("a.b.c.sub.corp.example"); p->names[2] = STR("sub.corp.example");
        p->name_count = 3)
 CHANGE(ancestor_top, ancestor(p); BOTH(name, STR("corp.example")))
-CHANGE(ancestor_and_own, ancestor(p); p->votes[1].name = STR_NONE; p->votes[1].subdomains = false;
-       p->votes[1].method = CHALLENGE_HTTP01)
+CHANGE(ancestor_and_own, ancestor(p); p->votes[1].name = STR_NONE; p->votes[1].subdomains = false)
+CHANGE(ancestor_and_http, ancestor_and_own(p); p->votes[1].method = CHALLENGE_HTTP01)
+CHANGE(ancestor_and_http_twice, ancestor_and_http(p); p->votes[2].cast = true; p->votes[2].method = CHALLENGE_HTTP01)
 CHANGE(itself_with_flag, ancestor(p); p->names[0] = STR("sub.corp.example");
        p->town->conf->realms[0].subdomain_auth = false)
 CHANGE(ancestor_realm_off, ancestor(p); p->town->conf->realms[0].subdomain_auth = false)
@@ -506,6 +508,8 @@ static void an_ancestors_proof_serves_what_rfc_9444_says(void **state)
 		{ "names deep below, and the domain itself", ancestor_deep, ERR_NONE, NULL, NULL },
 		{ "a proof from further up", ancestor_top, ERR_NONE, NULL, NULL },
 		{ "one perspective of the ancestor, one of the name", ancestor_and_own, ERR_NONE, NULL, NULL },
+		{ "each by another method", ancestor_and_http, ERR_UNAUTHORIZED, "proven by 1", NULL },
+		{ "two by one method, one by another", ancestor_and_http_twice, ERR_NONE, NULL, NULL },
 		{ "the domain itself, whatever the realm says of others", itself_with_flag, ERR_NONE, NULL, NULL },
 		{ "a realm that does not want it", ancestor_realm_off, ERR_UNAUTHORIZED, "proven by 0", NULL },
 		{ "a realm that does not want it, beside one that does", ancestor_other_realm_on, ERR_UNAUTHORIZED,
@@ -560,6 +564,9 @@ CHANGE(persist_older, persist_ten_days(p); BOTH(finished_ms, NOW_MS - TEN_DAYS_M
 CHANGE(persist_older_for_the_order, persist_older(p); p->order = p->url_order = id_at(NOW_MS - TEN_DAYS_MS - 60000, 2);
        p->town->conf->realms[0].order_life_s = 30 * DAY_S)
 CHANGE(persist_earlier, by_persist(p); BOTH(record_of, p->town->stranger))
+CHANGE(persist_two_records, by_persist(p); p->votes[0].record_of = p->town->stranger)
+CHANGE(persist_two_of_three, persist_two_records(p); p->votes[2] = p->votes[1]; p->votes[2].kid = "c";
+       p->votes[2].perspective = "c"; p->votes[2].signer = p->town->voters[2])
 CHANGE(persist_ancestor, ancestor(p); BOTH(method, CHALLENGE_DNSPERSIST01))
 CHANGE(persist_not_taken, by_persist(p); p->town->conf->realms[0].challenges.n = 3)
 
@@ -682,6 +689,8 @@ static void an_earlier_key_counts_when_key_changes_lead_from_it(void **state)
 	static const struct row rows[] = {
 		{ "one change", persist_earlier, ERR_NONE, NULL, chain_one },
 		{ "two changes", persist_earlier, ERR_NONE, NULL, chain_two },
+		{ "two perspectives, two records", persist_two_records, ERR_UNAUTHORIZED, "proven by 1", chain_one },
+		{ "two of three saw the same record", persist_two_of_three, ERR_NONE, NULL, chain_one },
 		{ "changes from before that key", persist_earlier, ERR_NONE, NULL, chain_longer_than_needed },
 		{ "there and back", persist_earlier, ERR_NONE, NULL, chain_there_and_back },
 		{ "changes that nothing asks for", by_persist, ERR_NONE, NULL, chain_two },

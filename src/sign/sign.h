@@ -85,15 +85,50 @@ void signer_free(struct signer *s);
 /* What certificates of this profile under this issuer are written from; borrows from both. */
 struct cert_template sign_template(const struct conf_profile *p, const struct conf_issuer *i);
 
+/* Grants that count no more. The file has an id a line, perhaps a blank and the time (RFC 3339) since when; # begins a
+ * comment. Without a time it never counted; a file that is not there has none. ERR_CONFIG names the line. */
+struct revoked_grant {
+	struct id id;
+	int64_t since_ms;
+};
+struct revoked_grants {
+	struct revoked_grant *v;
+	size_t n;
+	bool unreadable; /* nobody knows what they are: no grant counts */
+};
+fallible revoked_grants_read(struct arena *mem, const char *path, struct revoked_grants *ret, struct err *err);
+fallible revoked_grants_read_text(struct arena *mem, struct str text, struct revoked_grants *ret, struct err *err);
+
+/* The keys that the configuration pins: perspectives', no two the same, and operators'. NULL stands for none. */
+struct pinned_keys {
+	struct key **perspectives; /* as conf->perspectives */
+	size_t perspective_count;
+	struct key **operators; /* as conf->operators */
+	size_t operator_count;
+};
+fallible pinned_keys_read(const struct conf *conf, struct pinned_keys *ret, struct err *err);
+void pinned_keys_done(struct pinned_keys *k);
+
 /* The evidence check alone, for tests and `cairn audit verify`. Says why not in words that the client may read. */
 struct recheck {
 	const struct crypto *crypto;
 	const struct conf *conf;
 	struct key *const *perspective_keys; /* as conf->perspectives */
+	struct key *const *operator_keys;    /* as conf->operators; NULL: no grant counts */
+	struct revoked_grants revoked;
 	int64_t now_ms;
 };
-/* *ret_csr: the client's key and names, verified; free with csr_done. */
-fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct csr *ret_csr,
-		     struct err *err);
+struct rechecked { /* what may be certified; slices in the arena */
+	struct csr csr;
+	struct cert_subject subject;
+	bool has_subject;
+	const struct str *emails;
+	size_t email_count;
+};
+void rechecked_done(struct rechecked *r);
+/* *ret_alarm (may be NULL) is set when it fails: what is alarming about it, or NULL when an honest api may have asked,
+ * because the job would have held within the last day, when the client asked. */
+fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct rechecked *ret,
+		     const char **ret_alarm, struct err *err);
 
 #endif

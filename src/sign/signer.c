@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * signer.c: opens what the signer needs (issuers with their keys, pinned perspective keys, the journal), and takes over
+ * signer.c: opens what the signer needs (issuers with their keys, pinned keys, the journal), and takes over
  * a new configuration whole or not at all.
  */
 #include "sign/signer_internal.h"
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define CHAIN_MAX 8
-#define JWK_MAX (8 * 1024)
 #define KEEP_SLACK_MS ((int64_t)3600 * 1000)
 
 const struct signer_issuer *signer_issuer(const struct signer *s, struct str name)
@@ -69,67 +68,6 @@ fallible signer_chain_pem(const struct signer_issuer *i, struct str der, struct 
 	return issuer_add_chain_pem(i->issuer, ret, err);
 }
 
-/* --- pinned keys --------------------------------------------------------------------------------------------------*/
-struct keys {
-	struct key **v;
-	size_t n;
-};
-
-static void keys_done(struct keys *k)
-{
-	for (size_t i = 0; k->v != NULL && i < k->n; i++)
-		key_free(k->v[i]);
-	free(k->v);
-	*k = (struct keys){ 0 };
-}
-
-static fallible pinned_read(const struct conf *conf, const struct conf_perspective *p, struct key **ret,
-			    struct err *err)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf text = BUF_MAX(JWK_MAX);
-	AUTO(key_auto) struct key *key = NULL;
-	TRY(file_read(conf_path(conf, &mem, p->public_key), JWK_MAX, &text, err));
-	TRY(jwk_read_text(str_trim(buf_str(&text)), &key, err));
-	TRY(key_check(key, KEY_USE_ACCOUNT, err));
-	*ret = TAKE(key);
-	return OK;
-}
-
-/* Two perspectives with one key would be one vote that counts twice. */
-static fallible keys_distinct(const struct conf *conf, const struct keys *k, struct err *err)
-{
-	for (size_t i = 0; i < k->n; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (k->v[i] != NULL && k->v[j] != NULL && key_public_eq(k->v[i], k->v[j]))
-				FAIL(err, ERR_CONFIG,
-				     "perspectives %.*s and %.*s have the same key; each needs its own",
-				     STR_FMT(conf->perspectives[j].name), STR_FMT(conf->perspectives[i].name));
-		}
-	}
-	return OK;
-}
-
-static fallible pinned_load(const struct conf *conf, struct keys *ret, struct err *err)
-{
-	AUTO(keys_done)
-	struct keys k = { .v = mem_alloc_n(sizeof *k.v, conf->perspective_count + 1), .n = conf->perspective_count };
-	for (size_t i = 0; i < k.n; i++) {
-		const struct conf_perspective *p = &conf->perspectives[i];
-		if (p->public_key.n == 0)
-			continue; /* its verdicts do not count */
-		struct rc rc = pinned_read(conf, p, &k.v[i], err);
-		if (rc.kind != ERR_NONE) {
-			err_prefix(err, "perspective %.*s: public-key: ", STR_FMT(p->name));
-			return rc;
-		}
-	}
-	TRY(keys_distinct(conf, &k, err));
-	*ret = k;
-	k = (struct keys){ 0 };
-	return OK;
-}
-
 /* --- the journal's memory --- */
 /* Longer than any order can be signed (recheck.c, check_order_age), so an order never gets a second certificate; and
  * longer than notBefore may lie back. */
@@ -177,7 +115,6 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(signer_auto) struct signer *s = mem_alloc(sizeof *s);
-	struct keys keys = { 0 };
 	pthread_mutex_init(&s->lock, NULL);
 	queue_init(&s->queue);
 	s->conf = conf;
@@ -192,9 +129,7 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 	TRY(keystore_new(&keys_conf, &s->keystore, err));
 	TRY(issuers_load(s, err));
 	TRY(realms_check(s, conf, err));
-	TRY(pinned_load(conf, &keys, err));
-	s->perspective_keys = keys.v;
-	s->perspective_count = keys.n;
+	TRY(pinned_keys_read(conf, &s->keys, err));
 	TRY(journal_open(conf_path(conf, &mem, conf->signer.journal), s->keep_ms, crypto, clk, &s->journal, err));
 	journal_tell(s);
 	*ret = TAKE(s);
@@ -203,16 +138,16 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 
 fallible signer_reload(struct signer *s, const struct conf *conf, struct err *err)
 {
-	struct keys keys;
+	struct pinned_keys keys;
 	TRY(realms_check(s, conf, err)); /* issuers and keep_ms never change after signer_new */
-	TRY(pinned_load(conf, &keys, err));
+	TRY(pinned_keys_read(conf, &keys, err));
 	pthread_mutex_lock(&s->lock);
-	struct keys old = { s->perspective_keys, s->perspective_count };
+	struct pinned_keys old = s->keys;
 	s->conf = conf;
-	s->perspective_keys = keys.v;
-	s->perspective_count = keys.n;
+	s->keys = keys;
+	s->revoked.known = false; /* it may be another file now */
 	pthread_mutex_unlock(&s->lock);
-	keys_done(&old);
+	pinned_keys_done(&old);
 	return OK;
 }
 
@@ -224,8 +159,8 @@ void signer_free(struct signer *s)
 	if (s->thread_runs)
 		pthread_join(s->thread, NULL);
 	journal_close(s->journal);
-	struct keys keys = { s->perspective_keys, s->perspective_count };
-	keys_done(&keys);
+	pinned_keys_done(&s->keys);
+	arena_done(&s->revoked.mem);
 	for (size_t i = 0; i < s->issuer_count; i++) {
 		issuer_free(s->issuers[i].issuer);
 		free(s->issuers[i].name);

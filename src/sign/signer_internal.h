@@ -28,6 +28,19 @@ struct signer_queue { /* deliveries on their way from the bus's thread to the si
 	bool stop, busy, broken;
 };
 
+struct file_mark { /* whether a file is the one that was read */
+	bool gone;
+	int why; /* errno of what is gone */
+	uint64_t inode;
+	int64_t size, changed_ns;
+};
+struct revoked_file { /* signer.revoked-grants, as it was read last */
+	struct arena mem;
+	struct revoked_grants list;
+	struct file_mark mark;
+	bool known;
+};
+
 struct signer {
 	pthread_mutex_t lock; /* over all but the queue: one batch, reload or renewal at a time */
 	const struct conf *conf;
@@ -38,8 +51,8 @@ struct signer {
 	struct keystore *keystore;
 	struct signer_issuer *issuers;
 	size_t issuer_count;
-	struct key **perspective_keys; /* as conf->perspectives; NULL: none pinned */
-	size_t perspective_count;
+	struct pinned_keys keys;
+	struct revoked_file revoked;
 	int64_t keep_ms;
 	struct journal *journal;
 
@@ -64,6 +77,9 @@ fallible signer_issue_own(struct signer *s, const struct own_request *o, struct 
 
 /* Tells the log and, for alarms, in words that a rule can match: "alarm: ...". */
 void signer_tell_refused(const struct signer *s, const struct sign_job *job, const struct err *why, const char *alarm);
+
+/* Reads the list of revoked grants when it is another one than before; the caller holds s->lock. */
+void signer_reread_revoked(struct signer *s);
 
 void queue_init(struct signer_queue *q);
 void queue_done(struct signer_queue *q);
