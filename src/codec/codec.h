@@ -120,7 +120,7 @@ fallible name_pattern_check(struct str pattern, struct err *err);
 /* The Public Suffix List (publicsuffix.org), its ICANN section: names below which strangers register theirs. Read only
  * once it is made, so safe from many threads. */
 struct suffixes;
-/* NULL: the list that libpsl brings along. ERR_CONFIG names the file and what is wrong with it. */
+/* NULL: the list that libpsl brings along. ERR_CONFIG or what file_read says. */
 fallible suffixes_open(const char *path, struct suffixes **ret, struct err *err);
 void suffixes_free(struct suffixes *s); /* accepts NULL */
 /* Is this lower-case name one itself? A name that no rule of the list covers is none. */
