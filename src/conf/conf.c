@@ -91,7 +91,8 @@ fallible conf_suffix_check(const struct conf *c, struct str name, struct err *er
 	if (!suffixes_have(c->suffixes, name))
 		return OK;
 	FAIL(err, ERR_REJECTED_IDENTIFIER,
-	     "%.*s is a public suffix, below which anybody may register a name (Public Suffix List); name a domain that "
+	     "%.*s is a public suffix, below which anybody may register a name (Public Suffix List); name a domain "
+	     "that "
 	     "is below it, and yours",
 	     STR_FMT(name));
 }

@@ -127,10 +127,10 @@ struct conf {
 	struct str file;               /* absolute path */
 	struct conf_setting *settings; /* every effective setting, in the schema's order */
 	size_t setting_count;
-	struct str sandbox;   /* "auto", "required", "off" */
+	struct str sandbox;        /* "auto", "required", "off" */
 	struct str suffix_list;    /* file; empty: the built-in one */
 	struct suffixes *suffixes; /* the Public Suffix List; owned, never NULL */
-	struct str state_dir; /* relative paths below are taken from here; conf_path resolves */
+	struct str state_dir;      /* relative paths below are taken from here; conf_path resolves */
 	struct {
 		struct str level, format; /* "notice"; "auto", "json", "text" */
 	} log;

@@ -80,12 +80,12 @@ static void unknown_settings_are_named_with_the_nearest_known_one(void **state)
 		{ "bus:\n  password: x\n", "c:2:3: bus.password: found an unknown setting; allowed: url" },
 		{ "log:\n  level: info\n  file: /x\n",
 		  "c:3:3: log.file: found an unknown setting; allowed: level, format" },
-		{ "suffix-list: /nowhere/list\n",
-		  "c:1:14: suffix-list: found \"/nowhere/list\"; allowed: a file with the Public Suffix List (open /nowhere/list: No "
-		  "such file or directory)" },
-		{ "<<: {}\n",
-		  "c:1:1: <<: found an unknown setting; allowed: state-dir, suffix-list, sandbox, log, api, store, bus, "
-		  "signer, validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
+		{ "suffix-list: /nowhere/list\n", "c:1:14: suffix-list: found \"/nowhere/list\"; allowed: a file with "
+						  "the Public Suffix List (open /nowhere/list: No "
+						  "such file or directory)" },
+		{ "<<: {}\n", "c:1:1: <<: found an unknown setting; allowed: state-dir, suffix-list, sandbox, log, "
+			      "api, store, bus, "
+			      "signer, validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
 	};
 	check_refusals(rows, ARRAY_LEN(rows));
 }

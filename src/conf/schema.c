@@ -41,7 +41,8 @@ static const struct conf_row rows[] = {
 
 	{ "suffix-list", CONF_STR, AT(suffix_list), "", 0, 0, NULL, NULL, RELOAD,
 	  "A file with the Public Suffix List (publicsuffix.org, or Debian's package publicsuffix), when it should be "
-	  "newer than the one that libpsl brings along. No wildcard is issued directly below a name of its ICANN section, "
+	  "newer than the one that libpsl brings along. No wildcard is issued directly below a name of its ICANN "
+	  "section, "
 	  "such as *.co.uk, and no such name is proved for those below it." },
 
 	{ "sandbox", CONF_STR, AT(sandbox), "auto", 0, 0, sandboxes, "CAIRN_SANDBOX", RESTART,

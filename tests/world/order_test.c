@@ -29,7 +29,7 @@
 	"  shut: {}\n"                                                                                        \
 	"profile:\n  server: {}\n"                                                                            \
 	"  short:\n    lifetime: 6d\n    backdate: 10m\n    description: \"six days\"\n"                      \
-	"  long:\n    lifetime: 100h\n    use: [server-auth, client-auth]\n"                                                 \
+	"  long:\n    lifetime: 100h\n    use: [server-auth, client-auth]\n"                                  \
 	"zone:\n  default:\n    attempts: 1\n    allow-addresses: [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
 
 struct fixture {
@@ -152,7 +152,8 @@ static const struct {
 	{ DNS("*.elsewhere.test"), "rejectedIdentifier", "*.elsewhere.test is not allowed" },
 	{ DNS("*.local"), "rejectedIdentifier", ".local" },
 	{ DNS("*.co.uk"), "rejectedIdentifier",
-	  "co.uk is a public suffix, below which anybody may register a name (Public Suffix List); name a domain that is "
+	  "co.uk is a public suffix, below which anybody may register a name (Public Suffix List); name a domain that "
+	  "is "
 	  "below it, and yours" },
 	{ DNS("*.foo.ck"), "rejectedIdentifier", "foo.ck is a public suffix" },
 	{ DNS("*.github.io"), "rejectedIdentifier", "*.github.io is not allowed" }, /* the private section */
