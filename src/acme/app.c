@@ -61,68 +61,6 @@ static fallible pinned_keys_read(struct view *v, struct err *err)
 	return OK;
 }
 
-#define CHAIN_MAX 8
-struct chain {
-	struct cert *v[CHAIN_MAX];
-	size_t n;
-};
-
-static void chain_done(struct chain *c)
-{
-	while (c->n > 0)
-		cert_free(c->v[--c->n]);
-}
-
-static fallible chain_pem(struct arena *mem, const struct chain *chain, struct str *ret, struct err *err)
-{
-	AUTO(buf_done) struct buf pem = BUF_MAX(CHAIN_MAX * 2 * CERT_DER_MAX);
-	for (size_t i = 0; i < chain->n; i++)
-		TRY(cert_add_pem(chain->v[i], &pem, err));
-	*ret = str_dup(mem, buf_str(&pem));
-	return OK;
-}
-
-static fallible alternate_read(const struct conf *conf, const struct cert *issuer, struct str file, struct arena *mem,
-			       struct str *ret, struct err *err)
-{
-	AUTO(chain_done) struct chain chain = { .n = 0 };
-	const char *path = conf_path(conf, mem, file);
-	TRY(cert_read_pem_file(path, chain.v, CHAIN_MAX, &chain.n, err));
-	struct rc rc = chain_check_alternate(issuer, chain.v, chain.n, err);
-	if (FAILED(rc))
-		err_prefix(err, "%s: ", path);
-	TRY(rc);
-	return chain_pem(mem, &chain, ret, err);
-}
-
-/* Nothing is read for an issuer without alternates: its certificate may lie on the signer's machine only. */
-static fallible alternates_read(const struct conf *conf, const struct conf_issuer *i, struct arena *mem,
-				struct view_issuer *ret, struct err *err)
-{
-	AUTO(chain_done) struct chain own = { .n = 0 };
-	if (i->alternates.n == 0)
-		return OK;
-	TRY(cert_read_pem_file(conf_path(conf, mem, i->certificate), own.v, CHAIN_MAX, &own.n, err));
-	ret->alternates.v = ARENA_ARRAY(mem, struct str, i->alternates.n);
-	for (; ret->alternates.n < i->alternates.n; ret->alternates.n++)
-		TRY(alternate_read(conf, own.v[0], i->alternates.v[ret->alternates.n], mem,
-				   &ret->alternates.v[ret->alternates.n], err));
-	ret->cert = TAKE(own.v[0]);
-	return OK;
-}
-
-static fallible issuers_read(const struct conf *conf, struct arena *mem, struct view_issuer *ret, struct err *err)
-{
-	for (size_t i = 0; i < conf->issuer_count; i++) {
-		struct rc rc = alternates_read(conf, &conf->issuers[i], mem, &ret[i], err);
-		if (FAILED(rc)) {
-			err_prefix(err, "issuer.%.*s.alternates: ", STR_FMT(conf->issuers[i].name));
-			return rc;
-		}
-	}
-	return OK;
-}
-
 static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 {
 	struct view *v = mem_alloc(sizeof *v);
@@ -131,7 +69,7 @@ static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 	v->perspective_keys = mem_alloc_n(sizeof *v->perspective_keys, conf->perspective_count + 1);
 	v->operator_keys = mem_alloc_n(sizeof *v->operator_keys, conf->operator_count + 1);
 	v->issuers = mem_alloc_n(sizeof *v->issuers, conf->issuer_count + 1);
-	struct rc rc = issuers_read(conf, &v->mem, v->issuers, err);
+	struct rc rc = issuers_of_conf(conf, &v->mem, v->issuers, err);
 	if (!FAILED(rc))
 		rc = pinned_keys_read(v, err);
 	if (FAILED(rc)) {
@@ -141,17 +79,6 @@ static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 	}
 	*ret = v;
 	return OK;
-}
-
-fallible acme_check_alternates(const struct conf *conf, struct err *err)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	struct view_issuer *issuers = mem_alloc_n(sizeof *issuers, conf->issuer_count + 1);
-	struct rc rc = issuers_read(conf, &mem, issuers, err);
-	for (size_t i = 0; i < conf->issuer_count; i++)
-		cert_free(issuers[i].cert);
-	free(issuers);
-	return rc;
 }
 
 struct view *view_get(struct acme *a)

@@ -13,7 +13,8 @@
 
 /* --- one configuration in use; requests hold a reference while they run -------------------------------------------*/
 struct view_issuer {
-	struct cert *cert;           /* NULL: it has no alternates */
+	struct cert *cert;           /* NULL: nothing of it needs to be known */
+	bool is_rsa;                 /* its key */
 	struct conf_list alternates; /* each file's chain, as PEM */
 };
 struct view {
@@ -24,6 +25,12 @@ struct view {
 	struct arena mem;              /* has the PEM */
 	_Atomic unsigned refs;
 };
+
+/* --- issuers.c --- */
+/* Into as many as conf->issuers; what is in them after a failure too is the caller's to free. */
+fallible issuers_of_conf(const struct conf *conf, struct arena *mem, struct view_issuer *ret, struct err *err);
+/* Of the realm's issuers, the first whose key is of the kind of the client's (RSA or not), or else the first. */
+struct str issuer_choose(const struct view *v, const struct conf_realm *realm, enum key_kind kind);
 
 /* --- nonce.c: stateless to issue, a bitmap to spend (RFC 8555 6.5) --- */
 struct nonces;

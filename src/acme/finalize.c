@@ -154,7 +154,7 @@ static fallible intent_make(struct finalize *f, struct err *err)
 		.account = c->account.id,
 		.realm = c->realm->name,
 		.profile = f->order.profile,
-		.issuer = c->realm->issuer,
+		.issuer = issuer_choose(c->view, c->realm, key_get_kind(f->csr.key)),
 		.serial = serial_hex(c->mem, &serial),
 		.finalize_protected = c->jws.protected_b64,
 		.finalize_payload = c->jws.payload_b64,

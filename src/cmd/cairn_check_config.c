@@ -143,7 +143,7 @@ static void check_constraints(const struct conf *c)
 			continue; /* missing or broken: said elsewhere */
 		for (size_t at = 0; at < count; at++) {
 			for (size_t k = 0; k < c->realm_count; k++)
-				if (str_eq(c->realms[k].issuer, i->name))
+				if (conf_list_has(&c->realms[k].issuers, i->name))
 					check_realm_constraints(&c->realms[k], i, chain[at]);
 			cert_free(chain[at]);
 		}

@@ -266,7 +266,7 @@ static fallible check_realm(struct checker *k, const struct conf_realm *r, struc
 	TRY(check_references(k, SPOT("realm", r->name, "profiles"), &r->profiles, "profile", err));
 	for (size_t i = 0; i < r->profiles.n; i++)
 		TRY(profile_check_offer(k, r, conf_profile(k->c, r->profiles.v[i]), err));
-	TRY(check_reference(k, SPOT("realm", r->name, "issuer"), r->issuer, "issuer", err));
+	TRY(check_references(k, SPOT("realm", r->name, "issuers"), &r->issuers, "issuer", err));
 	TRY(check_reference(k, SPOT("realm", r->name, "zone"), r->zone, "zone", err));
 	TRY(check_link(k, SPOT("realm", r->name, "terms-of-service"), r->terms_of_service, true, err));
 	TRY(check_link(k, SPOT("realm", r->name, "website"), r->website, true, err));

@@ -88,7 +88,8 @@ struct conf_realm {
 	struct conf_list addresses;  /* ranges that may be asked for (RFC 8738); none: no addresses */
 	struct conf_list challenges; /* "http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01" */
 	struct conf_list profiles;   /* the first one is the default */
-	struct str issuer, zone;
+	struct conf_list issuers; /* the first one whose key is of the client's kind signs, or else the first */
+	struct str zone;
 	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
 	bool grants;            /* names that an operator's grant covers need no challenge */
 	bool subdomain_auth;    /* RFC 9444: a proof in the DNS for an ancestor serves the names below it */

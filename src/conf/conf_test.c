@@ -202,8 +202,8 @@ static void values_that_do_not_fit_together_are_refused(void **state)
 	static const struct refusal rows[] = {
 		{ "realm:\n  a:\n    zone: vlan\n",
 		  "c:3:11: realm.a.zone: found \"vlan\"; allowed: a zone of this file: default" },
-		{ "realm:\n  a:\n    issuer: x\nissuer:\n  y: {}\n  z: {}\n",
-		  "c:3:13: realm.a.issuer: found \"x\"; allowed: an issuer of this file: y, z" },
+		{ "realm:\n  a:\n    issuers: x\nissuer:\n  y: {}\n  z: {}\n",
+		  "c:3:14: realm.a.issuers: found \"x\"; allowed: an issuer of this file: y, z" },
 		{ "realm:\n  a:\n    profiles: [web]\nprofile:\n  own: {}\n",
 		  "c:3:15: realm.a.profiles: found \"web\"; allowed: a profile of this file: own, server, shortlived, "
 		  "client, codesigning, email" },

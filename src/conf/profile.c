@@ -187,10 +187,9 @@ fallible profile_check(struct checker *k, const struct conf_profile *p, struct e
 	return OK;
 }
 
-fallible profile_check_offer(struct checker *k, const struct conf_realm *r, const struct conf_profile *p,
-			     struct err *err)
+static fallible check_public_issuer(struct checker *k, const struct conf_realm *r, const struct conf_profile *p,
+				    const struct conf_issuer *i, struct err *err)
 {
-	const struct conf_issuer *i = conf_issuer(k->c, r->issuer);
 	const char *lacks = NULL;
 	if (!p->public_rules || i == NULL)
 		return OK;
@@ -203,6 +202,14 @@ fallible profile_check_offer(struct checker *k, const struct conf_realm *r, cons
 	struct str rule =
 		str_fmt(&k->mem, "profiles without public, until issuer.%.*s.%s is there", STR_FMT(i->name), lacks);
 	return spot_refuse(k, SPOT("realm", r->name, "profiles"), p->name, err, str_dupz_raw(&k->mem, rule));
+}
+
+fallible profile_check_offer(struct checker *k, const struct conf_realm *r, const struct conf_profile *p,
+			     struct err *err)
+{
+	for (size_t i = 0; i < r->issuers.n; i++)
+		TRY(check_public_issuer(k, r, p, conf_issuer(k->c, r->issuers.v[i]), err));
+	return OK;
 }
 
 fallible profile_warn(const struct conf *c, const struct conf_profile *p, struct buf *ret, struct err *err)

@@ -145,8 +145,9 @@ static const struct conf_row rows[] = {
 	  RELOAD, "How clients may prove that they control a name." },
 	{ "realm.*.profiles", CONF_LIST, IN_REALM(profiles), "server", 1, 32, NULL, NULL, RELOAD,
 	  "Kinds of certificates that clients may ask for; the first one is for those that do not say." },
-	{ "realm.*.issuer", CONF_STR, IN_REALM(issuer), "default", 1, 0, NULL, NULL, RELOAD,
-	  "Which issuer below signs." },
+	{ "realm.*.issuers", CONF_LIST, IN_REALM(issuers), "default", 1, 8, NULL, NULL, RELOAD,
+	  "Which issuers below sign. Of several, the first one whose key is of the kind of the client's, RSA or ECDSA, "
+	  "or else the first one; cairn issuer adds and changes them." },
 	{ "realm.*.zone", CONF_STR, IN_REALM(zone), "default", 1, 0, NULL, NULL, RELOAD,
 	  "Which zone below validates." },
 	{ "realm.*.eab", CONF_STR, IN_REALM(eab), "off", 0, 0, eab_modes, NULL, RELOAD,

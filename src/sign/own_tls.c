@@ -81,7 +81,7 @@ static fallible own_issue(struct signer *s, const struct own_names *names, const
 			  struct err *err)
 {
 	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
-	const struct conf_issuer *ci = &s->conf->issuers[0];
+	const struct conf_issuer *ci = conf_issuer(s->conf, s->conf->realms[0].issuers.v[0]);
 	const struct signer_issuer *issuer = signer_issuer(s, ci->name);
 	if (issuer == NULL)
 		FAIL(err, ERR_CONFIG, "issuer %.*s is not loaded; restart the signer to load it", STR_FMT(ci->name));

@@ -37,9 +37,9 @@ static fallible check_profile(struct check *x, struct err *err)
 
 static fallible check_issuer(struct check *x, struct err *err)
 {
-	if (!str_eq(x->job->issuer, x->realm->issuer))
-		FAIL(err, ERR_UNAUTHORIZED, "realm \"%.*s\" is issued by \"%.*s\", not by \"%.*s\"",
-		     STR_FMT(x->job->realm), STR_FMT(x->realm->issuer), STR_FMT(x->job->issuer));
+	if (!conf_list_has(&x->realm->issuers, x->job->issuer))
+		FAIL(err, ERR_UNAUTHORIZED, "realm \"%.*s\" is not issued by \"%.*s\"", STR_FMT(x->job->realm),
+		     STR_FMT(x->job->issuer));
 	return OK;
 }
 

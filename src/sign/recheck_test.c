@@ -164,7 +164,7 @@ static void what_the_realm_does_not_allow_is_refused(void **state)
 		{ "names of one realm in another", other_realm, ERR_REJECTED_IDENTIFIER, "team", NULL },
 		{ "unknown profile", no_profile, ERR_INVALID_PROFILE, "nothing", NULL },
 		{ "profile of nobody's realm", other_profile, ERR_INVALID_PROFILE, "other", NULL },
-		{ "other issuer", other_issuer, ERR_UNAUTHORIZED, "is issued by \"default\"", NULL },
+		{ "other issuer", other_issuer, ERR_UNAUTHORIZED, "is not issued by \"other\"", NULL },
 		{ "name of another realm", other_name, ERR_REJECTED_IDENTIFIER, "api.team.example", NULL },
 		{ "name of the world", public_name, ERR_REJECTED_IDENTIFIER, "www.example.com", NULL },
 		{ "name that is none", NULL, ERR_MALFORMED, NULL, bad_name },

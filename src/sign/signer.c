@@ -85,9 +85,11 @@ static fallible realms_check(const struct signer *s, const struct conf *conf, st
 {
 	for (size_t i = 0; i < conf->realm_count; i++) {
 		const struct conf_realm *r = &conf->realms[i];
-		if (signer_issuer(s, r->issuer) == NULL)
-			FAIL(err, ERR_CONFIG, "realm %.*s: issuer %.*s is not loaded; restart the signer to load it",
-			     STR_FMT(r->name), STR_FMT(r->issuer));
+		for (size_t k = 0; k < r->issuers.n; k++)
+			if (signer_issuer(s, r->issuers.v[k]) == NULL)
+				FAIL(err, ERR_CONFIG,
+				     "realm %.*s: issuer %.*s is not loaded; restart the signer to load it",
+				     STR_FMT(r->name), STR_FMT(r->issuers.v[k]));
 	}
 	if (keep_ms_for(conf) > s->keep_ms)
 		FAIL(err, ERR_CONFIG,
