@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{ "eab", cmd_eab, "external account keys: add, list, show, disable" },
 	{ "backup", cmd_backup, "copy the database to a file while the CA runs" },
 	{ "restore", cmd_restore, "put a backup back, and add what the signer's journal knows beyond it" },
+	{ "grant", cmd_grant, "names without a challenge, on an operator's word: key, add, list, show, revoke" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text, or a subcommand's" },
 };

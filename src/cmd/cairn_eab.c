@@ -3,15 +3,12 @@
  * cairn_eab.c: `cairn eab`: external account keys. Turns a command line into one request to the running API (admin.h) and
  * its answer into lines, or into JSON. What a key may say is judged there: only the API knows the configuration in force.
  */
-#include "cmd/cmd.h"
-
-#include "admin/admin.h"
+#include "cmd/ask.h"
 
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#define WAIT_MS 60000
 #define PAGES_MAX 100000
 #define ROUNDS_MAX 10000 /* of eab.disable, 10,000 accounts each */
 
@@ -115,139 +112,32 @@ static fallible given_add(struct given *g, enum flag f, const char *value, struc
 	return OK;
 }
 
-/* --- asking ---------------------------------------------------------------------------------------------------------*/
-static struct jw request_begin(struct buf *text, const char *op, struct err *err)
-{
-	struct jw w = jw_begin(text, err);
-	jw_object(&w);
-	jw_ki64(&w, "v", ADMIN_VERSION);
-	jw_kz(&w, "do", op);
-	return w;
-}
-
-static fallible ask(const struct given *g, struct jw *w, struct json **ret, struct err *err)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	struct conf *conf = NULL;
-	jw_object_end(w);
-	TRY(jw_end(w));
-	TRY(conf_read(cmd_conf_path(g->conf), conf_env_system, NULL, &conf, err));
-	struct rc rc = admin_call(conf_path(conf, &mem, conf->api.admin_socket), buf_str(w->out), WAIT_MS, ret, err);
-	conf_free(conf);
-	return rc;
-}
-
-/* --- showing --------------------------------------------------------------------------------------------------------*/
-static struct str text_of(const struct json *o, const char *key)
-{
-	struct str s = STR_NONE;
-	(void)json_as_str(json_get(o, key), &s);
-	return s;
-}
-
-static int64_t number_of(const struct json *o, const char *key)
-{
-	int64_t i = 0;
-	(void)json_as_i64(json_get(o, key), &i);
-	return i;
-}
-
-static bool flag_of(const struct json *o, const char *key)
-{
-	bool b = false;
-	(void)json_as_bool(json_get(o, key), &b);
-	return b;
-}
-
-static void copy_list(struct jw *w, const struct json *list)
-{
-	jw_array(w);
-	for (size_t i = 0; i < json_count(list); i++) {
-		struct str s = STR_NONE;
-		(void)json_as_str(json_at(list, i), &s);
-		jw_str(w, s);
-	}
-	jw_array_end(w);
-}
-
-/* Members of an answer as they are; those that are not there are left out. */
-static void copy_members(struct jw *w, const struct json *from, const char *const *keys)
-{
-	for (; *keys != NULL; keys++) {
-		const struct json *v = json_get(from, *keys);
-		enum json_type type = json_type(v);
-		if (type == JSON_ABSENT)
-			continue;
-		jw_key(w, *keys);
-		if (type == JSON_STRING)
-			jw_str(w, text_of(from, *keys));
-		else if (type == JSON_INTEGER)
-			jw_i64(w, number_of(from, *keys));
-		else if (type == JSON_BOOL)
-			jw_bool(w, flag_of(from, *keys));
-		else
-			copy_list(w, v);
-	}
-}
-
 #define KEY_MEMBERS \
 	"kid", "realm", "status", "label", "names", "profiles", "uses", "usesMax", "created", "expires", "disabled"
 static const char *const key_members[] = { KEY_MEMBERS, NULL };
 static const char *const added_members[] = { KEY_MEMBERS, "hmacKey", "directory", "realmEab", NULL };
 static const char *const shown_members[] = { KEY_MEMBERS, "accounts", "moreAccounts", NULL };
 
-static fallible print_json(const struct json *answer, const char *const *members, struct err *err)
-{
-	AUTO(buf_done) struct buf text = BUF_MAX(2 * ADMIN_ANSWER_MAX);
-	struct jw w = jw_begin(&text, err);
-	jw_object(&w);
-	copy_members(&w, answer, members);
-	jw_object_end(&w);
-	TRY(jw_end(&w));
-	(void)fwrite(text.p, 1, text.n, stdout);
-	(void)putchar('\n');
-	return OK;
-}
-
-static void print_line(const char *what, struct str value, const char *otherwise)
-{
-	if (value.n > 0)
-		(void)printf("  %-10s %.*s\n", what, STR_FMT(value));
-	else if (otherwise != NULL)
-		(void)printf("  %-10s %s\n", what, otherwise);
-}
-
-static void print_list(const char *what, const struct json *list, const char *otherwise)
-{
-	struct str s = STR_NONE;
-	if (json_count(list) == 0)
-		print_line(what, STR_NONE, otherwise);
-	for (size_t i = 0; i < json_count(list); i++) {
-		(void)json_as_str(json_at(list, i), &s);
-		print_line(i == 0 ? what : "", s, NULL);
-	}
-}
-
 static struct str uses_text(struct arena *mem, const struct json *key)
 {
-	int64_t most = number_of(key, "usesMax");
-	return most == 0 ? str_fmt(mem, "%" PRId64, number_of(key, "uses"))
-			 : str_fmt(mem, "%" PRId64 " of %" PRId64, number_of(key, "uses"), most);
+	int64_t most = ask_number(key, "usesMax");
+	return most == 0 ? str_fmt(mem, "%" PRId64, ask_number(key, "uses"))
+			 : str_fmt(mem, "%" PRId64 " of %" PRId64, ask_number(key, "uses"), most);
 }
 
 static void print_key(struct arena *mem, const struct json *key)
 {
-	print_line("key id", text_of(key, "kid"), NULL);
-	print_line("HMAC key", text_of(key, "hmacKey"), NULL);
-	print_line("realm", text_of(key, "realm"), NULL);
-	print_line("status", text_of(key, "status"), NULL);
-	print_line("label", text_of(key, "label"), NULL);
-	print_list("names", json_get(key, "names"), "what the realm allows");
-	print_list("profiles", json_get(key, "profiles"), "what the realm allows");
-	print_line("uses", uses_text(mem, key), NULL);
-	print_line("created", text_of(key, "created"), NULL);
-	print_line("expires", text_of(key, "expires"), "never");
-	print_line("disabled", text_of(key, "disabled"), NULL);
+	ask_print_line("key id", ask_text(key, "kid"), NULL);
+	ask_print_line("HMAC key", ask_text(key, "hmacKey"), NULL);
+	ask_print_line("realm", ask_text(key, "realm"), NULL);
+	ask_print_line("status", ask_text(key, "status"), NULL);
+	ask_print_line("label", ask_text(key, "label"), NULL);
+	ask_print_list("names", json_get(key, "names"), "what the realm allows");
+	ask_print_list("profiles", json_get(key, "profiles"), "what the realm allows");
+	ask_print_line("uses", uses_text(mem, key), NULL);
+	ask_print_line("created", ask_text(key, "created"), NULL);
+	ask_print_line("expires", ask_text(key, "expires"), "never");
+	ask_print_line("disabled", ask_text(key, "disabled"), NULL);
 }
 
 /* --- add ------------------------------------------------------------------------------------------------------------*/
@@ -261,9 +151,9 @@ static void print_clients(const struct json *key)
 		{ "lego", "lego --server", "--eab --kid", "--hmac", " ..." },
 		{ "acme.sh", "acme.sh --register-account --server", "--eab-kid", "--eab-hmac-key", "" },
 	};
-	struct str directory = text_of(key, "directory");
-	struct str kid = text_of(key, "kid");
-	struct str hmac_key = text_of(key, "hmacKey");
+	struct str directory = ask_text(key, "directory");
+	struct str kid = ask_text(key, "kid");
+	struct str hmac_key = ask_text(key, "hmacKey");
 	(void)printf("\nThe HMAC key is shown this once; cairn keeps it sealed. Clients take it so:\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		(void)printf("  %-9s %s %.*s %s %.*s %s %.*s%s\n", rows[i].client, rows[i].directory,
@@ -272,17 +162,6 @@ static void print_clients(const struct json *key)
 	(void)printf("  %-9s acme_ca %.*s\n", "Caddy", STR_FMT(directory));
 	(void)printf("  %-9s acme_eab {\n  %-9s     key_id %.*s\n  %-9s     mac_key %.*s\n  %-9s }\n", "", "",
 		     STR_FMT(kid), "", STR_FMT(hmac_key), "");
-}
-
-static void write_list(struct jw *w, const char *key, const struct conf_list *l)
-{
-	if (l->n == 0)
-		return;
-	jw_key(w, key);
-	jw_array(w);
-	for (size_t i = 0; i < l->n; i++)
-		jw_str(w, l->v[i]);
-	jw_array_end(w);
 }
 
 static void write_text(struct jw *w, const struct given *g, enum flag f)
@@ -300,8 +179,8 @@ static fallible write_wish(struct jw *w, const struct given *g, struct err *err)
 	write_text(w, g, FLAG_LABEL);
 	write_text(w, g, FLAG_EXPIRES);
 	write_text(w, g, FLAG_KID);
-	write_list(w, "names", &g->names);
-	write_list(w, "profiles", &g->profiles);
+	ask_write_list(w, "names", &g->names);
+	ask_write_list(w, "profiles", &g->profiles);
 	jw_ki64(w, "uses", (int64_t)uses);
 	return OK;
 }
@@ -309,19 +188,19 @@ static fallible write_wish(struct jw *w, const struct given *g, struct err *err)
 static int print_added(struct given *g, const struct json *key)
 {
 	struct err err = { 0 };
-	struct str kid = text_of(key, "kid");
+	struct str kid = ask_text(key, "kid");
 	if (given_is(g, FLAG_JSON)) {
-		if (FAILED(print_json(key, added_members, &err)))
+		if (FAILED(ask_print_json(key, added_members, &err)))
 			return cmd_fail("eab", &err);
 	} else {
 		print_key(&g->mem, key);
 		print_clients(key);
 	}
-	if (str_eq(text_of(key, "realmEab"), STR("off")))
+	if (str_eq(ask_text(key, "realmEab"), STR("off")))
 		(void)fprintf(stderr,
 			      "warning: realm.%.*s.eab is off, so nobody is asked for a key and what it may ask for "
 			      "does not count\n",
-			      STR_FMT(text_of(key, "realm")));
+			      STR_FMT(ask_text(key, "realm")));
 	int code = cmd_flush("eab");
 	if (code != CMD_OK)
 		(void)fprintf(stderr, "The key is made, but nobody has seen it: cairn eab disable %.*s\n",
@@ -334,10 +213,10 @@ static int run_add(struct given *g)
 	struct err err = { 0 };
 	AUTO(buf_done) struct buf text = BUF_MAX(ADMIN_REQUEST_MAX);
 	AUTO(json_auto) struct json *key = NULL;
-	struct jw w = request_begin(&text, "eab.add", &err);
+	struct jw w = ask_begin(&text, "eab.add", &err);
 	if (FAILED(write_wish(&w, g, &err)))
 		return cmd_usage("eab", "%s", err.detail);
-	if (FAILED(ask(g, &w, &key, &err)))
+	if (FAILED(ask(g->conf, &w, &key, &err)))
 		return cmd_fail("eab", &err);
 	return print_added(g, key);
 }
@@ -354,20 +233,20 @@ struct listing {
 
 static void list_add(struct listing *l, const struct json *key)
 {
-	struct str expires = text_of(key, "expires");
+	struct str expires = ask_text(key, "expires");
 	struct str uses = uses_text(&l->g->mem, key);
 	if (l->json) {
 		jw_object(&l->w);
-		copy_members(&l->w, key, key_members);
+		ask_copy(&l->w, key, key_members);
 		jw_object_end(&l->w);
 		return;
 	}
 	if (!l->any)
 		(void)printf("%-27s %-12s %-9s %-9s %-21s %s\n", "KEY ID", "REALM", "STATUS", "USES", "EXPIRES",
 			     "LABEL");
-	(void)printf("%-27.*s %-12.*s %-9.*s %-9.*s %-21.*s %.*s\n", STR_FMT(text_of(key, "kid")),
-		     STR_FMT(text_of(key, "realm")), STR_FMT(text_of(key, "status")), STR_FMT(uses),
-		     STR_FMT(expires.n == 0 ? STR("never") : expires), STR_FMT(text_of(key, "label")));
+	(void)printf("%-27.*s %-12.*s %-9.*s %-9.*s %-21.*s %.*s\n", STR_FMT(ask_text(key, "kid")),
+		     STR_FMT(ask_text(key, "realm")), STR_FMT(ask_text(key, "status")), STR_FMT(uses),
+		     STR_FMT(expires.n == 0 ? STR("never") : expires), STR_FMT(ask_text(key, "label")));
 	l->any = true;
 }
 
@@ -375,14 +254,14 @@ static fallible list_page(struct listing *l, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(ADMIN_REQUEST_MAX);
 	AUTO(json_auto) struct json *answer = NULL;
-	struct jw w = request_begin(&text, "eab.list", err);
+	struct jw w = ask_begin(&text, "eab.list", err);
 	write_text(&w, l->g, FLAG_REALM);
 	jw_kstr(&w, "after", l->after);
-	TRY(ask(l->g, &w, &answer, err));
+	TRY(ask(l->g->conf, &w, &answer, err));
 	const struct json *keys = json_get(answer, "keys");
 	for (size_t i = 0; i < json_count(keys); i++)
 		list_add(l, json_at(keys, i));
-	l->after = str_dup(&l->g->mem, text_of(answer, "after"));
+	l->after = str_dup(&l->g->mem, ask_text(answer, "after"));
 	return OK;
 }
 
@@ -421,18 +300,18 @@ static int run_show(struct given *g)
 	struct err err = { 0 };
 	AUTO(buf_done) struct buf text = BUF_MAX(ADMIN_REQUEST_MAX);
 	AUTO(json_auto) struct json *key = NULL;
-	struct jw w = request_begin(&text, "eab.show", &err);
+	struct jw w = ask_begin(&text, "eab.show", &err);
 	jw_kz(&w, "kid", g->kid);
-	if (FAILED(ask(g, &w, &key, &err)))
+	if (FAILED(ask(g->conf, &w, &key, &err)))
 		return cmd_fail("eab", &err);
 	if (given_is(g, FLAG_JSON)) {
-		if (FAILED(print_json(key, shown_members, &err)))
+		if (FAILED(ask_print_json(key, shown_members, &err)))
 			return cmd_fail("eab", &err);
 		return cmd_flush("eab");
 	}
 	print_key(&g->mem, key);
-	print_list("accounts", json_get(key, "accounts"), "none");
-	if (flag_of(key, "moreAccounts"))
+	ask_print_list("accounts", json_get(key, "accounts"), "none");
+	if (ask_flag(key, "moreAccounts"))
 		(void)printf("             and more\n");
 	return cmd_flush("eab");
 }
@@ -441,10 +320,10 @@ static int run_show(struct given *g)
 static fallible disable_round(const struct given *g, struct json **ret, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(ADMIN_REQUEST_MAX);
-	struct jw w = request_begin(&text, "eab.disable", err);
+	struct jw w = ask_begin(&text, "eab.disable", err);
 	jw_kz(&w, "kid", g->kid);
 	jw_kbool(&w, "accounts", given_is(g, FLAG_ACCOUNTS));
-	return ask(g, &w, ret, err);
+	return ask(g->conf, &w, ret, err);
 }
 
 static fallible disable_all(const struct given *g, bool *ret_was, int64_t *ret_revoked, struct err *err)
@@ -453,10 +332,10 @@ static fallible disable_all(const struct given *g, bool *ret_was, int64_t *ret_r
 	for (int i = 0; i < ROUNDS_MAX; i++) {
 		AUTO(json_auto) struct json *answer = NULL;
 		TRY(disable_round(g, &answer, err));
-		revoked += number_of(answer, "revoked");
+		revoked += ask_number(answer, "revoked");
 		if (i == 0)
-			*ret_was = flag_of(answer, "wasDisabled");
-		if (!flag_of(answer, "more"))
+			*ret_was = ask_flag(answer, "wasDisabled");
+		if (!ask_flag(answer, "more"))
 			break;
 	}
 	*ret_revoked = revoked;

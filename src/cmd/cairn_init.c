@@ -5,6 +5,8 @@
  */
 #include "cmd/init.h"
 
+#include "cmd/passphrase.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -13,12 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define CONF_MAX (256 * 1024)
-#define PASSPHRASE_MAX 1024
-#define PASSPHRASE_MIN 8
 #define NAME_LEN_MAX 48 /* with " Issuing CA 1" it must fit a common name of 64 */
 
 static const char help[] =
@@ -461,45 +460,6 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 
 /* --- the root's key --- */
 
-static fallible ask_line(int tty, const char *prompt, char *line, size_t size, size_t *ret_n, struct err *err)
-{
-	struct termios old;
-	TRY(fd_write_all(tty, str_z(prompt), err));
-	if (tcgetattr(tty, &old) != 0)
-		FAIL(err, ERR_IO, "the terminal: %s", strerrordesc_np(errno));
-	struct termios quiet = old;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	if (tcsetattr(tty, TCSAFLUSH, &quiet) != 0)
-		FAIL(err, ERR_IO, "the terminal: %s", strerrordesc_np(errno));
-	ssize_t n = read(tty, line, size); /* one line: the terminal is in its line mode */
-	(void)tcsetattr(tty, TCSAFLUSH, &old);
-	TRY(fd_write_all(tty, STR("\n"), err));
-	if (n <= 0 || line[n - 1] != '\n')
-		FAIL(err, ERR_CONFIG, "no passphrase was entered");
-	*ret_n = (size_t)n - 1;
-	return OK;
-}
-
-static fallible ask_twice(int tty, struct secret *ret, struct err *err)
-{
-	char first[PASSPHRASE_MAX];
-	char second[PASSPHRASE_MAX];
-	size_t n = 0;
-	size_t m = 0;
-	struct rc rc = ask_line(tty, "Passphrase for the root's key: ", first, sizeof first, &n, err);
-	if (!FAILED(rc))
-		rc = ask_line(tty, "The same again: ", second, sizeof second, &m, err);
-	if (!FAILED(rc) && !bytes_eq_ct(str_n(first, n), str_n(second, m))) {
-		err_set(err, ERR_CONFIG, "the two passphrases differ; nothing was made");
-		rc = (struct rc){ ERR_CONFIG };
-	}
-	if (!FAILED(rc))
-		rc = secret_set(ret, str_n(first, n), err);
-	explicit_bzero(first, sizeof first);
-	explicit_bzero(second, sizeof second);
-	return rc;
-}
-
 static fallible read_root_mode(struct given *g, struct init_plan *p, struct err *err)
 {
 	int ways = given_is(g, FLAG_PASSPHRASE) + given_is(g, FLAG_EXPORT) + given_is(g, FLAG_UNENCRYPTED);
@@ -525,21 +485,12 @@ static fallible read_passphrase(struct given *g, struct init_plan *p, struct err
 {
 	if (p->root_mode != INIT_ROOT_ENCRYPTED)
 		return OK;
-	if (given_is(g, FLAG_PASSPHRASE)) {
-		TRY(secret_read_file(&p->passphrase, given_z(g, FLAG_PASSPHRASE), PASSPHRASE_MAX, err));
-	} else {
-		AUTO(fd_close) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-		if (tty < 0)
-			FAIL(err, ERR_CONFIG,
-			     "no terminal to ask for the root key's passphrase; say where that key goes: "
-			     "--root-passphrase-file FILE, --root-export FILE or, for a CA to throw away, "
-			     "--root-unencrypted");
-		TRY(ask_twice(tty, &p->passphrase, err));
-	}
-	if (p->passphrase.n < PASSPHRASE_MIN)
-		FAIL(err, ERR_CONFIG, "found a passphrase of %zu bytes; allowed: %d and more", p->passphrase.n,
-		     PASSPHRASE_MIN);
-	return OK;
+	return passphrase_new(given_is(g, FLAG_PASSPHRASE) ? given_z(g, FLAG_PASSPHRASE) : NULL,
+			      "Passphrase for the root's key: ",
+			      "no terminal to ask for the root key's passphrase; say where that key goes: "
+			      "--root-passphrase-file FILE, --root-export FILE or, for a CA to throw away, "
+			      "--root-unencrypted",
+			      &p->passphrase, err);
 }
 
 /* --- all together --- */
