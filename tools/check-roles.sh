@@ -19,12 +19,14 @@ serve='http_server_.*|acme_handle|tls_server_.*'
 reach='fetch|fetcher_.*|resolver_.*|resolve_addrs|resolve_txt|tls_probe|probe_run'
 admin='admin_serve|admin_answer|admin_call'
 store='store_open|store_tx|account_insert'
-check cairn-api "$sign|$reach" 'curl|unbound'
-check cairn-validator "$sign|$serve|$store|$admin" sqlite3
+check cairn-api "$sign|$reach" 'curl|unbound|p11-kit'
+check cairn-validator "$sign|$serve|$store|$admin" 'sqlite3|p11-kit'
 check cairn-signer "$serve|$reach|$store|$admin" 'curl|unbound|sqlite3|ssl'
 check cairn "$store|signer_.*|journal_.*|http_server_.*|acme_handle|admin_serve|admin_answer|$reach" 'curl|unbound'
-check cairn-agent "$sign|$serve|$store|$admin|probe_run" 'sqlite3|unbound'
+check cairn-agent "$sign|$serve|$store|$admin|probe_run" 'sqlite3|unbound|p11-kit'
 # The checks above must be able to fail: the signer does sign, the api does serve.
 nm "$build/cairn-signer" | grep -q ' T cert_sign_tbs$' || { echo "check-roles: no cert_sign_tbs in cairn-signer: the check sees nothing"; bad=1; }
 nm "$build/cairn-api" | grep -q ' T acme_handle$' || { echo "check-roles: no acme_handle in cairn-api: the check sees nothing"; bad=1; }
+# Modules of tokens run in the signer; `cairn init` makes keys with them and ends.
+objdump -p "$build/cairn-signer" | grep -q 'NEEDED.*libp11-kit' || { echo "check-roles: cairn-signer does not link p11-kit: the check sees nothing"; bad=1; }
 exit $bad

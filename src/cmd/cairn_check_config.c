@@ -5,6 +5,7 @@
 #include "acme/acme.h"
 #include "cmd/cmd.h"
 #include "pki/pki.h"
+#include "sign/sign.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -65,6 +66,22 @@ static bool is_there(const struct conf *c, struct str path)
 	return access(conf_path(c, &mem, path), F_OK) == 0;
 }
 
+/* What only the signer can tell, it tells at its start: whether the token has the key, and the key is the certificate's. */
+static void check_issuer_key(const struct conf *c, const struct conf_issuer *i)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct err err = { 0 };
+	const struct keystore_key where = keystore_key_of(c, i, &mem);
+	if (!keystore_is_token(i->key))
+		check_file(c, "issuer key", i->key, true);
+	else if (FAILED(keystore_check(&where, &err)))
+		(void)fprintf(stderr, "warning: issuer.%.*s.key: %s\n", STR_FMT(i->name), err.detail);
+	if (i->pin_file.n > 0)
+		check_file(c, "issuer's pin-file", i->pin_file, true);
+	if (i->passphrase_file.n > 0)
+		check_file(c, "issuer's passphrase-file", i->passphrase_file, true);
+}
+
 static void check_files(const struct conf *c)
 {
 	check_file(c, "api.tls-certificate", c->api.tls_certificate, false);
@@ -73,7 +90,7 @@ static void check_files(const struct conf *c)
 		check_file(c, "store.secret-key", c->store.secret_key, true);
 	for (size_t i = 0; i < c->issuer_count; i++) {
 		check_file(c, "issuer certificate", c->issuers[i].certificate, false);
-		check_file(c, "issuer key", c->issuers[i].key, true);
+		check_issuer_key(c, &c->issuers[i]);
 		for (size_t n = 0; n < c->issuers[i].alternates.n; n++)
 			check_file(c, "issuer's alternate chain", c->issuers[i].alternates.v[n], false);
 	}

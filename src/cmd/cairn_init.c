@@ -38,6 +38,10 @@ static const char help[] =
 	"      --permit DOMAIN|RANGE       what is outside of these domains and ranges of addresses is not valid "
 	"under\n"
 	"                                  the intermediate, whoever has its key (may be repeated; default: anything)\n"
+	"      --pkcs11 URI                make the issuing key in a token: \"pkcs11:token=NAME;object=NAME\n"
+	"                                  ?module-path=/PATH.so\" (docs/hsm.md)\n"
+	"      --pin-file FILE             the token's PIN (mode 0600); the signer reads it there, too\n"
+	"      --pkcs11-existing-key       the key is in the token already; use it as it is\n"
 	"How it is reached\n"
 	"      --host NAME[,NAME|IP...]    the API's names, the first one for its URL (default: this machine only)\n"
 	"      --listen ADDRESS:PORT       (default: 127.0.0.1:14000; with a --host that is not this machine only,\n"
@@ -79,6 +83,9 @@ enum flag {
 	FLAG_ALLOW_ADDRESS,
 	FLAG_ROOT_DAYS,
 	FLAG_INTERMEDIATE_DAYS,
+	FLAG_PKCS11,
+	FLAG_PIN_FILE,
+	FLAG_EXISTING_KEY,
 	FLAG_END
 };
 
@@ -99,6 +106,9 @@ static const struct option options[] = { { "dir", required_argument, NULL, FLAG_
 					 { "allow-address", required_argument, NULL, FLAG_ALLOW_ADDRESS },
 					 { "root-days", required_argument, NULL, FLAG_ROOT_DAYS },
 					 { "intermediate-days", required_argument, NULL, FLAG_INTERMEDIATE_DAYS },
+					 { "pkcs11", required_argument, NULL, FLAG_PKCS11 },
+					 { "pin-file", required_argument, NULL, FLAG_PIN_FILE },
+					 { "pkcs11-existing-key", no_argument, NULL, FLAG_EXISTING_KEY },
 					 { "help", no_argument, NULL, 'h' },
 					 { NULL, 0, NULL, 0 } };
 
@@ -241,6 +251,28 @@ static fallible absolute(struct arena *mem, const char *path, const char **ret, 
 		FAIL(err, ERR_IO, "the current folder: %s", strerrordesc_np(errno));
 	*ret = str_dupz_raw(mem, str_fmt(mem, "%s/%s", cwd, path));
 	return OK;
+}
+
+/* --- a token --- */
+
+static fallible read_token(struct given *g, struct init_plan *p, struct err *err)
+{
+	p->token_uri = given_z(g, FLAG_PKCS11);
+	p->token_key_exists = given_is(g, FLAG_EXISTING_KEY);
+	if (p->token_uri == NULL && (p->token_key_exists || given_is(g, FLAG_PIN_FILE)))
+		FAIL(err, ERR_CONFIG, "--pin-file and --pkcs11-existing-key go with --pkcs11 only");
+	if (p->token_uri == NULL)
+		return OK;
+	if (!keystore_is_token(str_z(p->token_uri)))
+		FAIL(err, ERR_CONFIG,
+		     "--pkcs11: found \"%s\"; allowed: pkcs11:token=NAME;object=NAME?module-path=/PATH.so",
+		     p->token_uri);
+	if (p->token_key_exists && given_is(g, FLAG_KEY))
+		FAIL(err, ERR_CONFIG, "--key: found it with --pkcs11-existing-key; that key has its kind already");
+	if (given_is(g, FLAG_PIN_FILE))
+		TRY(absolute(&g->mem, given_z(g, FLAG_PIN_FILE), &p->pin_file, err));
+	const struct keystore_key where = { .where = p->token_uri, .pin_file = p->pin_file };
+	return keystore_check(&where, err);
 }
 
 /* --- names --- */
@@ -440,7 +472,9 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 		     { "zone.default.names", given_text(g, FLAG_STATIC), given_is(g, FLAG_STATIC) },
 		     { "zone.default.http-port", given_text(g, FLAG_HTTP_PORT), given_is(g, FLAG_HTTP_PORT) },
 		     { "zone.default.allow-addresses", given_text(g, FLAG_ALLOW_ADDRESS),
-		       given_is(g, FLAG_ALLOW_ADDRESS) } };
+		       given_is(g, FLAG_ALLOW_ADDRESS) },
+		     { "issuer.default.key", str_z(p->token_uri), p->token_uri != NULL },
+		     { "issuer.default.pin-file", str_z(p->pin_file), p->pin_file != NULL } };
 	static_assert(ARRAY_LEN(rows) * 2 < ARRAY_LEN(values), "room for every row");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!rows[i].set)
@@ -508,6 +542,7 @@ static fallible make_plan(struct given *g, struct init_plan *p, struct err *err)
 	TRY(read_permits(g, p, err));
 	TRY(check_permits(g, p, err));
 	TRY(read_hosts(g, p, err));
+	TRY(read_token(g, p, err));
 	TRY(make_conf(g, p, err));
 	return read_root_mode(g, p, err);
 }
@@ -528,6 +563,9 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 	else
 		(void)printf("  root key          %s/root/root.key\n", p->dir);
 	(void)printf("                    %s\n", states[p->root_mode]);
+	if (p->token_uri != NULL)
+		(void)printf("  issuing key       in the token, %s\n",
+			     p->token_key_exists ? "where it was before" : "and nowhere else: it cannot be copied");
 	if (is_constrained(p))
 		(void)printf("  valid for         %.*s only, with all that is below\n",
 			     STR_FMT(given_text(g, FLAG_PERMIT)));

@@ -7,6 +7,7 @@
 
 #include "cmd/cmd.h"
 #include "pki/pki.h"
+#include "sign/sign.h"
 
 struct init_key {
 	enum key_kind kind;
@@ -28,6 +29,9 @@ struct init_plan {                  /* lists are comma-separated text, as the co
 	enum init_root root_mode;
 	struct secret passphrase; /* INIT_ROOT_ENCRYPTED */
 	const char *root_export;  /* INIT_ROOT_EXPORTED */
+	const char *token_uri;    /* the issuing key's place in a token; NULL: a file */
+	const char *pin_file;     /* absolute; NULL: none, or the URI's */
+	bool token_key_exists;    /* it is there already and only used */
 	struct buf conf_text;     /* the configuration, checked */
 };
 

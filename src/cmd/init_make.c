@@ -33,7 +33,8 @@ struct maker {
 	int64_t now_s;
 	struct key *root_key, *issuer_key, *tls_key, *perspective_key;
 	struct cert *root, *issuer;
-	bool exported; /* the root's key lies outside of the stage */
+	struct keystore *keystore; /* NULL: the issuing key is a file */
+	bool exported;             /* the root's key lies outside of the stage */
 };
 
 /* --- the folder --- */
@@ -165,12 +166,41 @@ static void stage_remove(struct maker *m)
 
 /* --- keys and certificates --- */
 
+#define TOKEN_MAKE_MS 300000 /* a smart card takes minutes for an RSA key */
+
+static void token_hung(void *ctx, const char *call)
+{
+	(void)ctx;
+	(void)fprintf(
+		stderr,
+		"cairn init: the token's module hangs in %s; nothing was written, but look whether the token has a new "
+		"key\n",
+		call);
+	_exit(1);
+}
+
+/* In the token, as the last key of all: nothing else can fail in its making then. */
+static fallible make_token_key(struct maker *m, struct err *err)
+{
+	const struct init_plan *p = m->plan;
+	const struct keystore_conf conf = { .crypto = m->crypto, .hung = token_hung };
+	const struct keystore_key where = {
+		.where = p->token_uri, .pin_file = p->pin_file, .sessions = 1, .timeout_ms = TOKEN_MAKE_MS
+	};
+	TRY(keystore_new(&conf, &m->keystore, err));
+	if (p->token_key_exists)
+		return keystore_open(m->keystore, &where, &m->issuer_key, err);
+	return keystore_make(m->keystore, &where, p->key.kind, p->key.rsa_bits, &m->issuer_key, err);
+}
+
 static fallible make_keys(struct maker *m, struct err *err)
 {
 	TRY(key_generate(m->plan->root_key.kind, m->plan->root_key.rsa_bits, &m->root_key, err));
-	TRY(key_generate(m->plan->key.kind, m->plan->key.rsa_bits, &m->issuer_key, err));
 	TRY(key_generate(KEY_P256, 0, &m->tls_key, err));
-	return key_generate(KEY_P256, 0, &m->perspective_key, err);
+	TRY(key_generate(KEY_P256, 0, &m->perspective_key, err));
+	if (m->plan->token_uri != NULL)
+		return make_token_key(m, err);
+	return key_generate(m->plan->key.kind, m->plan->key.rsa_bits, &m->issuer_key, err);
 }
 
 static fallible make_authorities(struct maker *m, struct err *err)
@@ -280,7 +310,8 @@ static fallible write_all(struct maker *m, struct str tls_pem, struct err *err)
 	TRY(write_cert(m, "root/root.pem", m->root, err));
 	TRY(write_root_key(m, err));
 	TRY(write_cert(m, "issuer/issuer.pem", m->issuer, err));
-	TRY(key_write_file(m->issuer_key, staged(m, "issuer/issuer.key"), NULL, err));
+	if (m->keystore == NULL)
+		TRY(key_write_file(m->issuer_key, staged(m, "issuer/issuer.key"), NULL, err));
 	TRY(file_write_new(staged(m, "tls/api.pem"), tls_pem, 0644, err));
 	TRY(key_write_file(m->tls_key, staged(m, "tls/api.key"), NULL, err));
 	TRY(write_perspective(m, err));
@@ -319,6 +350,9 @@ fallible init_make(const struct init_plan *plan, struct init_result *ret, struct
 		stage_remove(&m);
 	key_free(m.root_key);
 	key_free(m.issuer_key);
+	if (FAILED(rc) && m.keystore != NULL)
+		keystore_unmake(m.keystore);
+	keystore_free(m.keystore);
 	key_free(m.tls_key);
 	key_free(m.perspective_key);
 	cert_free(m.root);

@@ -24,7 +24,8 @@ struct token_signer {
 };
 
 /* The handle that goes with the lease's sessions; another generation has others. */
-static fallible signer_handle(struct token_signer *s, const struct lease *l, CK_OBJECT_HANDLE *ret, struct err *err)
+static fallible token_signer_handle(struct token_signer *s, const struct lease *l, CK_OBJECT_HANDLE *ret,
+				    struct err *err)
 {
 	struct rc rc = OK;
 	pthread_mutex_lock(&s->lock);
@@ -39,8 +40,8 @@ static fallible signer_handle(struct token_signer *s, const struct lease *l, CK_
 }
 
 /* What the token is given to sign. */
-static fallible signer_input(const struct token_signer *s, enum digest d, struct str tbs, struct arena *mem,
-			     struct str *ret, struct err *err)
+static fallible token_signer_input(const struct token_signer *s, enum digest d, struct str tbs, struct arena *mem,
+				   struct str *ret, struct err *err)
 {
 	uint8_t hash[DIGEST_MAX];
 	size_t n;
@@ -82,7 +83,7 @@ static fallible sign_once(struct token_signer *s, struct str in, struct arena *m
 	struct lease l;
 	char why[128];
 	TRY(token_lease(s->token, &l, err));
-	struct rc rc = signer_handle(s, &l, &handle, err);
+	struct rc rc = token_signer_handle(s, &l, &handle, err);
 	if (FAILED(rc)) {
 		token_give_back(&l, err == NULL ? "its key is gone" : err->detail);
 		FAIL(err, ERR_UNAVAILABLE, "token \"%s\": its key is not there now", s->uri.name);
@@ -98,13 +99,13 @@ static fallible sign_once(struct token_signer *s, struct str in, struct arena *m
 	FAIL(err, ERR_UNAVAILABLE, "token \"%s\": %s", s->uri.name, why);
 }
 
-static fallible signer_sign(void *ctx, enum digest d, struct str tbs, struct arena *mem, struct str *ret,
-			    struct err *err)
+static fallible token_signer_sign(void *ctx, enum digest d, struct str tbs, struct arena *mem, struct str *ret,
+				  struct err *err)
 {
 	struct token_signer *s = ctx;
 	struct str in;
 	struct err first = { 0 };
-	TRY(signer_input(s, d, tbs, mem, &in, err));
+	TRY(token_signer_input(s, d, tbs, mem, &in, err));
 	struct rc rc = sign_once(s, in, mem, ret, &first);
 	if (rc.kind == ERR_UNAVAILABLE)
 		return sign_once(s, in, mem, ret, err);
@@ -113,7 +114,7 @@ static fallible signer_sign(void *ctx, enum digest d, struct str tbs, struct are
 	return rc;
 }
 
-static void signer_free_ctx(void *ctx)
+static void token_signer_free(void *ctx)
 {
 	struct token_signer *s = ctx;
 	key_free(s->public);
@@ -160,7 +161,7 @@ static fallible prove(const struct token_signer *s, const struct key *k, struct 
 	return rc;
 }
 
-static const struct key_signer ops = { .sign = signer_sign, .free = signer_free_ctx };
+static const struct key_signer ops = { .sign = token_signer_sign, .free = token_signer_free };
 
 fallible token_key(struct token *t, struct token_uri *uri, struct key *public, CK_OBJECT_HANDLE private,
 		   unsigned generation, struct key **ret, struct err *err)
@@ -177,7 +178,7 @@ fallible token_key(struct token *t, struct token_uri *uri, struct key *public, C
 						       : CKM_RSA_PKCS;
 	struct rc rc = key_with_signer(public, &ops, s, &k, err);
 	if (FAILED(rc)) {
-		signer_free_ctx(s);
+		token_signer_free(s);
 		return rc;
 	}
 	s->uri = *uri;

@@ -170,6 +170,7 @@ static void uris_name_a_module_a_token_and_a_key_and_no_secret(void **state)
 		{ "pkcs11:token=t;object=k;type=cert?module-path=/m.so", "type" },
 		{ "pkcs11:token=t;object=k;colour=red?module-path=/m.so", "not known" },
 		{ "pkcs11:token=t;object=%zz?module-path=/m.so", "%XX" },
+		{ "pkcs11:token=t;object=my key?module-path=/m.so", "%20" },
 		{ "pkcs11:token=t;object?module-path=/m.so", "NAME=VALUE" },
 		{ "pkcs11:token=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;object=k?module-path=/m.so",
 		  "pkcs11 URI" },

@@ -120,6 +120,8 @@ fallible token_uri_read(struct str text, struct token_uri *ret, struct err *err)
 	char *z = NULL;
 	if (text.n > TOKEN_URI_MAX)
 		FAIL(err, ERR_CONFIG, "pkcs11 URI of %zu bytes, at most %d are read", text.n, TOKEN_URI_MAX);
+	if (str_find(text, ' ', 0) < text.n) /* p11-kit would pass over it, and name another key */
+		FAIL(err, ERR_CONFIG, "pkcs11 URI: found a blank; allowed: %%20");
 	TRY(str_dupz(&mem, text, &z, err));
 	u.kit = p11_kit_uri_new();
 	if (u.kit == NULL)
