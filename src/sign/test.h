@@ -18,7 +18,8 @@
 #define NOW_S ((int64_t)1795305600) /* 2026-11-22 */
 #define NOW_MS (NOW_S * 1000)
 #define BASE "https://ca.corp.example"
-#define VOTERS 4 /* a, b, c are zone "default"; d is zone "far" */
+#define VOTERS 4    /* a, b, c are zone "default"; d is zone "far" */
+#define OPERATORS 2 /* ann and bob */
 
 struct town {
 	char dir[64];
@@ -27,7 +28,7 @@ struct town {
 	struct crypto *crypto;
 	struct conf *conf;
 	struct key *account, *stranger, *subscriber, *issuer_key;
-	struct key *voters[VOTERS];
+	struct key *voters[VOTERS], *operators[OPERATORS];
 	struct cert *root, *issuer;
 	struct arena mem;
 };
@@ -46,18 +47,21 @@ static inline void town_conf(struct town *t)
 		"realm:\n"
 		"  default:\n    names: ['*.corp.example']\n    addresses: [192.0.2.0/24, '2001:db8::/32']\n"
 		"    challenges: [http-01, dns-01, dns-account-01, dns-persist-01]\n"
-		"    caa: \"off\"\n    caa-identities: [ca.corp.example]\n    profiles: [server, brief]\n    "
-		"names-per-order: 3\n"
+		"    caa: \"off\"\n    caa-identities: [ca.corp.example]\n    profiles: [server, brief, staff, "
+		"strict]\n    "
+		"names-per-order: 3\n    grants: true\n"
 		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n    caa: "
 		"\"off\"\n"
 		"zone:\n"
 		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
 		"  far:\n    perspectives: [d]\n"
 		"perspective:\n  a: {}\n  b: {}\n  c: {}\n  d: {}\n"
-		"profile:\n  server: {}\n  brief:\n    lifetime: 7d\n  other: {}\n"
+		"profile:\n  server: {}\n  brief:\n    lifetime: 7d\n  other: {}\n  strict:\n    public: true\n"
+		"  staff:\n    subject: required\n    policies: []\n"
+		"operator:\n  ann: {}\n  bob: {}\n"
 		"issuer:\n  default:\n    aia-url: http://ca.corp.example/issuer.crt\n"
 		"    crl-url: http://ca.corp.example/ca.crl\n";
-	char buf[2048];
+	char buf[4096];
 	struct err err = { 0 };
 	snprintf(buf, sizeof buf, text, t->dir);
 	MUST(conf_read_text(str_z(buf), "/test/cairn.conf", conf_env_none, NULL, &t->conf, &err));
@@ -105,6 +109,17 @@ static inline void town_voter(struct town *t, int i)
 	MUST(file_write_new(town_path(t, name), buf_str(&jwk), 0644, &err));
 }
 
+static inline void town_operator(struct town *t, int i)
+{
+	static const char *const names[OPERATORS] = { "operators/ann.jwk", "operators/bob.jwk" };
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	struct err err = { 0 };
+	MUST(key_generate(KEY_P256, 0, &t->operators[i], &err));
+	MUST(jwk_write(t->operators[i], &jwk, &err));
+	MUST(dir_make(town_path(t, "operators"), 0700, &err));
+	MUST(file_write_new(town_path(t, names[i]), buf_str(&jwk), 0644, &err));
+}
+
 static inline struct town *town_new_issuer_days(int days)
 {
 	struct town *t = mem_alloc(sizeof *t);
@@ -120,6 +135,8 @@ static inline struct town *town_new_issuer_days(int days)
 	town_issuer(t, days);
 	for (int i = 0; i < VOTERS; i++)
 		town_voter(t, i);
+	for (int i = 0; i < OPERATORS; i++)
+		town_operator(t, i);
 	town_conf(t);
 	return t;
 }
@@ -140,6 +157,8 @@ static inline void town_free(struct town *t)
 	key_free(t->issuer_key);
 	for (int i = 0; i < VOTERS; i++)
 		key_free(t->voters[i]);
+	for (int i = 0; i < OPERATORS; i++)
+		key_free(t->operators[i]);
 	cert_free(t->root);
 	cert_free(t->issuer);
 	conf_free(t->conf);
@@ -169,6 +188,17 @@ struct vote { /* one perspective's verdict for every name of the plan */
 	bool caa_only;
 	bool spoil; /* change a byte of the payload after it was signed */
 };
+struct pledge { /* one operator's grant */
+	bool given;
+	const char *kid, *typ, *realm;
+	const struct key *signer, *thumbprint_of;
+	struct str name; /* pattern; empty: none */
+	struct str address;
+	bool wildcards;
+	struct str organization, country, email, profile;
+	int64_t made_ms, from_s, until_s;
+	bool spoil; /* put another name into it after it was signed */
+};
 struct plan {
 	struct town *town;
 	const char *realm, *profile, *issuer, *serial;
@@ -182,6 +212,7 @@ struct plan {
 	int64_t not_before, not_after;
 	struct vote votes[VOTERS];
 	struct vote caa_votes[VOTERS]; /* caaOnly ones, cast by those that a row lets speak again */
+	struct pledge pledges[OPERATORS];
 	bool spoil_csr, spoil_finalize;
 };
 
@@ -234,8 +265,21 @@ static inline struct plan plan_good(struct town *t)
 					    .type = -1,
 					    .started_ms = NOW_MS - 31000,
 					    .finished_ms = NOW_MS - 30000 };
+	static const char *const operators[OPERATORS] = { "ann", "bob" };
+	for (int i = 0; i < OPERATORS; i++)
+		p.pledges[i] = (struct pledge){ .kid = operators[i],
+						.typ = GRANT_TYP,
+						.realm = "default",
+						.signer = t->operators[i],
+						.thumbprint_of = t->account,
+						.name = STR("*.corp.example"),
+						.made_ms = NOW_MS - 50000,
+						.from_s = NOW_S - 50,
+						.until_s = NOW_S + 30 * DAY_S };
 	return p;
 }
+
+#define GRANT_ID(i) id_at(NOW_MS - 50000, (uint8_t)(40 + (i)))
 
 /* What an ordered text is. */
 static inline struct ident plan_ident(struct str text)
@@ -359,6 +403,47 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 	return str_dup(&t->mem, buf_str(&jws));
 }
 
+static inline struct str plan_grant(struct plan *p, int i)
+{
+	struct town *t = p->town;
+	const struct pledge *v = &p->pledges[i];
+	AUTO(buf_done) struct buf payload = BUF_MAX(GRANT_PAYLOAD_MAX), jws = BUF_MAX(GRANT_JWS_MAX);
+	struct err err = { 0 };
+	struct thumbprint thumb;
+	MUST(jwk_thumbprint(t->crypto, v->thumbprint_of, &thumb, &err));
+	struct str key = str_z(thumb.z), name = v->name, address = v->address, email = v->email, profile = v->profile;
+	struct grant g = { .id = GRANT_ID(i),
+			   .realm = str_z(v->realm),
+			   .thumbprints = &key,
+			   .thumbprint_count = 1,
+			   .names = &name,
+			   .name_count = name.n > 0,
+			   .addresses = &address,
+			   .address_count = address.n > 0,
+			   .wildcards = v->wildcards,
+			   .organization = v->organization,
+			   .country = v->country,
+			   .emails = &email,
+			   .email_count = email.n > 0,
+			   .profiles = &profile,
+			   .profile_count = profile.n > 0,
+			   .made_ms = v->made_ms,
+			   .from_s = v->from_s,
+			   .until_s = v->until_s };
+	MUST(grant_write(&g, &payload, &err));
+	MUST(jws_compact_sign(t->crypto, v->signer, str_z(v->typ), str_z(v->kid), buf_str(&payload), &jws, &err));
+	if (!v->spoil)
+		return str_dup(&t->mem, buf_str(&jws));
+	struct str text = buf_str(&jws);
+	size_t dot = str_find(text, '.', 0), end = str_find(text, '.', dot + 1);
+	name = STR("*");
+	buf_reset(&payload);
+	MUST(grant_write(&g, &payload, &err));
+	struct str forged = b64url_encode(&t->mem, buf_str(&payload));
+	return str_fmt(&t->mem, "%.*s.%.*s%.*s", (int)dot, text.p, (int)forged.n, forged.p, (int)(text.n - end),
+		       text.p + end);
+}
+
 static inline struct sign_job plan_job(struct plan *p)
 {
 	struct town *t = p->town;
@@ -375,7 +460,12 @@ static inline struct sign_job plan_job(struct plan *p)
 				.not_after = p->not_after,
 				.idents = ARENA_ARRAY(&t->mem, struct ident, 4),
 				.ident_count = p->name_count,
-				.verdicts = ARENA_ARRAY(&t->mem, struct str, 64) };
+				.verdicts = ARENA_ARRAY(&t->mem, struct str, 64),
+				.grants = ARENA_ARRAY(&t->mem, struct str, OPERATORS) };
+	for (int i = 0; i < OPERATORS; i++) {
+		if (p->pledges[i].given)
+			job.grants[job.grant_count++] = plan_grant(p, i);
+	}
 	for (size_t i = 0; i < p->name_count; i++)
 		job.idents[i] = plan_ident(p->names[i]);
 	MUST(jwk_write(p->job_key, &jwk, &err));
