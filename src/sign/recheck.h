@@ -55,7 +55,7 @@ fallible check_evidence(struct check *x, struct err *err);
 fallible proof_belongs(const struct check *x, struct proof *p, struct err *err);
 fallible proof_verify(const struct check *x, struct proof *p, struct err *err);
 /* The name below a "*.", which *ret_wildcard tells of. */
-struct str ident_base(const struct ident *id, bool *ret_wildcard);
+struct str ident_below_star(const struct ident *id, bool *ret_wildcard);
 
 /* --- grant.c: what operators signed --- */
 fallible check_grants(struct check *x, struct err *err);
@@ -64,8 +64,8 @@ fallible check_subject(struct check *x, struct err *err);
 bool check_is_granted(const struct check *x, const struct ident *ident);
 
 /* --- recheck_caa.c --- */
-#define METHODS_ALL ((1u << CHALLENGE_TYPE_COUNT) - 1)
-/* methods: bits of enum challenge_type, by which the name was proven. */
+#define METHOD_GRANT (1u << CHALLENGE_TYPE_COUNT) /* beside those of enum challenge_type: a grant covers the name */
+/* methods: bits of enum challenge_type, by which the name was proven, and METHOD_GRANT. */
 fallible check_caa(const struct check *x, const struct ident *ident, unsigned methods, struct proof *proofs,
 		   struct err *err);
 

@@ -10,7 +10,7 @@
 static bool caa_covers(const struct proof *p, const struct ident *ident)
 {
 	bool wildcard;
-	struct str base = ident_base(ident, &wildcard);
+	struct str base = ident_below_star(ident, &wildcard);
 	const struct verdict *v = &p->verdict;
 	return p->readable && v->ident.type == IDENT_DNS && v->wildcard == wildcard && str_eq(v->ident.value, base);
 }
@@ -26,9 +26,9 @@ static fallible caa_says(const struct check *x, struct proof *p, unsigned method
 			     : "CAA was not looked up");
 	if (v->account_url.n == 0) /* RFC 8657 3 */
 		FAIL(err, ERR_UNAUTHORIZED, "it does not say for which account CAA was looked up");
-	if ((methods & 1u << v->method) == 0) /* RFC 8657 4 */
+	if ((methods & (v->granted ? METHOD_GRANT : 1u << v->method)) == 0) /* RFC 8657 4 */
 		FAIL(err, ERR_UNAUTHORIZED, "CAA was looked up for %s, by which the name was not proven",
-		     challenge_type_name(v->method));
+		     v->granted ? CAA_GRANT_METHOD : challenge_type_name(v->method));
 	if (v->finished_ms > x->rk->now_ms + CLOCK_SKEW_S * 1000 || v->started_ms > v->finished_ms)
 		FAIL(err, ERR_UNAUTHORIZED, "its times are in the future or in the wrong order");
 	return OK;

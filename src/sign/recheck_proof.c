@@ -11,7 +11,7 @@ struct tally {            /* what was found for one name */
 	struct err last;  /* why the last one that was for this name did not count */
 };
 
-struct str ident_base(const struct ident *id, bool *ret_wildcard)
+struct str ident_below_star(const struct ident *id, bool *ret_wildcard)
 {
 	struct str base = id->value;
 	*ret_wildcard = str_skip(&base, STR("*."));
@@ -118,7 +118,8 @@ fallible proof_belongs(const struct check *x, struct proof *p, struct err *err)
 	if (!str_eq(v->thumbprint, str_z(x->thumbprint.z)))
 		FAIL(err, ERR_UNAUTHORIZED, "it is for another account's key");
 	TRY(proof_speaker(x, p, err));
-	TRY(proof_method(x, v, err));
+	if (!v->granted) /* of CAA alone: the model has seen to it */
+		TRY(proof_method(x, v, err));
 	return proof_account(x, v, err);
 }
 
@@ -156,7 +157,7 @@ static bool proof_covers_below(const struct check *x, const struct verdict *v, s
 static bool proof_covers(const struct check *x, const struct proof *p, const struct ident *ident)
 {
 	bool wildcard = false;
-	struct str base = ident->type == IDENT_DNS ? ident_base(ident, &wildcard) : ident->value;
+	struct str base = ident->type == IDENT_DNS ? ident_below_star(ident, &wildcard) : ident->value;
 	const struct verdict *v = &p->verdict;
 	if (!p->readable || v->caa_only || v->ident.type != ident->type)
 		return false; /* who looked up CAA and nothing else has seen nobody's control */
@@ -243,15 +244,13 @@ fallible check_evidence(struct check *x, struct err *err)
 	for (size_t i = 0; i < x->job->ident_count; i++) {
 		const struct ident *ident = &x->job->idents[i];
 		struct tally t = { 0 };
-		if (check_is_granted(x,
-				     ident)) { /* by none of the methods: any that the realm takes may have asked CAA */
-			TRY(check_caa(x, ident, METHODS_ALL, proofs, err));
-			continue;
-		}
 		tally_ident(x, ident, proofs, counted, &t);
-		if ((int64_t)t.counted < x->zone->quorum)
+		unsigned by = (int64_t)t.counted >= x->zone->quorum ? t.methods : 0;
+		if (check_is_granted(x, ident))
+			by |= METHOD_GRANT;
+		if (by == 0)
 			return evidence_lacks(x, ident, &t, &unreadable, err);
-		TRY(check_caa(x, ident, t.methods, proofs, err));
+		TRY(check_caa(x, ident, by, proofs, err));
 	}
 	return OK;
 }
