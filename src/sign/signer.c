@@ -130,6 +130,7 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 						 .refused_dir = conf_path(conf, &mem, conf->signer.journal) };
 	TRY(keystore_new(&keys_conf, &s->keystore, err));
 	TRY(issuers_load(s, err));
+	TRY(crew_new(keystore_width(s->keystore), &s->crew, err));
 	TRY(realms_check(s, conf, err));
 	TRY(pinned_keys_read(conf, &s->keys, err));
 	TRY(journal_open(conf_path(conf, &mem, conf->signer.journal), s->keep_ms, crypto, clk, &s->journal, err));
@@ -168,6 +169,7 @@ void signer_free(struct signer *s)
 		free(s->issuers[i].name);
 	}
 	free(s->issuers);
+	crew_free(s->crew);
 	keystore_free(s->keystore); /* its keys are gone */
 	queue_done(&s->queue);
 	pthread_mutex_destroy(&s->lock);

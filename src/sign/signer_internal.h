@@ -6,6 +6,7 @@
 #ifndef CAIRN_SIGN_SIGNER_INTERNAL_H
 #define CAIRN_SIGN_SIGNER_INTERNAL_H
 
+#include "sign/crew.h"
 #include "sign/recheck.h"
 
 #include <pthread.h>
@@ -49,6 +50,7 @@ struct signer {
 	const struct clock *clk;
 	const struct rng *rng;
 	struct keystore *keystore;
+	struct crew *crew; /* signs a batch side by side, when a token can */
 	struct signer_issuer *issuers;
 	size_t issuer_count;
 	struct pinned_keys keys;
