@@ -199,6 +199,7 @@ fallible eab_spend(struct call *c, struct store_tx *tx, const struct eab_binding
 struct eab_grant { /* read once a request */
 	bool bound;
 	struct conf_list names, profiles; /* none: whatever the realm allows */
+	int64_t lifetime_s;               /* of certificates; 0: realm and profile decide */
 };
 fallible eab_grant_read(struct call *c, struct store_tx *tx, struct eab_grant *ret, struct err *err);
 fallible eab_allows(const struct eab_grant *g, const struct ident *ident, struct err *err);

@@ -180,6 +180,7 @@ fallible eab_grant_read(struct call *c, struct store_tx *tx, struct eab_grant *r
 	TRY(rc);
 	TRY(list_read(c->mem, l.row.names, &ret->names, err));
 	TRY(list_read(c->mem, l.row.profiles, &ret->profiles, err));
+	ret->lifetime_s = l.row.lifetime_s;
 	ret->bound = true;
 	return OK;
 }

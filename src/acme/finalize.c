@@ -14,6 +14,8 @@ struct finalize {
 	struct sha256 csr_hash;
 	struct thumbprint csr_thumbprint; /* of its key */
 	struct order_row order;
+	struct eab_grant grant; /* of the account's external key */
+	const struct conf_profile *profile;
 	struct id *authzs;
 	size_t authz_count;
 	struct issuance_row intent;
@@ -127,26 +129,35 @@ static fallible grant_check(struct finalize *f, struct store_tx *tx, const struc
 			    struct err *err)
 {
 	struct call *c = f->c;
-	struct eab_grant grant;
 	struct refusals refused = { 0 };
-	TRY(eab_grant_read(c, tx, &grant, err));
+	TRY(eab_grant_read(c, tx, &f->grant, err));
 	for (size_t i = 0; i < count; i++) {
 		struct err why = { 0 };
-		struct rc rc = eab_allows(&grant, &idents[i], &why);
+		struct rc rc = eab_allows(&f->grant, &idents[i], &why);
 		TRY(refusals_keep(c, &refused, rc, &why, str_z(ident_type_name(idents[i].type)), idents[i].value, err));
 	}
 	TRY(refusals_end(c, &refused, count, err));
-	if (!eab_allows_profile(&grant, f->order.profile))
+	if (!eab_allows_profile(&f->grant, f->order.profile))
 		FAIL(err, ERR_INVALID_PROFILE,
 		     "profile %.*s, which the order has, is not allowed to this account any more; make a new order",
 		     STR_FMT(f->order.profile));
 	return OK;
 }
 
+/* A reload may have narrowed what the profile takes since the order was made. */
+static fallible profile_check(struct finalize *f, const struct ident *idents, size_t count, struct err *err)
+{
+	struct call *c = f->c;
+	const struct key *k = f->csr.key;
+	TRY(profile_of_order(c, &f->order, &f->profile, err));
+	TRY(profile_takes(c, f->profile, idents, count, err));
+	return conf_profile_allows_csr(f->profile, key_kind_name(key_get_kind(k)), key_get_bits(k), f->csr.must_staple,
+				       err);
+}
+
 static fallible intent_make(struct finalize *f, struct err *err)
 {
 	struct call *c = f->c;
-	const struct conf_profile *profile;
 	struct serial serial = serial_new((uint8_t)c->conf->signer.serial_prefix, c->a->d.rng);
 	f->intent = (struct issuance_row){
 		.id = id_new(c->a->d.clk, c->a->d.rng),
@@ -166,8 +177,8 @@ static fallible intent_make(struct finalize *f, struct err *err)
 		.send_at = c->now_ms + c->conf->sweeper.resend_ms,
 		.sends = 1,
 	};
-	TRY(profile_of_order(c, &f->order, &profile, err));
-	return validity_of_order(c, profile, &f->order, &f->intent.not_before_s, &f->intent.not_after_s, err);
+	return validity_of_order(c, f->profile, &f->grant, &f->order, &f->intent.not_before_s, &f->intent.not_after_s,
+				 err);
 }
 
 /* Why an order that has all it waited for cannot be finalized after all. */
@@ -232,25 +243,36 @@ static fallible finalize_checks(struct finalize *f, struct store_tx *tx, struct 
 	TRY(proofs_missing(f, tx, err));
 	TRY(idents_read(f->c->mem, f->order.identifiers, &idents, &count, err));
 	TRY(names_match(f, idents, count, err));
+	TRY(profile_check(f, idents, count, err));
 	TRY(csr_key_is_free(f, tx, err));
 	TRY(key_check_blocked(tx, &f->csr.spki_hash, ERR_BAD_CSR, err));
 	return grant_check(f, tx, idents, count, err);
 }
 
-/* What stands for proofs goes to the signer with the job, and is chosen here once, so that every job of this intent is the
- * same. Whether it still counts is the signer's to say: it alone hears of a revocation whatever the api does. */
+/* What stands for proofs, and the subject's first of all, goes to the signer with the job. It is chosen here once, so that
+ * every job of this intent is the same. Whether it still counts is the signer's to say: it alone hears of a revocation
+ * whatever the api does. */
 static fallible grants_fix(struct finalize *f, struct store_tx *tx, struct err *err)
 {
 	struct call *c = f->c;
+	const struct held_grant *subject;
 	struct id *ids;
-	size_t count;
+	size_t count, n = 0;
+	TRY(profile_of_order(c, &f->order, &f->grants.profile, err));
+	TRY(grants_find_subject(&f->grants, tx, &subject, err));
 	if (!c->realm->grants)
 		return OK;
 	TRY(grants_of_order(tx, c->mem, f->order.id, &ids, &count, err));
-	if (count == 0)
+	struct id *all = ARENA_ARRAY(c->mem, struct id, count + 1);
+	if (subject != NULL)
+		all[n++] = subject->row.id;
+	for (size_t i = 0; i < count; i++)
+		if (n == 0 || !id_eq(all[0], ids[i]))
+			all[n++] = ids[i];
+	if (n == 0)
 		return OK;
-	TRY(issuance_add_grants(tx, f->intent.id, ids, count, err));
-	return grants_audit(c, tx, f->order.id, ids, count, err);
+	TRY(issuance_add_grants(tx, f->intent.id, all, n, err));
+	return grants_audit(c, tx, f->order.id, all, n, err);
 }
 
 /* What was seen of CAA when the names were proved may be too old by now. */
@@ -314,6 +336,7 @@ static fallible finalize_run(struct finalize *f, struct err *err)
 {
 	struct call *c = f->c;
 	TRY(csr_of_payload(f, err));
+	TRY(grants_read(c, &f->grants, err));
 	struct rc rc = store_tx(c->a->d.store, finalize_tx, f, err);
 	if (rc.kind == ERR_CONFLICT)
 		FAIL(err, ERR_ORDER_NOT_READY, "another finalize of this order came first");

@@ -99,7 +99,7 @@ fallible grants_read(const struct call *c, struct grants *ret, struct err *err)
 
 static bool serves_profile(const struct grants *g, const struct held_grant *h)
 {
-	return g->profile.n == 0 || grant_has_profile(&h->says, g->profile);
+	return g->profile == NULL || grant_has_profile(&h->says, g->profile->name);
 }
 
 /* A revocation that was acknowledged before this transaction holds in it. */
@@ -116,6 +116,8 @@ fallible grants_find(struct grants *g, struct store_tx *tx, const struct ident *
 		     struct err *err)
 {
 	*ret = NULL;
+	if (g->profile != NULL && g->profile->public_rules) /* BR 3.2.2.4 knows no such way to prove a name */
+		return OK;
 	for (int fresh = 0; fresh < 2; fresh++) { /* first those that the order uses already: a job has few */
 		for (size_t i = 0; i < g->n; i++) {
 			struct held_grant *h = &g->v[i];
@@ -146,6 +148,8 @@ fallible grants_find_subject(const struct grants *g, struct store_tx *tx, const 
 			     struct err *err)
 {
 	*ret = NULL;
+	if (g->profile == NULL || str_eq(g->profile->subject, STR("off")))
+		return OK;
 	for (size_t i = 0; i < g->n && *ret == NULL; i++) {
 		bool held = false;
 		if (serves_profile(g, &g->v[i]) && grant_has_subject(&g->v[i].says))
@@ -153,6 +157,12 @@ fallible grants_find_subject(const struct grants *g, struct store_tx *tx, const 
 		if (held)
 			*ret = &g->v[i];
 	}
+	if (*ret == NULL && str_eq(g->profile->subject, STR("required")))
+		FAIL(err, ERR_UNAUTHORIZED,
+		     "profile %.*s says who the subscriber is, and no grant of this account does; ask the CA's "
+		     "operator "
+		     "for one",
+		     STR_FMT(g->profile->name));
 	return OK;
 }
 

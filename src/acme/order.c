@@ -8,6 +8,7 @@
 struct new_order {
 	struct call *c;
 	struct eab_grant grant;
+	const struct conf_profile *profile;
 	struct ident_wanted *wanted; /* sorted, no duplicates */
 	size_t count;
 	struct replacing replaces;
@@ -46,7 +47,7 @@ static void authz_link(struct new_order *n, struct id authz)
 static fallible order_authorize(struct new_order *n, struct store_tx *tx, struct err *err)
 {
 	struct call *c = n->c;
-	struct proofs proofs = { .c = c, .tx = tx, .grants = &n->grants };
+	struct proofs proofs = { .c = c, .tx = tx, .grants = &n->grants, .profile = n->profile };
 	grants_forget(&n->grants);
 	n->row.expires_at = c->now_ms + c->realm->order_life_s * 1000;
 	n->row.status = ORDER_READY;
@@ -58,7 +59,7 @@ static fallible order_authorize(struct new_order *n, struct store_tx *tx, struct
 		authz_link(n, z.id);
 		if (z.status != AUTHZ_VALID)
 			n->row.status = ORDER_PENDING;
-		int64_t end = fresh ? z.expires_at : proof_serves_until(c, &z);
+		int64_t end = fresh ? z.expires_at : proof_serves_until(&proofs, &z);
 		if (end < n->row.expires_at) /* an order lives no longer than what it stands on */
 			n->row.expires_at = end;
 	}
@@ -68,8 +69,10 @@ static fallible order_authorize(struct new_order *n, struct store_tx *tx, struct
 static fallible new_order_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_order *n = ctx;
+	const struct held_grant *subject;
 	TRY(account_still_valid(n->c, tx, err));
 	TRY(order_charge(n, tx, err));
+	TRY(grants_find_subject(&n->grants, tx, &subject, err)); /* finalize would fail for want of it */
 	TRY(order_authorize(n, tx, err));
 	return order_insert(tx, &n->row, n->authzs, n->authz_count, err);
 }
@@ -84,15 +87,15 @@ static fallible new_order_read(struct new_order *n, struct err *err)
 				     .account = c->account.id,
 				     .realm = c->realm->name,
 				     .created_at = c->now_ms };
-	const struct conf_profile *profile;
 	TRY(profile_choose(c, &n->grant, &n->row.profile, err));
-	TRY(profile_of_order(c, &n->row, &profile, err));
-	TRY(validity_read(c, profile, &n->row.not_before_s, &n->row.not_after_s, err));
+	TRY(profile_of_order(c, &n->row, &n->profile, err));
+	TRY(validity_read(c, n->profile, &n->grant, &n->row.not_before_s, &n->row.not_after_s, err));
 	TRY(replaces_read(c, &n->replaces, err));
 	n->row.replaces = n->replaces.id.text;
 	struct ident *idents = ARENA_ARRAY(c->mem, struct ident, n->count);
 	for (size_t i = 0; i < n->count; i++)
 		idents[i] = n->wanted[i].ident;
+	TRY(profile_takes(c, n->profile, idents, n->count, err));
 	n->authzs = ARENA_ARRAY(c->mem, struct id, n->count);
 	return idents_write(c->mem, idents, n->count, &n->row.identifiers, err);
 }
@@ -103,7 +106,7 @@ fallible post_new_order(struct call *c, struct err *err)
 	TRY(terms_still_agreed(c, err));
 	TRY(new_order_read(&n, err));
 	TRY(grants_read(c, &n.grants, err));
-	n.grants.profile = n.row.profile;
+	TRY(profile_of_order(c, &n.row, &n.grants.profile, err));
 	TRY(store_tx(c->a->d.store, new_order_tx, &n, err));
 	FP("acme.order_made");
 	LOG(c->a->d.log, LOG_INFO, "order created", KV_ID("order", n.row.id), KV_ID("account", c->account.id),

@@ -63,7 +63,7 @@ struct held_grant {
 };
 struct grants { /* of the account that calls, for one request */
 	const struct call *c;
-	struct str profile; /* set by the caller; empty: of any */
+	const struct conf_profile *profile; /* set by the caller; NULL: any */
 	struct held_grant *v;
 	size_t n, used;
 };
@@ -73,7 +73,7 @@ fallible grants_read(const struct call *c, struct grants *ret, struct err *err);
 fallible grants_find(struct grants *g, struct store_tx *tx, const struct ident *ident, const struct held_grant **ret,
 		     struct err *err);
 void grants_forget(struct grants *g); /* none is used: a transaction begins again */
-/* The first one that says who the subscriber is; *ret NULL: none. */
+/* The first one that says who the subscriber is; *ret NULL: the profile wants none, or there is none where it needs none. */
 fallible grants_find_subject(const struct grants *g, struct store_tx *tx, const struct held_grant **ret,
 			     struct err *err);
 
@@ -87,26 +87,31 @@ struct proofs { /* of one transaction */
 	struct call *c;
 	struct store_tx *tx;
 	struct grants *grants;
-	bool itself;                      /* newAuthz: one of this very identifier, and not of a domain above it */
-	struct ancestor_proof *ancestors; /* looked up already */
+	const struct conf_profile *profile; /* of the order that is made; NULL: newAuthz */
+	bool itself;                        /* newAuthz: one of this very identifier, and not of a domain above it */
+	struct ancestor_proof *ancestors;   /* looked up already */
 };
 /* One that this account has under this key, or a fresh one with its challenges. */
 fallible proof_get(struct proofs *p, const struct ident_wanted *w, struct authz_row *ret, bool *ret_fresh,
 		   struct err *err);
 /* How long it serves a new order. */
-int64_t proof_serves_until(const struct call *c, const struct authz_row *z);
+int64_t proof_serves_until(const struct proofs *p, const struct authz_row *z);
 
 /* --- validity.c: notBefore, notAfter and the profile of an order --- */
 fallible profile_choose(struct call *c, const struct eab_grant *grant, struct str *ret, struct err *err);
 /* A reload may have taken it out of the configuration since the order was made. */
 fallible profile_of_order(const struct call *c, const struct order_row *o, const struct conf_profile **ret,
 			  struct err *err);
+/* Are these of the kinds, and no more of them, that the profile is for? */
+fallible profile_takes(struct call *c, const struct conf_profile *p, const struct ident *idents, size_t count,
+		       struct err *err);
 /* Both 0 when they are not asked for. */
-fallible validity_read(const struct call *c, const struct conf_profile *p, int64_t *ret_not_before_s,
-		       int64_t *ret_not_after_s, struct err *err);
+fallible validity_read(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant,
+		       int64_t *ret_not_before_s, int64_t *ret_not_after_s, struct err *err);
 /* What a certificate of this order gets when it is finalized now. */
-fallible validity_of_order(const struct call *c, const struct conf_profile *p, const struct order_row *o,
-			   int64_t *ret_not_before_s, int64_t *ret_not_after_s, struct err *err);
+fallible validity_of_order(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant,
+			   const struct order_row *o, int64_t *ret_not_before_s, int64_t *ret_not_after_s,
+			   struct err *err);
 
 /* --- ari.c: certificates by name (RFC 9773 4.1) --- */
 struct certid {

@@ -21,10 +21,12 @@ struct ancestor_proof { /* what was found for a domain above some of the order's
 
 /* A proof is used again for the realm's reuse time only, counted from its attempt's beginning as the signer counts it
  * (recheck_proof.c); for the orders that it was made for it lives on beyond that. */
-int64_t proof_serves_until(const struct call *c, const struct authz_row *z)
+int64_t proof_serves_until(const struct proofs *p, const struct authz_row *z)
 {
+	const struct conf_realm *realm = p->c->realm;
+	int64_t reuse_s = p->profile == NULL ? realm->authz_valid_s : conf_authz_valid(realm, p->profile);
 	int64_t begun = id_is_zero(z->grant) ? id_time_ms(z->attempt) : z->created_at;
-	int64_t reuse_end = begun + c->realm->authz_valid_s * 1000;
+	int64_t reuse_end = begun + reuse_s * 1000;
 	return z->status == AUTHZ_VALID && reuse_end < z->expires_at ? reuse_end : z->expires_at;
 }
 
@@ -79,7 +81,7 @@ static fallible find(const struct proofs *p, const struct authz_want *want, stru
 	if (rc.kind == ERR_NOT_FOUND)
 		return OK;
 	TRY(rc);
-	if (proof_serves_until(c, ret) <= until)
+	if (proof_serves_until(p, ret) <= until)
 		return OK;
 	return ret->status == AUTHZ_VALID ? valid_one_counts(p, ret, ret_found, err)
 					  : pending_one_counts(p, ret, ret_found, err);

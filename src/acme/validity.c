@@ -47,6 +47,42 @@ fallible profile_of_order(const struct call *c, const struct order_row *o, const
 	     STR_FMT(o->profile));
 }
 
+static fallible takes_one(const struct conf_profile *p, const struct ident *ident, struct err *err)
+{
+	return conf_profile_allows(p, ident->value, ident->type == IDENT_IP, err);
+}
+
+fallible profile_takes(struct call *c, const struct conf_profile *p, const struct ident *idents, size_t count,
+		       struct err *err)
+{
+	struct refusals refused = { 0 };
+	if ((int64_t)count > p->names_max)
+		FAIL(err, ERR_REJECTED_IDENTIFIER, "%zu identifiers; profile %.*s takes %lld in an order", count,
+		     STR_FMT(p->name), (long long)p->names_max);
+	for (size_t i = 0; i < count; i++) {
+		struct err why = { 0 };
+		struct rc rc = takes_one(p, &idents[i], &why);
+		TRY(refusals_keep(c, &refused, rc, &why, str_z(ident_type_name(idents[i].type)), idents[i].value, err));
+	}
+	return refusals_end(c, &refused, count, err);
+}
+
+/* Realm and profile are the signer's to check, too. What an external key allows is for the api alone: it limits its own
+ * accounts, and a certificate that lives longer than that is nobody else's. */
+static int64_t life_of(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant,
+		       int64_t not_before_s)
+{
+	int64_t life = conf_lifetime(c->realm, p, not_before_s);
+	return grant->lifetime_s > 0 && grant->lifetime_s < life ? grant->lifetime_s : life;
+}
+
+/* However short the life is made, half of it lies ahead. */
+static int64_t backdate_of(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant)
+{
+	int64_t half = life_of(c, p, grant, c->now_ms / 1000) / 2;
+	return p->backdate_s < half ? p->backdate_s : half;
+}
+
 static fallible time_member(const struct call *c, const char *key, int64_t *ret, struct err *err)
 {
 	struct str text = STR_NONE;
@@ -72,11 +108,11 @@ static fallible not_before_check(int64_t not_before, int64_t earliest, int64_t l
 	FAIL(err, ERR_MALFORMED, "notBefore is %s; it can be from %s to %s", given, from, to);
 }
 
-static fallible not_after_check(const struct conf_profile *p, int64_t not_before, int64_t not_after, int64_t now_s,
-				struct err *err)
+static fallible not_after_check(const struct conf_profile *p, int64_t life, int64_t not_before, int64_t not_after,
+				int64_t now_s, struct err *err)
 {
 	char given[TIME_TEXT_MAX], limit[TIME_TEXT_MAX];
-	int64_t least = not_before > now_s ? not_before : now_s, most = not_before + p->lifetime_s - 1;
+	int64_t least = not_before > now_s ? not_before : now_s, most = not_before + life - 1;
 	time_show(not_after, given);
 	if (not_after <= least) {
 		time_show(least, limit);
@@ -85,37 +121,40 @@ static fallible not_after_check(const struct conf_profile *p, int64_t not_before
 	if (not_after > most) {
 		time_show(most, limit);
 		FAIL(err, ERR_MALFORMED,
-		     "notAfter is %s; profile %.*s lets certificates live %lld s, so until %s at most", given,
-		     STR_FMT(p->name), (long long)p->lifetime_s, limit);
+		     "notAfter is %s; profile %.*s lets certificates live %lld s%s, so until %s at most", given,
+		     STR_FMT(p->name), (long long)life, life < p->lifetime_s ? " here" : "", limit);
 	}
 	return OK;
 }
 
-fallible validity_read(const struct call *c, const struct conf_profile *p, int64_t *ret_not_before_s,
-		       int64_t *ret_not_after_s, struct err *err)
+fallible validity_read(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant,
+		       int64_t *ret_not_before_s, int64_t *ret_not_after_s, struct err *err)
 {
-	int64_t now_s = c->now_ms / 1000, not_before = 0, not_after = 0;
+	int64_t now_s = c->now_ms / 1000, not_before = 0, not_after = 0, backdate = backdate_of(c, p, grant);
 	TRY(time_member(c, "notBefore", &not_before, err));
 	TRY(time_member(c, "notAfter", &not_after, err));
 	if (not_before != 0)
-		TRY(not_before_check(not_before, now_s - p->backdate_s, now_s + AHEAD_MAX_S, err));
+		TRY(not_before_check(not_before, now_s - backdate, now_s + AHEAD_MAX_S, err));
+	int64_t from = not_before != 0 ? not_before : now_s - backdate;
 	if (not_after != 0)
-		TRY(not_after_check(p, not_before != 0 ? not_before : now_s - p->backdate_s, not_after, now_s, err));
+		TRY(not_after_check(p, life_of(c, p, grant, from), from, not_after, now_s, err));
 	*ret_not_before_s = not_before;
 	*ret_not_after_s = not_after;
 	return OK;
 }
 
 /* An order may have waited for days: its times are looked at again. */
-fallible validity_of_order(const struct call *c, const struct conf_profile *p, const struct order_row *o,
-			   int64_t *ret_not_before_s, int64_t *ret_not_after_s, struct err *err)
+fallible validity_of_order(const struct call *c, const struct conf_profile *p, const struct eab_grant *grant,
+			   const struct order_row *o, int64_t *ret_not_before_s, int64_t *ret_not_after_s,
+			   struct err *err)
 {
 	int64_t now_s = c->now_ms / 1000;
-	int64_t not_before = o->not_before_s != 0 ? o->not_before_s : now_s - p->backdate_s;
-	int64_t not_after = o->not_after_s != 0 ? o->not_after_s : not_before + p->lifetime_s - 1;
+	int64_t not_before = o->not_before_s != 0 ? o->not_before_s : now_s - backdate_of(c, p, grant);
+	int64_t life = life_of(c, p, grant, not_before);
+	int64_t not_after = o->not_after_s != 0 ? o->not_after_s : not_before + life - 1;
 	struct rc rc = not_before_check(not_before, now_s - BEHIND_MAX_S, now_s + AHEAD_MAX_S, err);
 	if (!FAILED(rc))
-		rc = not_after_check(p, not_before, not_after, now_s, err);
+		rc = not_after_check(p, life, not_before, not_after, now_s, err);
 	if (FAILED(rc)) {
 		err_prefix(err, "the order's times do not fit any more, make a new one: ");
 		return rc;

@@ -6,8 +6,8 @@
 #include "admin/internal.h"
 
 #define COMMON "v", "do"
-static const char *const eab_add_members[] = { COMMON, "realm", "label",   "names", "profiles",
-					       "uses", "kid",   "expires", NULL };
+static const char *const eab_add_members[] = { COMMON, "realm", "label",   "names",    "profiles",
+					       "uses", "kid",   "expires", "lifetime", NULL };
 static const char *const eab_list_members[] = { COMMON, "realm", "after", NULL };
 static const char *const eab_show_members[] = { COMMON, "kid", NULL };
 static const char *const eab_disable_members[] = { COMMON, "kid", "accounts", NULL };

@@ -56,6 +56,8 @@ static void write_row(struct jw *w, const struct eab_row *e, int64_t now_ms)
 	write_list(w, "profiles", e->profiles);
 	jw_ki64(w, "uses", e->uses);
 	jw_ki64(w, "usesMax", e->uses_max);
+	if (e->lifetime_s != 0)
+		jw_ki64(w, "lifetime", e->lifetime_s);
 	admin_write_time(w, "created", e->created_at);
 	admin_write_time(w, "expires", e->expires_at);
 	admin_write_time(w, "disabled", e->disabled_at);
@@ -166,6 +168,7 @@ fallible admin_eab_add(struct admin_call *c, struct err *err)
 			       .realm = wish.realm,
 			       .label = wish.label,
 			       .uses_max = wish.uses_max,
+			       .lifetime_s = wish.lifetime_s,
 			       .created_at = c->now_ms,
 			       .expires_at = wish.expires_at };
 	if (row.kid.n == 0)

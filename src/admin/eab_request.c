@@ -170,6 +170,20 @@ fallible eab_expiry_read(struct str text, int64_t now_ms, int64_t *ret, struct e
 	return OK;
 }
 
+#define CERT_LIFE_MIN_MS (60 * (int64_t)1000) /* as of profiles */
+
+static fallible lifetime_read(const struct json *rq, int64_t *ret_s, struct err *err)
+{
+	struct str text = STR_NONE;
+	int64_t ms = 0;
+	TRY(json_want_str(rq, "lifetime", 64, &text, err));
+	if (!duration_read(text, &ms) || ms < CERT_LIFE_MIN_MS || ms > CONF_LIFETIME_MAX_S * 1000)
+		FAIL(err, ERR_MALFORMED, "lifetime: found \"%.*s\"; allowed: a duration from 1m to 398d (d, h, m, s)",
+		     STR_FMT(text));
+	*ret_s = ms / 1000;
+	return OK;
+}
+
 static fallible optional_read(const struct json *rq, int64_t now_ms, struct eab_wish *w, struct err *err)
 {
 	struct str expires = STR_NONE;
@@ -179,6 +193,8 @@ static fallible optional_read(const struct json *rq, int64_t now_ms, struct eab_
 		TRY(json_want_i64(rq, "uses", 0, EAB_USES_MAX, &w->uses_max, err));
 	if (json_get(rq, "kid") != NULL)
 		TRY(eab_kid_read(rq, &w->kid, err));
+	if (json_get(rq, "lifetime") != NULL)
+		TRY(lifetime_read(rq, &w->lifetime_s, err));
 	if (json_get(rq, "expires") == NULL)
 		return OK;
 	TRY(json_want_str(rq, "expires", 64, &expires, err));

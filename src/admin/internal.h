@@ -63,6 +63,7 @@ struct eab_wish {
 	struct str kid; /* empty: one is made */
 	struct conf_list names, profiles;
 	int64_t uses_max, expires_at; /* 0: no limit, never */
+	int64_t lifetime_s;           /* of its accounts' certificates; 0: no limit of its own */
 };
 fallible eab_wish_read(struct arena *mem, const struct json *rq, const struct conf *conf, int64_t now_ms,
 		       struct eab_wish *ret, struct err *err);

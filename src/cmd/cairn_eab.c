@@ -14,7 +14,7 @@
 
 static const char help[] =
 	"usage: cairn eab add [--realm REALM] [--label TEXT] [--name PATTERN]... [--profile PROFILE]...\n"
-	"                     [--uses N] [--expires WHEN] [--kid KID] [-c FILE] [--json]\n"
+	"                     [--lifetime LIFE] [--uses N] [--expires WHEN] [--kid KID] [-c FILE] [--json]\n"
 	"       cairn eab list [--realm REALM] [-c FILE] [--json]\n"
 	"       cairn eab show KID [-c FILE] [--json]\n"
 	"       cairn eab disable KID [--accounts] [-c FILE] [--json]\n"
@@ -29,6 +29,8 @@ static const char help[] =
 	"      --name PATTERN     a name, \"*.DOMAIN\" or a range of addresses that its accounts may ask for\n"
 	"                         (may be repeated; default: whatever the realm allows)\n"
 	"      --profile PROFILE  a profile that they may ask for (may be repeated; default: the realm's)\n"
+	"      --lifetime LIFE    30d, 12h: how long certificates of its accounts live at most\n"
+	"                         (default: as realm and profile say)\n"
 	"      --uses N           accounts that may be made with it; 0, the default: any number\n"
 	"      --expires WHEN     90d, 2027-01-01 or 2027-01-01T12:00:00Z: no new account from then on\n"
 	"      --kid KID          its id; default: a random one\n"
@@ -49,6 +51,7 @@ enum flag {
 	FLAG_LABEL,
 	FLAG_NAME,
 	FLAG_PROFILE,
+	FLAG_LIFETIME,
 	FLAG_USES,
 	FLAG_EXPIRES,
 	FLAG_KID,
@@ -62,6 +65,7 @@ static const struct option options[] = { { "realm", required_argument, NULL, FLA
 					 { "label", required_argument, NULL, FLAG_LABEL },
 					 { "name", required_argument, NULL, FLAG_NAME },
 					 { "profile", required_argument, NULL, FLAG_PROFILE },
+					 { "lifetime", required_argument, NULL, FLAG_LIFETIME },
 					 { "uses", required_argument, NULL, FLAG_USES },
 					 { "expires", required_argument, NULL, FLAG_EXPIRES },
 					 { "kid", required_argument, NULL, FLAG_KID },
@@ -112,8 +116,9 @@ static fallible given_add(struct given *g, enum flag f, const char *value, struc
 	return OK;
 }
 
-#define KEY_MEMBERS \
-	"kid", "realm", "status", "label", "names", "profiles", "uses", "usesMax", "created", "expires", "disabled"
+#define KEY_MEMBERS                                                                                                  \
+	"kid", "realm", "status", "label", "names", "profiles", "lifetime", "uses", "usesMax", "created", "expires", \
+		"disabled"
 static const char *const key_members[] = { KEY_MEMBERS, NULL };
 static const char *const added_members[] = { KEY_MEMBERS, "hmacKey", "directory", "realmEab", NULL };
 static const char *const shown_members[] = { KEY_MEMBERS, "accounts", "moreAccounts", NULL };
@@ -125,6 +130,21 @@ static struct str uses_text(struct arena *mem, const struct json *key)
 			 : str_fmt(mem, "%" PRId64 " of %" PRId64, ask_number(key, "uses"), most);
 }
 
+/* In the largest unit that fits, as it may be given. */
+static struct str span_text(struct arena *mem, int64_t seconds)
+{
+	static const struct {
+		int64_t s;
+		char unit;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	size_t i = 0;
+	if (seconds == 0)
+		return STR_NONE;
+	while (seconds % units[i].s != 0)
+		i++;
+	return str_fmt(mem, "%" PRId64 "%c", seconds / units[i].s, units[i].unit);
+}
+
 static void print_key(struct arena *mem, const struct json *key)
 {
 	ask_print_line("key id", ask_text(key, "kid"), NULL);
@@ -134,6 +154,7 @@ static void print_key(struct arena *mem, const struct json *key)
 	ask_print_line("label", ask_text(key, "label"), NULL);
 	ask_print_list("names", json_get(key, "names"), "what the realm allows");
 	ask_print_list("profiles", json_get(key, "profiles"), "what the realm allows");
+	ask_print_line("lifetime", span_text(mem, ask_number(key, "lifetime")), "what realm and profile say");
 	ask_print_line("uses", uses_text(mem, key), NULL);
 	ask_print_line("created", ask_text(key, "created"), NULL);
 	ask_print_line("expires", ask_text(key, "expires"), "never");
@@ -177,6 +198,7 @@ static fallible write_wish(struct jw *w, const struct given *g, struct err *err)
 		FAIL(err, ERR_CONFIG, "--uses: found \"%.*s\"; allowed: a number", STR_FMT(given_text(g, FLAG_USES)));
 	jw_kstr(w, "realm", given_is(g, FLAG_REALM) ? given_text(g, FLAG_REALM) : STR("default"));
 	write_text(w, g, FLAG_LABEL);
+	write_text(w, g, FLAG_LIFETIME);
 	write_text(w, g, FLAG_EXPIRES);
 	write_text(w, g, FLAG_KID);
 	ask_write_list(w, "names", &g->names);
@@ -370,8 +392,8 @@ static const struct sub {
 	int (*run)(struct given *g);
 } subs[] = {
 	{ "add",
-	  BIT(FLAG_REALM) | BIT(FLAG_LABEL) | BIT(FLAG_NAME) | BIT(FLAG_PROFILE) | BIT(FLAG_USES) | BIT(FLAG_EXPIRES) |
-		  BIT(FLAG_KID) | BIT(FLAG_JSON),
+	  BIT(FLAG_REALM) | BIT(FLAG_LABEL) | BIT(FLAG_NAME) | BIT(FLAG_PROFILE) | BIT(FLAG_LIFETIME) | BIT(FLAG_USES) |
+		  BIT(FLAG_EXPIRES) | BIT(FLAG_KID) | BIT(FLAG_JSON),
 	  false, run_add },
 	{ "list", BIT(FLAG_REALM) | BIT(FLAG_JSON), false, run_list },
 	{ "show", BIT(FLAG_JSON), true, run_show },

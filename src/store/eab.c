@@ -4,11 +4,12 @@
  */
 #include "store/internal.h"
 
-#define COLUMNS "kid, realm, secret, label, names, profiles, uses, uses_max, created_at, expires_at, disabled_at"
+#define COLUMNS \
+	"kid, realm, secret, label, names, profiles, uses, uses_max, created_at, expires_at, disabled_at, lifetime_s"
 
 enum { Q_INSERT, Q_BY_KID, Q_LIST, Q_LIST_REALM, Q_USE, Q_DISABLE, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
-	[Q_INSERT] = "INSERT INTO eab_keys (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+	[Q_INSERT] = "INSERT INTO eab_keys (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 		     " ON CONFLICT DO NOTHING",
 	[Q_BY_KID] = "SELECT " COLUMNS " FROM eab_keys WHERE kid = $1",
 	[Q_LIST] = "SELECT " COLUMNS " FROM eab_keys WHERE kid > $1 ORDER BY kid LIMIT $2",
@@ -32,7 +33,8 @@ static void row_get(struct rows *r, struct arena *mem, struct eab_row *ret)
 				 .uses_max = rows_i64(r, 7),
 				 .created_at = rows_i64(r, 8),
 				 .expires_at = rows_i64(r, 9),
-				 .disabled_at = rows_i64(r, 10) };
+				 .disabled_at = rows_i64(r, 10),
+				 .lifetime_s = rows_i64(r, 11) };
 }
 
 fallible eab_insert(struct store_tx *tx, const struct eab_row *e, struct err *err)
@@ -43,7 +45,7 @@ fallible eab_insert(struct store_tx *tx, const struct eab_row *e, struct err *er
 	return tx_insert(tx, "external account key", sql[Q_INSERT],
 			 ARGS(A_TEXT(e->kid), A_TEXT(e->realm), A_BLOB(e->secret), A_TEXT(e->label), A_TEXT(e->names),
 			      A_TEXT(e->profiles), A_I64(e->uses), A_I64(e->uses_max), A_I64(e->created_at),
-			      A_I64(e->expires_at), A_I64(e->disabled_at)),
+			      A_I64(e->expires_at), A_I64(e->disabled_at), A_I64(e->lifetime_s)),
 			 err);
 }
 

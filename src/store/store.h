@@ -309,6 +309,7 @@ struct eab_row {
 	struct str profiles;                         /* JSON array; empty: the realm's */
 	int64_t uses, uses_max;                      /* 0: no limit */
 	int64_t created_at, expires_at, disabled_at; /* 0: never, not */
+	int64_t lifetime_s; /* of certificates that its accounts order; 0: no limit of its own */
 };
 fallible eab_insert(struct store_tx *tx, const struct eab_row *e, struct err *err);
 fallible eab_by_kid(struct store_tx *tx, struct arena *mem, struct str kid, struct eab_row *ret, struct err *err);
