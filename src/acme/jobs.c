@@ -5,6 +5,7 @@
  * send_at.
  */
 #include "acme/order.h"
+#include "acme/quorum.h"
 
 struct key_changes { /* latest first */
 	struct key_change_row *v;
@@ -102,7 +103,9 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 
 struct signing {
 	struct arena *mem;
+	const struct conf *conf;
 	struct id id;
+	struct key_changes changes; /* of the account */
 	struct issuance_row issuance;
 	struct order_row order;
 	struct account_row account;
@@ -149,7 +152,13 @@ static fallible order_attempts(struct signing *s, struct store_tx *tx, struct id
 	return OK;
 }
 
-/* The verdicts of each: all that are good, for the signer to judge. */
+static const struct conf_zone *signing_zone(const struct signing *s)
+{
+	const struct conf_realm *realm = conf_realm(s->conf, s->issuance.realm);
+	return realm == NULL ? NULL : conf_zone(s->conf, realm->zone);
+}
+
+/* A quorum's worth of each, for the signer to judge. */
 static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct err *err)
 {
 	struct id *attempts;
@@ -163,10 +172,11 @@ static fallible order_verdicts(struct signing *s, struct store_tx *tx, struct er
 	}
 	s->verdicts = ARENA_ARRAY(s->mem, struct str, most);
 	s->verdict_count = 0;
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < row_counts[i]; k++)
-			if (rows[i][k].valid)
-				s->verdicts[s->verdict_count++] = rows[i][k].jws;
+	for (size_t i = 0; i < count; i++) {
+		size_t chosen = quorum_choose(s->mem, signing_zone(s), s->changes.n > 0, rows[i], row_counts[i]);
+		for (size_t k = 0; k < chosen; k++)
+			s->verdicts[s->verdict_count++] = rows[i][k].jws;
+	}
 	return OK;
 }
 
@@ -216,20 +226,19 @@ static fallible grants_add(struct signing *s, struct store_tx *tx, struct err *e
 
 /* The signer believes that a key was this account's only of what the keys signed. All proofs of an order are under one
  * key, so one unbroken row of changes serves them all. Most accounts never changed theirs. */
-static fallible key_changes_add(struct signing *s, struct store_tx *tx, struct err *err)
+static void key_changes_add(struct signing *s)
 {
-	struct key_changes k = { 0 };
+	const struct key_changes *k = &s->changes;
 	size_t last = 0, most = 0;
-	TRY(key_changes_of_account(tx, s->mem, s->account.id, EARLIER_KEYS_MAX, &k.v, &k.n, err));
-	for (size_t i = 0; k.n > 0 && i < s->verdict_count; i++) {
-		size_t at = 0, needed = changes_needed(s, &k, s->verdicts[i], &at);
+	for (size_t i = 0; k->n > 0 && i < s->verdict_count; i++) {
+		size_t at = 0, needed = changes_needed(s, k, s->verdicts[i], &at);
 		if (needed > most) {
 			most = needed;
 			last = at;
 		}
 	}
-	for (size_t i = 0; k.n > 0 && i < s->grant_count; i++) {
-		size_t at = 0, needed = changes_needed_by_grant(s, &k, &s->says[i], &at);
+	for (size_t i = 0; k->n > 0 && i < s->grant_count; i++) {
+		size_t at = 0, needed = changes_needed_by_grant(s, k, &s->says[i], &at);
 		if (needed > most) {
 			most = needed;
 			last = at;
@@ -238,8 +247,7 @@ static fallible key_changes_add(struct signing *s, struct store_tx *tx, struct e
 	s->key_changes = ARENA_ARRAY(s->mem, struct str, most);
 	s->key_change_count = most;
 	for (size_t i = 0; i < most; i++)
-		s->key_changes[i] = k.v[last + most - 1 - i].jws;
-	return OK;
+		s->key_changes[i] = k->v[last + most - 1 - i].jws;
 }
 
 static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
@@ -249,9 +257,11 @@ static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
 	TRY(account_by_id(tx, s->mem, s->issuance.account, &s->account, err));
 	TRY(idents_read(s->mem, s->order.identifiers, &s->idents, &s->ident_count, err));
+	TRY(key_changes_of_account(tx, s->mem, s->account.id, EARLIER_KEYS_MAX, &s->changes.v, &s->changes.n, err));
 	TRY(order_verdicts(s, tx, err));
 	TRY(grants_add(s, tx, err));
-	return key_changes_add(s, tx, err);
+	key_changes_add(s);
+	return OK;
 }
 
 fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
@@ -323,7 +333,8 @@ fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
-	struct signing s = { .mem = &mem, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
+	AUTO(view_auto) struct view *view = view_get(a);
+	struct signing s = { .mem = &mem, .conf = view->conf, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
 	TRY(store_read(a->d.store, signing_read, &s, err));
 	if (s.issuance.held) /* CAA first: caa.c lets it go */
 		return OK;

@@ -9,7 +9,10 @@
 #include "sign/crew.h"
 #include "sign/recheck.h"
 
+#include <assert.h>
 #include <pthread.h>
+
+static_assert(JOB_MAX <= BUS_BODY_MAX, "the bus carries the largest job");
 
 #define SIGN_BATCH_MAX 64
 #define SIGN_QUEUE_MAX 256
