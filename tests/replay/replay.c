@@ -17,6 +17,8 @@ static const struct {
 	{ "site", do_site },
 	{ "order", do_order },
 	{ "preauth", do_preauth },
+	{ "grant", do_grant },
+	{ "grant-revoke", do_grant_revoke },
 	{ "answer", do_answer },
 	{ "finalize", do_finalize },
 	{ "cert", do_cert },

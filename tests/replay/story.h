@@ -32,6 +32,10 @@ struct named_authz { /* made by newAuthz */
 	struct str name, url;
 	struct named_account *account;
 };
+struct named_grant {
+	struct str name;
+	struct id id;
+};
 struct meanwhile { /* a line for a pause between two attempts */
 	size_t pause;
 	struct str words[MEANWHILE_WORDS_MAX];
@@ -47,6 +51,8 @@ struct story {
 	size_t order_count;
 	struct named_authz authzs[THINGS_MAX];
 	size_t authz_count;
+	struct named_grant grants[THINGS_MAX];
+	size_t grant_count;
 	struct world_reply last;
 };
 
@@ -60,6 +66,7 @@ struct story {
 fallible account_named(struct story *s, struct str name, struct named_account **ret, struct err *err);
 fallible order_named(struct story *s, struct str name, struct named_order **ret, struct err *err);
 fallible authz_named(struct story *s, struct str name, struct named_authz **ret, struct err *err);
+fallible grant_named(struct story *s, struct str name, struct named_grant **ret, struct err *err);
 fallible post(struct story *s, const struct named_account *a, struct str url, struct str payload, struct err *err);
 fallible want_2xx(const struct story *s, const char *doing, struct err *err);
 /* A string member of the last reply, or of an object in it, that outlives it. */
@@ -73,10 +80,11 @@ fallible order_leaf(struct story *s, const struct named_order *o, struct cert **
 /* Its name in RFC 9773 4.1. */
 fallible order_certid(struct story *s, const struct named_order *o, struct str *ret, struct err *err);
 
-/* steps.c, ca.c, expect.c: commands; each gets its words after the command's own. */
+/* steps.c, ca.c, grants.c, expect.c: commands; each gets its words after the command's own. */
 typedef fallible command(struct story *s, const struct str *words, size_t count, struct err *err);
 command do_account, do_key_change, do_order, do_preauth, do_answer, do_finalize, do_cert, do_deactivate, do_revoke,
 	do_renewal;
+command do_grant, do_grant_revoke;
 command do_site, do_run, do_sweep, do_sleep, do_meanwhile, do_switch, do_restart, do_configure;
 command do_expect;
 /* replay.c: one line of a story. */

@@ -27,6 +27,11 @@ fallible authz_named(struct story *s, struct str name, struct named_authz **ret,
 	NAMED(authzs, authz);
 }
 
+fallible grant_named(struct story *s, struct str name, struct named_grant **ret, struct err *err)
+{
+	NAMED(grants, grant);
+}
+
 fallible post(struct story *s, const struct named_account *a, struct str url, struct str payload, struct err *err)
 {
 	world_reply_done(&s->last);

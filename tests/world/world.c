@@ -74,6 +74,14 @@ static fallible perspective_make(struct world *w, struct err *err)
 	return file_write_new(in_dir(w, "local.jwk").p, buf_str(&jwk), 0644, err);
 }
 
+static fallible operator_make(struct world *w, struct err *err)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	TRY(key_generate(KEY_P256, 0, &w->operator_key, err));
+	TRY(jwk_write(w->operator_key, &jwk, err));
+	return file_write_new(in_dir(w, "ops.jwk").p, buf_str(&jwk), 0644, err);
+}
+
 static fallible conf_make(struct world *w, const char *realm_text, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(65536);
@@ -83,6 +91,7 @@ static fallible conf_make(struct world *w, const char *realm_text, struct err *e
 		     "signer:\n  journal: journal\n"
 		     "issuer:\n  default:\n    certificate: issuer.pem\n    key: issuer.key\n%s"
 		     "perspective:\n  local:\n    key: local.key\n    public-key: local.jwk\n"
+		     "operator:\n  ops:\n    public-key: ops.jwk\n"
 		     "%s",
 		     w->dir, WORLD_BASE, w->issuer_text != NULL ? w->issuer_text : "",
 		     realm_text != NULL ? realm_text
@@ -205,6 +214,7 @@ fallible world_open(struct world *w, const char *realm_text, struct err *err)
 	TRY(seal_key_make(w, err));
 	TRY(issuer_make(w, err));
 	TRY(perspective_make(w, err));
+	TRY(operator_make(w, err));
 	TRY(conf_make(w, realm_text, err));
 	TRY(dir_make(in_dir(w, "journal").p, 0700, err));
 	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &w->conf, err));
@@ -253,6 +263,7 @@ void world_close(struct world *w)
 	signer_free(w->signer);
 	conf_free(w->conf);
 	key_free(w->perspective_key);
+	key_free(w->operator_key);
 	secret_done(&w->seal_key);
 	crypto_free(w->crypto);
 	arena_done(&w->bus_mem);

@@ -47,6 +47,7 @@ struct world {
 	struct acme *acme;
 	struct signer *signer;
 	struct key *perspective_key;
+	struct key *operator_key; /* of the operator ops, who may sign grants */
 	struct arena mem;
 	pthread_mutex_t lock; /* the bus: bus_mem, queue, first, last */
 	struct arena bus_mem;
@@ -136,6 +137,15 @@ fallible world_issue(struct world *w, const struct world_account *a, const struc
  * (draft-ietf-acme-dns-persist-02 4.1). */
 fallible world_persist_uri(struct world *w, const struct world_account *a, struct str domain, struct str *ret,
 			   struct err *err);
+/* A grant of these names for this account's key of now, from now for 30 days. */
+struct grant world_grant(struct world *w, const struct world_account *a, struct str *names, size_t count);
+fallible world_grant_sign(struct world *w, const struct grant *g, const struct key *k, struct str *ret,
+			  struct err *err);
+/* Signed by the world's operator, or with another key, and stored without a look at it. */
+fallible world_grant_add(struct world *w, const struct grant *g, const struct key *k, struct err *err);
+/* Only the signer, or only the api, hears of it. */
+fallible world_grant_revoke_signer(struct world *w, struct id id, struct err *err);
+fallible world_grant_revoke_api(struct world *w, struct id id, struct err *err);
 /* An external account key, as `cairn eab add` makes one: `row` without its secret, which is sealed here. */
 fallible world_eab_add(struct world *w, const struct eab_row *row, struct str secret, struct err *err);
 
