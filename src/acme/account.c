@@ -259,16 +259,49 @@ struct account_change {
 	struct account_row row;
 };
 
+/* Both texts are JSON arrays already. */
+static fallible contacts_audit(const struct account_change *ch, struct store_tx *tx, const struct account_row *was,
+			       struct err *err)
+{
+	struct arena *mem = ch->c->mem;
+	struct str from = was->contact.n > 0 ? was->contact : STR("[]"),
+		   to = ch->contact.n > 0 ? ch->contact : STR("[]");
+	if (str_eq(from, to))
+		return OK;
+	/* Each leaves a row behind. */
+	TRY(limit_check(ch->c, tx, str_fmt(mem, "contacts:%s", id_show(was->id).z), ch->c->realm->orders_per_hour,
+			"changes of this account's contacts", err));
+	return call_audit(ch->c, tx, "contacts changed", call_actor(ch->c),
+			  str_fmt(mem, "{\"from\":%.*s,\"to\":%.*s}", (int)from.n, from.p, (int)to.n, to.p), err);
+}
+
+static fallible terms_audit(const struct account_change *ch, struct store_tx *tx, struct err *err)
+{
+	AUTO(buf_done) struct buf detail = BUF_MAX(8192);
+	struct jw w = jw_begin(&detail, err);
+	jw_object(&w);
+	jw_kstr(&w, "terms", ch->c->realm->terms_of_service);
+	jw_object_end(&w);
+	TRY(jw_end(&w));
+	return call_audit(ch->c, tx, "terms agreed", call_actor(ch->c), buf_str(&detail), err);
+}
+
 static fallible account_change_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct account_change *ch = ctx;
 	struct call *c = ch->c;
 	struct id id = c->account.id;
 	TRY(account_still_valid(c, tx, err));
-	if (ch->set_contact)
+	TRY(account_by_id(tx, c->mem, id, &ch->row, err));
+	if (ch->set_contact) {
+		TRY(contacts_audit(ch, tx, &ch->row, err));
 		TRY(account_set_contact(tx, id, ch->contact, err));
-	if (ch->agree)
+	}
+	if (ch->agree) {
+		bool again = ch->row.tos_agreed_at != 0 && str_eq(ch->row.tos_url, c->realm->terms_of_service);
 		TRY(account_set_tos(tx, id, c->realm->terms_of_service, c->now_ms, err));
+		TRY(again ? OK : terms_audit(ch, tx, err));
+	}
 	if (ch->deactivate) {
 		TRY(account_move(tx, id, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err));
 		TRY(call_audit(c, tx, "account deactivated", call_actor(c), STR_NONE, err));

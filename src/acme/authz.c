@@ -61,6 +61,10 @@ static fallible authz_deactivate_tx(struct store_tx *tx, void *ctx, struct err *
 		     authz_status_name(v->row.status));
 	TRY(authz_move(tx, v->row.id, v->row.status, AUTHZ_DEACTIVATED, err));
 	v->row.status = AUTHZ_DEACTIVATED;
+	TRY(call_audit(
+		v->c, tx, "authorization deactivated", str_fmt(v->c->mem, "authz:%s", id_show(v->row.id).z),
+		str_fmt(v->c->mem, "{\"name\":\"%s%.*s\"}", v->row.wildcard ? "*." : "", STR_FMT(v->row.ident.value)),
+		err));
 	return orders_end_with_authz(v, tx, err);
 }
 

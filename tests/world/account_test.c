@@ -1010,6 +1010,35 @@ static void an_update_changes_contacts_and_ignores_what_is_not_the_clients(void 
 	carol_done(&c);
 }
 
+static void what_becomes_of_an_account_is_written_down(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	MUST(world_configure(&f->w, REALM("    orders-per-hour: 2\n" TERMS("21")), &err));
+	struct world_account dave = { .key = key_new() };
+	struct world_reply r = post(f, &dave, NEW_ACCOUNT, STR("{\"termsOfServiceAgreed\":true}"));
+	dave.url = world_header(&r, "Location");
+	expect_status("newAccount", &r, 201);
+	static const char *const same = "{\"contact\":[\"mailto:dave@a.example.com\"],\"termsOfServiceAgreed\":true}";
+	for (int i = 0; i < 4; i++) { /* only the first one changes anything */
+		r = post(f, &dave, dave.url, str_z(same));
+		expect_status("update", &r, 200);
+	}
+	assert_true(store_has(&f->w, STR("{\"from\":[],\"to\":[\"mailto:dave@a.example.com\"]}")));
+	assert_false(store_has(&f->w, STR("{\"terms\":\"https://ca.test/terms/22\"}")));
+	MUST(world_configure(&f->w, REALM("    orders-per-hour: 2\n" TERMS("22")), &err));
+	r = post(f, &dave, dave.url, STR("{\"termsOfServiceAgreed\":true}"));
+	expect_status("agree", &r, 200);
+	assert_true(store_has(&f->w, STR("{\"terms\":\"https://ca.test/terms/22\"}")));
+	/* What stays is not made without end (THREATS A70). */
+	r = post(f, &dave, dave.url, STR("{\"contact\":[\"mailto:b@a.example.com\"]}"));
+	expect_status("second", &r, 200);
+	r = post(f, &dave, dave.url, STR("{\"contact\":[]}"));
+	expect_problem("third", &r, 429, "rateLimited", "too many changes of this account's contacts: 2 an hour");
+	MUST(world_configure(&f->w, REALM(""), &err));
+	key_free(dave.key);
+}
+
 /* RFC 8555 7.3.6 */
 static void a_deactivated_account_can_do_nothing_and_its_key_gets_no_other(void **state)
 {
@@ -1135,6 +1164,7 @@ int main(void)
 		cmocka_unit_test(a_binding_for_one_account_makes_one_of_twenty),
 		cmocka_unit_test(the_store_holds_the_audit_and_no_mac_key),
 		cmocka_unit_test(terms_are_agreed_to_and_again_when_they_change),
+		cmocka_unit_test(what_becomes_of_an_account_is_written_down),
 		cmocka_unit_test(an_update_changes_contacts_and_ignores_what_is_not_the_clients),
 		cmocka_unit_test(a_deactivated_account_can_do_nothing_and_its_key_gets_no_other),
 		cmocka_unit_test(a_compromised_key_gets_no_account),

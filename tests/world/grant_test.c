@@ -214,6 +214,7 @@ static void a_granted_authorization_is_valid_without_challenges(void **state)
 	/* It can be given up like any. */
 	struct world_reply r = step_post(&f->w, &f->alice, urls[0], STR("{\"status\":\"deactivated\"}"));
 	expect_status("deactivated", &r, 200);
+	assert_true(store_has(&f->w, STR("authorization deactivated")));
 	STATUS_IS(&f->w, &f->alice, order, "invalid");
 	STATUS_IS(&f->w, &f->alice, order_of(f, &f->alice, HOST), "ready"); /* the grant is there still */
 }
