@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # 63-dnssec.sh: names in signed zones, served by NSD: what is secure, what the zone above says is not signed, and what is
-# bogus, with the reason as the user reads it. Without a trust anchor nobody asks.
+# bogus, with the reason as the user reads it (A43). Zones that are made to cost their validator much (A42), and a name
+# server that lies beside one that does not (A46). Without a trust anchor nobody asks.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +13,7 @@ nsd=$(command -v nsd || echo "$tools_dir/nsd/usr/sbin/nsd")
 [ -x "$nsd" ] || fail "nsd is not there: tools/deps.sh check"
 command -v ldns-signzone >/dev/null || fail "ldns-signzone is not there: tools/deps.sh check"
 ip route add local 20.0.0.0/24 dev lo
-read -r api_port dns_port < <(free_ports 2)
+read -r api_port dns_port liar_port < <(free_ports 3)
 
 # --- zones -------------------------------------------------------------------------------------------------------------
 
@@ -28,12 +29,12 @@ zone_begin() { # zone_begin NAME: in the file NAME
 	printf 'host IN A 20.0.0.1\n' >>"$1"
 }
 
-zone_key() { # zone_key NAME: prints the name of the key's files
-	ldns-keygen -a ECDSAP256SHA256 -k -r /dev/urandom "$1" 2>>"$work/logs/zones.log"
+zone_key() { # zone_key NAME [ALGORITHM]: prints the name of the key's files
+	ldns-keygen -a "${2:-ECDSAP256SHA256}" -k -r /dev/urandom "$1" 2>>"$work/logs/zones.log"
 }
 
-zone_sign() { # zone_sign NAME KEY [FROM UNTIL]: as in "3 days"
-	ldns-signzone -i "$(from_now "${3:--1 day}")" -e "$(from_now "${4:-30 days}")" "$1" "$2"
+zone_sign() { # zone_sign NAME KEY [FROM UNTIL [OPTION...]]: as in "3 days"
+	ldns-signzone -i "$(from_now "${3:--1 day}")" -e "$(from_now "${4:-30 days}")" "${@:5}" "$1" "$2"
 	mv "$1.signed" "$1"
 }
 
@@ -43,7 +44,7 @@ zone_ds() { # zone_ds KEY: the DS record for the zone above
 
 note "zones: one that is signed, and zones below it with what goes wrong"
 zone_begin e2e.test
-for child in plain nods expired future wrongds unsigned; do
+for child in plain nods expired future wrongds unsigned keytrap keytrap0 nsec3 nsec3max; do
 	zone_begin "$child.e2e.test"
 	printf '%s IN NS ns.e2e.test.\n' "$child" >>e2e.test
 done
@@ -62,7 +63,21 @@ for child in nods expired future wrongds; do
 	[ "$child" = nods ] || zone_ds "$key" >>e2e.test
 done
 zone_ds "$(zone_key unsigned.e2e.test)" >>e2e.test
-for name in ns secure broken stripped broken2 stripped2 caa; do
+for child in keytrap keytrap0; do # the second one is as the first, but for the trap
+	key=$(zone_key "$child.e2e.test" ED25519)
+	zone_ds "$key" >>e2e.test
+	[ "$child" = keytrap0 ] || "$python" "$e2e_dir/../validate/colliding.py" keys "$key.key" 400 >>keytrap.e2e.test
+	zone_sign "$child.e2e.test" "$key"
+done
+"$python" "$e2e_dir/../validate/colliding.py" sign keytrap.e2e.test 300
+for child in nsec3 nsec3max; do # 150 rounds are the most that libunbound takes for a proof
+	key=$(zone_key "$child.e2e.test")
+	zone_ds "$key" >>e2e.test
+	rounds=150
+	[ "$child" = nsec3max ] || rounds=2500
+	zone_sign "$child.e2e.test" "$key" '-1 day' '30 days' -n -t "$rounds" -s 00112233445566778899aabbccddeeff
+done
+for name in ns secure broken stripped broken2 stripped2 caa honest{0..5} pace{0..7}; do
 	printf '%s IN A 20.0.0.1\n' "$name" >>e2e.test
 done
 printf '_acme-challenge.txt IN TXT "x"\ncaa IN CAA 0 issue "ca.e2e.test"\n' >>e2e.test
@@ -107,10 +122,11 @@ ca_set caa-identities '[ca.e2e.test]'
 ca_set trust-anchor "$work/anchor"
 ca_start
 
-prove() { # prove yes|no: with DNSSEC, or without
+prove() { # prove CASES: of dnssec.py
 	local code=0
 	timeout -k 5 100 "$python" "$e2e_dir/../validate/dnssec.py" --directory "$directory" --ca "$root_pem" \
-		--dns-port "$dns_port" --validating "$1" >"$work/logs/dnssec.log" 2>&1 </dev/null || code=$?
+		--dns-port "$dns_port" --liar-port "$liar_port" --pid "$(child_named "$ca_pid" cairn-validator)" --cases "$1" \
+		>"$work/logs/dnssec.log" 2>&1 </dev/null || code=$?
 	sed 's/^/    /' "$work/logs/dnssec.log"
 	[ "$code" = 0 ] || fail "dnssec.py: exit code $code"
 }
@@ -125,14 +141,43 @@ for part in sys.stdin:
 }
 
 note "with a trust anchor"
-prove yes
+prove validating
 assert_told secure.e2e.test secure
 assert_told host.plain.e2e.test insecure
 assert_told host.nods.e2e.test insecure
 
-note "without: nobody asks"
+note "zones that cost much: they fail in time, and nobody else waits for them"
+prove costly
+
+note "one of two name servers lies: what it says is not taken, and its address never asked"
+ca_set resolvers "[\"127.0.0.1:$liar_port\", \"127.0.0.1:$dns_port\"]"
+ca_set attempts 3
+ca_reload
+prove lied
+
+note "nothing can be told to be taken without its signatures"
+ca_set resolvers "[\"127.0.0.1:$dns_port\"]"
+ca_set attempts 1
+cp "$ca/cairn.conf" "$work/conf.good"
+for key in domain-insecure negative-trust-anchor negative-trust-anchors trust-anchor-negative insecure; do
+	sed -E "s|^( *)trust-anchor:|\1$key: [broken.e2e.test]\n&|" "$work/conf.good" >"$ca/cairn.conf"
+	assert_ne "a configuration with $key" "$(grep -c "$key" "$ca/cairn.conf")" 0
+	run 1 "$work/logs/insecure.log" "$bin/cairn" check-config -c "$ca/cairn.conf"
+	assert_has "check-config on $key" "$work/logs/insecure.log" "$key" "unknown setting"
+done
+cp "$work/conf.good" "$ca/cairn.conf"
+"$bin/cairn" check-config --print -c "$ca/cairn.conf" >"$work/printed"
+assert_has "the settings" "$work/printed" trust-anchor
+named=$(grep -ciE '^[^#]*(insecure|negative)[^:]*:' "$work/printed") || true
+assert_eq "settings whose name speaks of insecure or negative" "$named" 0
+ca_set forwards "{broken.e2e.test: \"127.0.0.1:$dns_port\", expired.e2e.test: \"127.0.0.1:$dns_port\"}"
+ca_reload
+prove forwarded
+
+note "without a trust anchor: nobody asks"
+ca_set forwards '{}'
 ca_set trust-anchor '""'
 ca_reload
-prove no
+prove plain
 ca_stop
 e2e_done

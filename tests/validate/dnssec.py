@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What DNSSEC says of a name, and what the user reads of it; the zones are those of 63-dnssec.sh.
 
-dnssec.py --directory URL --ca FILE --dns-port N --validating yes|no"""
+dnssec.py --directory URL --ca FILE --dns-port N --liar-port N --pid VALIDATOR --cases NAME"""
 import argparse
+import os
 import sys
+import time
 
+import names
 import prove
 import web
 from prove import acme
 
-HERE = "20.0.0.1"
+HERE, LIE = "20.0.0.1", "20.0.0.66"
+CPU_MAX_S, OTHERS_MAX_S = 3.0, 4.0
 
 
 def bogus(kind, why, name="{NAME}"):
@@ -20,7 +24,8 @@ def bogus(kind, why, name="{NAME}"):
 
 
 # name, what is the case, method, type of the problem ("": proved), the words
-VALIDATING = [
+CASES = {}
+CASES["validating"] = [
     ("secure.e2e.test", "all is signed", "http-01", "", []),
     ("host.plain.e2e.test", "a zone that the one above says is not signed", "http-01", "", []),
     ("host.nods.e2e.test", "a signed zone whose DS is missing above", "http-01", "", []),
@@ -39,8 +44,27 @@ VALIDATING = [
     ("caa.e2e.test", "a CAA record with a wrong signature", "http-01", "dns",
      ["CAA (RFC 8659) must be known before a certificate is issued: ", *bogus("CAA", "signature verification failed")]),
 ]
-NOT_VALIDATING = [(name, "nobody looks at signatures", "http-01", "", []) for name in
+CASES["plain"] = [(name, "nobody looks at signatures", "http-01", "", []) for name in
                   ("broken2.e2e.test", "stripped2.e2e.test", "host.expired.e2e.test", "host.wrongds.e2e.test")]
+CASES["forwarded"] = [
+    ("broken.e2e.test", "forwarded, and still wrong", "http-01", "dns", ["{RESOLVER} is bogus (DNSSEC)"]),
+    ("host.expired.e2e.test", "forwarded, and still expired", "http-01", "dns", bogus("AAAA", "signature expired")),
+]
+# The library asks another server when one lies, but not for ever: it may also give up, and say bogus.
+CASES["lied"] = [(f"honest{i}.e2e.test", "one of two name servers lies", "http-01", "|dns", []) for i in range(6)]
+CASES["costly"] = [
+    ("host.keytrap.e2e.test", "400 keys of one tag, 300 wrong signatures by it", "http-01", "dns", ["is bogus (DNSSEC)"]),
+    ("host.keytrap0.e2e.test", "the same zone without", "http-01", "", []),
+    ("a.b.c.d.e.nsec3.e2e.test", "a denial by NSEC3 of 2500 rounds", "http-01", "dns", ["{NAME}"]),
+    ("a.b.c.d.e.nsec3max.e2e.test", "a denial by NSEC3 of 150 rounds", "http-01", "dns", ["{NAME} does not exist"]),
+    *[(f"pace{i}.e2e.test", "somebody else's name meanwhile", "http-01", "", []) for i in range(8)],
+]
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main():
@@ -48,10 +72,14 @@ def main():
     p.add_argument("--directory", required=True)
     p.add_argument("--ca", required=True)
     p.add_argument("--dns-port", required=True)
-    p.add_argument("--validating", choices=("yes", "no"), required=True)
+    p.add_argument("--liar-port", type=int, required=True)
+    p.add_argument("--pid", type=int, required=True)
+    p.add_argument("--cases", choices=CASES, required=True)
     o = p.parse_args()
-    files = {}
+    files, proved = {}, []
     web.Web(HERE, 80, files=files)
+    lie = web.Web(LIE, 80, files=files)  # whoever is sent here would prove the name
+    liar = names.Names(o.liar_port, LIE) if o.cases == "lied" else None
     client = acme.Client(acme.Server(o.directory, o.ca))
     if client.new_account().status != 201:
         sys.exit("no account")
@@ -63,13 +91,28 @@ def main():
         proof.prove(20)
         at = f"127.0.0.1:{o.dns_port}"
         missing = [w for w in (proof.words(t.replace("{RESOLVER}", at)) for t in texts) if w not in proof.error]
-        if proof.status != ("invalid" if kind else "valid") or proof.type != kind or missing:
+        if proof.status == "valid":
+            proved.append(name)
+        if proof.status != ("invalid" if proof.type else "valid") or proof.type not in kind.split("|") or missing:
             raise AssertionError(f"{name}: {what}\n    found  {proof.status} {proof.type}: {proof.error}\n"
                                  f"    wanted {kind or 'valid'}, with {missing}")
+        if name.startswith("pace") and proof.seconds > OTHERS_MAX_S:
+            raise AssertionError(f"{name}: proved after {proof.seconds:.1f} s, wanted within {OTHERS_MAX_S} s")
         sys.stdout.write(f"ok {name}: {what} [{proof.seconds:.1f} s]\n")
 
-    rows = VALIDATING if o.validating == "yes" else NOT_VALIDATING
+    rows = CASES[o.cases]
+    before, begun = cpu_seconds(o.pid), time.monotonic()
     failures = prove.all_at_once(judge, rows)
+    spent = cpu_seconds(o.pid) - before
+    print(f"{spent:.2f} s of the validator's time in {time.monotonic() - begun:.1f} s")
+    if spent > CPU_MAX_S:
+        failures.append(f"the validator worked for {spent:.1f} s, wanted at most {CPU_MAX_S} s")
+    if lie.accepted:
+        failures.append(f"{LIE} was asked {len(lie.accepted)} times, which only a lie leads to")
+    if liar and not liar.asked:
+        failures.append("the server that lies was not asked, so this shows nothing")
+    if liar and len(proved) < len(rows) / 2:
+        failures.append(f"{len(proved)} names were proved beside the server that lies")
     for text in failures:
         print("FAILED", text)
     print(f"{len(rows) - len(failures)} passed, {len(failures)} failed")
