@@ -221,6 +221,7 @@ fallible post_new_account(struct call *c, struct err *err)
 	if (!n.only_existing) {
 		TRY(terms_check(c, n.row.tos_agreed_at != 0, err));
 		TRY(key_check(c->key, KEY_USE_ACCOUNT, err));
+		TRY(key_list_check(c->a->d.crypto, c->view->refused_keys, c->key, ERR_BAD_PUBLIC_KEY, err));
 		TRY(eab_check(c, &n.binding, err));
 		n.row.eab_kid = n.binding.kid;
 	}

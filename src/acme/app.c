@@ -20,6 +20,7 @@ static void view_done(struct view *v)
 		key_free(v->operator_keys[i]);
 	for (size_t i = 0; i < v->conf->issuer_count; i++)
 		cert_free(v->issuers[i].cert);
+	key_list_free(v->refused_keys);
 	free(v->perspective_keys);
 	free(v->operator_keys);
 	free(v->issuers);
@@ -61,6 +62,16 @@ static fallible pinned_keys_read(struct view *v, struct err *err)
 	return OK;
 }
 
+static fallible refused_keys_read(struct view *v, struct err *err)
+{
+	const struct conf *conf = v->conf;
+	if (conf->keys.blocked.n > 0)
+		TRY(key_list_add_blocked(v->refused_keys, conf_path(conf, &v->mem, conf->keys.blocked), err));
+	for (size_t i = 0; i < conf->keys.weak.n; i++)
+		TRY(key_list_add_weak(v->refused_keys, conf_path(conf, &v->mem, conf->keys.weak.v[i]), err));
+	return OK;
+}
+
 static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 {
 	struct view *v = mem_alloc(sizeof *v);
@@ -68,10 +79,13 @@ static fallible view_new(struct conf *conf, struct view **ret, struct err *err)
 	v->conf = conf;
 	v->perspective_keys = mem_alloc_n(sizeof *v->perspective_keys, conf->perspective_count + 1);
 	v->operator_keys = mem_alloc_n(sizeof *v->operator_keys, conf->operator_count + 1);
+	v->refused_keys = key_list_new();
 	v->issuers = mem_alloc_n(sizeof *v->issuers, conf->issuer_count + 1);
 	struct rc rc = issuers_of_conf(conf, &v->mem, v->issuers, err);
 	if (!FAILED(rc))
 		rc = pinned_keys_read(v, err);
+	if (!FAILED(rc))
+		rc = refused_keys_read(v, err);
 	if (FAILED(rc)) {
 		view_done(v);
 		free(v);

@@ -21,6 +21,7 @@ struct view {
 	struct conf *conf;
 	struct key **perspective_keys; /* as conf->perspectives */
 	struct key **operator_keys;    /* as conf->operators */
+	struct key_list *refused_keys; /* subscribers' and accounts' keys that get nothing */
 	struct view_issuer *issuers;   /* as conf->issuers */
 	struct arena mem;              /* has the PEM */
 	_Atomic unsigned refs;

@@ -38,6 +38,7 @@ static fallible csr_of_payload(struct finalize *f, struct err *err)
 	}
 	TRY(digest_sha256(c->a->d.crypto, der, &f->csr_hash, err));
 	TRY(csr_read(c->a->d.crypto, c->mem, der, &f->csr, err));
+	TRY(key_list_check(c->a->d.crypto, c->view->refused_keys, f->csr.key, ERR_BAD_CSR, err));
 	TRY(jwk_thumbprint(c->a->d.crypto, f->csr.key, &f->csr_thumbprint, err));
 	if (key_public_eq(f->csr.key, c->key)) /* RFC 8555 11.1 */
 		FAIL(err, ERR_BAD_CSR, "the CSR's key is the account's key; a certificate needs a key of its own");

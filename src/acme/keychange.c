@@ -178,6 +178,7 @@ static fallible key_change_run(struct key_change *k, struct err *err)
 	if (!FAILED(rc)) {
 		TRY(payload_check(k, err));
 		TRY(key_check(k->inner.jwk, KEY_USE_ACCOUNT, err));
+		TRY(key_list_check(c->a->d.crypto, c->view->refused_keys, k->inner.jwk, ERR_BAD_PUBLIC_KEY, err));
 		rc = store_tx(c->a->d.store, key_change_tx, k, err);
 	}
 	if (rc.kind == ERR_CONFLICT) /* a store with several writers: somebody took the key between look and change */

@@ -88,7 +88,7 @@ struct conf_realm {
 	struct conf_list addresses;  /* ranges that may be asked for (RFC 8738); none: no addresses */
 	struct conf_list challenges; /* "http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01" */
 	struct conf_list profiles;   /* the first one is the default */
-	struct conf_list issuers; /* the first one whose key is of the client's kind signs, or else the first */
+	struct conf_list issuers;    /* the first one whose key is of the client's kind signs, or else the first */
 	struct str zone;
 	struct str eab;         /* "off", "optional", "required" (RFC 8555 7.3.4) */
 	bool grants;            /* names that an operator's grant covers need no challenge */
@@ -173,6 +173,10 @@ struct conf {
 		int64_t resend_ms;   /* a job without result is sent again after this: 5 s */
 		int64_t interval_ms; /* how often the sweeper looks: 2 s */
 	} sweeper;
+	struct {
+		struct str blocked;    /* file; empty: none */
+		struct conf_list weak; /* files */
+	} keys;
 	struct conf_realm *realms;
 	size_t realm_count;
 	struct conf_zone *zones;

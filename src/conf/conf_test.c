@@ -85,7 +85,7 @@ static void unknown_settings_are_named_with_the_nearest_known_one(void **state)
 						  "such file or directory)" },
 		{ "<<: {}\n", "c:1:1: <<: found an unknown setting; allowed: state-dir, suffix-list, sandbox, log, "
 			      "api, store, bus, "
-			      "signer, validator, sweeper, realm, zone, perspective, profile, issuer, operator" },
+			      "signer, validator, sweeper, keys, realm, zone, perspective, profile, issuer, operator" },
 	};
 	check_refusals(rows, ARRAY_LEN(rows));
 }

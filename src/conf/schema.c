@@ -134,6 +134,15 @@ static const struct conf_row rows[] = {
 	{ "sweeper.interval", CONF_MILLIS, AT(sweeper.interval_ms), "2s", 100, 30000, NULL, NULL, RESTART,
 	  "How often the API looks for jobs without a result, deadlines that passed and rows that may go." },
 
+	{ "keys.blocked", CONF_STR, AT(keys.blocked), "", 0, 0, NULL, NULL, RELOAD,
+	  "A file of keys that get no account and no certificate, besides those that the API has blocked after "
+	  "revocations: SHA-256 of the SubjectPublicKeyInfo as hex, one a line, comments behind #. API and signer read "
+	  "it, each its own." },
+	{ "keys.weak", CONF_LIST, AT(keys.weak), "", 0, 16, NULL, NULL, RELOAD,
+	  "Files of RSA keys that Debian's OpenSSL made from 2006 to 2008, in the form of the package "
+	  "openssl-blacklist: "
+	  "20 hex digits a line. API and signer read them." },
+
 	{ "realm.*.names", CONF_LIST, IN_REALM(names), "", 0, 4096, NULL, NULL, RELOAD,
 	  "The names that may be asked for: \"host.corp.example\" itself, \"*.corp.example\" everything below it, "
 	  "\"*\" everything. "

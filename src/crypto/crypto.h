@@ -100,6 +100,18 @@ fallible key_check(const struct key *k, enum key_use use, struct err *err);
 #define KEY_FLAW_FERMAT 4u
 fallible key_rsa_flaws(struct str modulus, unsigned look_for, unsigned *ret, struct err *err);
 
+/* Keys that are known to others, listed in files of hex hashes, one a line, with comments behind "#". blocked: SHA-256 of
+ * the DER SubjectPublicKeyInfo. weak: the files of Debian's openssl-blacklist, the last 80 bits of the SHA-1 over
+ * "Modulus=...\n" (CVE-2008-0166). A file that does not read is added in no part. */
+struct key_list;
+struct key_list *key_list_new(void);
+void key_list_free(struct key_list *l); /* accepts NULL */
+fallible key_list_add_blocked(struct key_list *l, const char *path, struct err *err);
+fallible key_list_add_weak(struct key_list *l, const char *path, struct err *err);
+/* `kind` when it is on either. l NULL: no list. */
+fallible key_list_check(const struct crypto *c, const struct key_list *l, const struct key *k, enum err_kind kind,
+			struct err *err);
+
 fallible key_generate(enum key_kind kind, unsigned rsa_bits, struct key **ret, struct err *err);
 
 /* Signature algorithms by their JOSE names (RFC 7518 3.1, RFC 8037). */

@@ -148,6 +148,7 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 	const struct recheck rk = { .crypto = s->crypto,
 				    .conf = s->conf,
 				    .perspective_keys = s->keys.perspectives,
+				    .refused_keys = s->keys.refused,
 				    .operator_keys = s->keys.operators,
 				    .revoked = s->revoked.list,
 				    .now_ms = clock_now_ms(s->clk) };

@@ -20,6 +20,7 @@ void pinned_keys_done(struct pinned_keys *k)
 {
 	keys_free(k->perspectives, k->perspective_count);
 	keys_free(k->operators, k->operator_count);
+	key_list_free(k->refused);
 	*k = (struct pinned_keys){ 0 };
 }
 
@@ -62,13 +63,25 @@ static fallible perspectives_distinct(const struct conf *conf, const struct pinn
 	return OK;
 }
 
+static fallible refused_read(const struct conf *conf, struct key_list *l, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	if (conf->keys.blocked.n > 0)
+		TRY(key_list_add_blocked(l, conf_path(conf, &mem, conf->keys.blocked), err));
+	for (size_t i = 0; i < conf->keys.weak.n; i++)
+		TRY(key_list_add_weak(l, conf_path(conf, &mem, conf->keys.weak.v[i]), err));
+	return OK;
+}
+
 fallible pinned_keys_read(const struct conf *conf, struct pinned_keys *ret, struct err *err)
 {
 	AUTO(pinned_keys_done)
 	struct pinned_keys k = { .perspectives = mem_alloc_n(sizeof *k.perspectives, conf->perspective_count + 1),
 				 .perspective_count = conf->perspective_count,
 				 .operators = mem_alloc_n(sizeof *k.operators, conf->operator_count + 1),
-				 .operator_count = conf->operator_count };
+				 .operator_count = conf->operator_count,
+				 .refused = key_list_new() };
+	TRY(refused_read(conf, k.refused, err));
 	for (size_t i = 0; i < conf->perspective_count; i++)
 		TRY(pinned_read_of(conf, "perspective", conf->perspectives[i].name, conf->perspectives[i].public_key,
 				   &k.perspectives[i], err));

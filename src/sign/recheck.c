@@ -126,6 +126,7 @@ static fallible check_validity(struct check *x, struct err *err)
 static fallible check_csr_profile(struct check *x, struct err *err)
 {
 	const struct csr *r = &x->csr;
+	TRY(key_list_check(x->rk->crypto, x->rk->refused_keys, r->key, ERR_BAD_CSR, err));
 	return conf_profile_allows_csr(x->profile, key_kind_name(key_get_kind(r->key)), key_get_bits(r->key),
 				       r->must_staple, err);
 }

@@ -105,6 +105,7 @@ struct pinned_keys {
 	size_t perspective_count;
 	struct key **operators; /* as conf->operators */
 	size_t operator_count;
+	struct key_list *refused; /* subscribers' keys that get nothing */
 };
 fallible pinned_keys_read(const struct conf *conf, struct pinned_keys *ret, struct err *err);
 void pinned_keys_done(struct pinned_keys *k);
@@ -116,6 +117,7 @@ struct recheck {
 	struct key *const *perspective_keys; /* as conf->perspectives */
 	struct key *const *operator_keys;    /* as conf->operators; NULL: no grant counts */
 	struct revoked_grants revoked;
+	const struct key_list *refused_keys; /* NULL: none */
 	int64_t now_ms;
 };
 struct rechecked { /* what may be certified; slices in the arena */
@@ -130,5 +132,9 @@ void rechecked_done(struct rechecked *r);
  * because the job would have held within the last day, when the client asked. */
 fallible recheck_job(const struct recheck *rk, struct arena *mem, const struct sign_job *job, struct rechecked *ret,
 		     const char **ret_alarm, struct err *err);
+/* What a job that held comes to, but for its serial; borrows from both. */
+struct cert_request sign_request(const struct rechecked *held, const struct sign_job *job);
+
+#include "sign/audit.h"
 
 #endif
