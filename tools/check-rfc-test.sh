@@ -6,7 +6,7 @@ tools=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tools" "$work/docs/rfc" "$work/docs/decisions" "$work/src" "$work/tests/hostile" "$work/tests/e2e"
-cp "$tools/check-rfc.sh" "$work/tools"
+cp "$tools/check-rfc.sh" "$tools/refs.sh" "$work/tools"
 printf 'fallible gate_url(void)\n' >"$work/src/gate.c"
 printf 'static void wrong_urls_are_refused(void **state)\nstatic void nobody_runs_this(void **state)\n' >"$work/src/gate_test.c"
 printf '\t{ "a row", 400 },\n\tcmocka_unit_test(wrong_urls_are_refused),\n' >>"$work/src/gate_test.c"

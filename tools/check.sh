@@ -13,11 +13,11 @@ unset CC CFLAGS LDFLAGS MAKEFLAGS MAKELEVEL
 export LC_ALL=C.UTF-8
 jobs=$(nproc)
 
-static_steps='format layers rfc spdx headers shell cppcheck'
+static_steps='format layers rfc br spdx headers shell cppcheck'
 unit_steps='build-gcc globals roles man tests'
 sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
 e2e_steps='build-gcc e2e'
-all_steps='format layers rfc spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
+all_steps='format layers rfc br spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
 	coverage e2e e2e-asan kill'
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -63,6 +63,11 @@ step_layers() {
 step_rfc() { # every clause of the RFCs is met somewhere and tested by something that is there
 	tools/check-rfc.sh
 	tools/check-rfc-test.sh
+}
+
+step_br() { # the same for the Baseline Requirements, and for each rule of the lint a certificate that breaks it
+	tools/check-br.sh
+	tools/check-br-test.sh
 }
 
 step_spdx() {
@@ -257,6 +262,7 @@ title() {
 	format) echo 'clang-format' ;;
 	layers) echo 'folders include only what tools/layers.txt allows' ;;
 	rfc) echo 'each clause in docs/rfc has a place and a test' ;;
+	br) echo 'each Baseline Requirement and each rule of the lint has a place and a test' ;;
 	spdx) echo 'license lines' ;;
 	headers) echo 'each header compiles alone' ;;
 	shell) echo 'shellcheck' ;;

@@ -16,7 +16,9 @@ static const struct command commands[] = {
 	{ "eab", cmd_eab, "external account keys: add, list, show, disable" },
 	{ "backup", cmd_backup, "copy the database to a file while the CA runs" },
 	{ "restore", cmd_restore, "put a backup back, and add what the signer's journal knows beyond it" },
+	{ "lint", cmd_lint, "hold certificates, ours or not, against the rules" },
 	{ "grant", cmd_grant, "names without a challenge, on an operator's word: key, add, list, show, revoke" },
+	{ "audit", cmd_audit, "ask again, offline, whether certificates were issued rightly" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this text, or a subcommand's" },
 };

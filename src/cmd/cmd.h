@@ -21,6 +21,8 @@ int cmd_serve(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_eab(int argc, char **argv);
 int cmd_grant(int argc, char **argv);
+int cmd_lint(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 

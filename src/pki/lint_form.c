@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #define DAY_S INT64_C(86400)
+#define DAYS_MAX 398
 #define SERIAL_MAX 20          /* RFC 5280 4.1.2.2 */
 #define SERIAL_ENTROPY_BYTES 8 /* 64 bits do not fit into fewer */
 #define YEAR_2050 INT64_C(2524608000)
@@ -208,7 +209,7 @@ static const struct {
 	{ INT64_MIN, 825 },
 };
 
-unsigned cert_public_days_max(int64_t not_before)
+unsigned lint_public_days(int64_t not_before)
 {
 	size_t i = 0;
 	while (not_before < lifetimes[i].from)
@@ -229,19 +230,19 @@ static fallible check_days(const struct look *l, unsigned most, struct err *err)
 
 static fallible check_public_validity(const struct look *l, struct err *err)
 {
-	return check_days(l, cert_public_days_max(l->from), err);
+	return check_days(l, lint_public_days(l->from), err);
 }
 
 /* One day less: one second of difference in how two programs count must not break the rule above. */
 static fallible check_validity_margin(const struct look *l, struct err *err)
 {
-	unsigned most = cert_public_days_max(l->from);
+	unsigned most = lint_public_days(l->from);
 	return FAILED(check_days(l, most, NULL)) ? OK : check_days(l, most - 1, err);
 }
 
 static fallible check_validity_ceiling(const struct look *l, struct err *err)
 {
-	return check_days(l, CERT_DAYS_MAX, err);
+	return check_days(l, DAYS_MAX, err);
 }
 
 static fallible check_within_issuer(const struct look *l, struct err *err)

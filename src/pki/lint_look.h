@@ -149,6 +149,10 @@ struct str look_oid_text(struct arena *mem, struct str oid); /* "2.5.29.17" */
 
 bool look_policy_is_reserved(struct str oid); /* for the CA/Browser Forum */
 
+/* BR 6.3.2: how many days a public certificate that begins at this time may last. The configuration has a table of its
+ * own: what checks another part does not ask it. */
+unsigned lint_public_days(int64_t not_before);
+
 /* A finding: what was found, what was wanted. */
 #define FIND(err, ...) FAIL((err), ERR_INTERNAL, __VA_ARGS__)
 

@@ -79,6 +79,21 @@ static bool is_internal(struct str last)
 	return false;
 }
 
+/* Below the base of this wildcard strangers register their names. A libpsl without a list knows none: then what the
+ * signer's own list says, before, is all. */
+static bool is_suffix(struct str base, size_t labels)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct suffixes *list = NULL;
+	if (labels < 2)
+		return true;
+	if (FAILED(suffixes_open(NULL, &list, NULL)))
+		return false;
+	bool is = suffixes_have(list, name_lower(&mem, base));
+	suffixes_free(list);
+	return is;
+}
+
 static unsigned dns_flaws(struct str name)
 {
 	unsigned flaws = 0;
@@ -101,7 +116,7 @@ static unsigned dns_flaws(struct str name)
 		flaws |= FLAW_ADDRESS;
 	else if (str_eq_nocase(label, STR("arpa")))
 		flaws |= FLAW_ARPA;
-	else if (wildcard && labels < 2)
+	else if (wildcard && (flaws & FLAW_SYNTAX) == 0 && is_suffix(base, labels))
 		flaws |= FLAW_WIDE;
 	else if (labels < 2 || is_internal(label))
 		flaws |= FLAW_INTERNAL;
@@ -144,7 +159,7 @@ static fallible check_wildcard(const struct look *l, struct err *err)
 
 static fallible check_wide(const struct look *l, struct err *err)
 {
-	return find_flaw(l, FLAW_WIDE, "a wildcard below a top-level domain", err);
+	return find_flaw(l, FLAW_WIDE, "a wildcard of a whole top-level domain or other public suffix", err);
 }
 
 static fallible check_alabel(const struct look *l, struct err *err)
@@ -290,7 +305,7 @@ const struct lint_rule lint_rules_names[] = {
 	{ "dns-trailing-dot", LINT_ERROR, LEAVES, "RFC 5280 4.2.1.6, RFC 1034 3.5", 3, "no dot at the end", check_dot },
 	{ "dns-wildcard", LINT_ERROR, LEAVES, "RFC 6125 6.4.3, BR 1.6.1", 3, "\"*\" as the whole first label only",
 	  check_wildcard },
-	{ "dns-wildcard-wide", LINT_ERROR, PUBLIC_LEAVES, "BR 3.2.2.6", 3, "no wildcard below a top-level domain",
+	{ "dns-wildcard-wide", LINT_ERROR, PUBLIC_LEAVES, "BR 3.2.2.6", 3, "no wildcard of a public suffix",
 	  check_wide },
 	{ "dns-a-label", LINT_ERROR, LEAVES, "RFC 5890 2.3.1, BR 7.1.2.7.12", 3,
 	  "labels with hyphens in places 3 and 4 are IDNA2008 A-labels", check_alabel },

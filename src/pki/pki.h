@@ -74,6 +74,9 @@ fallible chain_check_alternate(const struct cert *issuer, struct cert *const *ch
 /* Whether c's issuer and authorityKeyIdentifier (when it has one) are this one's subject and subjectKeyIdentifier. No
  * signature is looked at. */
 bool cert_names_issuer(const struct cert *c, const struct cert *issuer);
+/* The same, and its signature is that one's. ERR_MALFORMED. */
+fallible cert_check_issued(const struct cert *c, const struct cert *issuer, struct err *err);
+struct str cert_get_tbs(const struct cert *c); /* borrowed: the bytes that were signed */
 /* Whether the SAN has it, to the letter. */
 bool cert_has_dns_name(const struct cert *c, struct str name);
 bool cert_has_addr(const struct cert *c, const struct addr *addr);
@@ -154,9 +157,9 @@ struct look; /* a certificate taken apart */
 struct lint_rule {
 	const char *name; /* "dns-underscore" */
 	enum lint_level level;
-	unsigned when;	    /* lint_look.h */
+	unsigned when;      /* lint_look.h */
 	const char *source; /* "BR 7.1.2.7.12" */
-	unsigned of;	    /* 2 for R2 of docs/baseline-requirements.md */
+	unsigned of;        /* 2 for R2 of docs/baseline-requirements.md */
 	const char *wants;  /* what a certificate should be like */
 	fallible (*check)(const struct look *l, struct err *err);
 };
@@ -170,16 +173,18 @@ fallible cert_lint(const struct issuer *i, const struct cert_template *t, const 
 		   struct err *err);
 
 /* Any certificate, from anywhere, however broken. */
+enum lint_strictness { LINT_AS_IT_CLAIMS, LINT_PUBLIC, LINT_PRIVATE }; /* claims: by naming a reserved policy */
 struct lint_how {
 	const struct cert *issuer; /* NULL: not known */
-	enum lint_strictness { LINT_AS_IT_CLAIMS, LINT_PUBLIC, LINT_PRIVATE } strictness; /* claims: a reserved policy */
+	enum lint_strictness strictness;
 	bool must_be_leaf;
 };
+struct lint_finding {
+	const struct lint_rule *rule;
+	struct str text; /* printable ASCII */
+};
 struct lint_report {
-	struct lint_finding {
-		const struct lint_rule *rule;
-		struct str text; /* printable ASCII */
-	} *findings;
+	struct lint_finding *findings;
 	size_t count;
 	bool public_rules, is_ca;
 };
@@ -190,11 +195,6 @@ fallible cert_lint_any(struct arena *mem, const struct lint_how *how, struct str
  * when it is DER. */
 fallible cert_find_blocks(struct arena *mem, struct str text, size_t max, struct str *ret, size_t *ret_count,
 			  struct err *err);
-
-#define CERT_DAYS_MAX 398 /* whoever issues it */
-/* BR 6.3.2: the longest that a public certificate which begins at this time may last. One day less is recommended, and
- * the lint insists on it. */
-unsigned cert_public_days_max(int64_t not_before);
 
 /* What a client shows to tls-alpn-01 (RFC 8737 3): self-signed by k, for a name or (name NULL) an address, with the
  * digest of the key authorization; good for a week. */
