@@ -33,3 +33,20 @@ bool cert_names_issuer(const struct cert *c, const struct cert *issuer)
 		return false;
 	return FAILED(cert_get_aki(&mem, c, &aki, NULL)) || str_eq(aki, issuer->ski);
 }
+
+fallible cert_check_issued(const struct cert *c, const struct cert *issuer, struct err *err)
+{
+	AUTO(key_auto) struct key *k = NULL;
+	if (!cert_names_issuer(c, issuer))
+		FAIL(err, ERR_MALFORMED, "it names another issuer");
+	TRY(cert_get_key(issuer, &k, err));
+	if (X509_verify(c->x509, key_get_evp(k)) == 1)
+		return OK;
+	err_cause_openssl(NULL);
+	FAIL(err, ERR_MALFORMED, "its signature does not verify with the issuer's key");
+}
+
+struct str cert_get_tbs(const struct cert *c)
+{
+	return c->tbs;
+}

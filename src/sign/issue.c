@@ -154,7 +154,6 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 				    .now_ms = clock_now_ms(s->clk) };
 	AUTO(rechecked_done) struct rechecked held = { .email_count = 0 };
 	TRY(recheck_job(&rk, b->mem, t->job, &held, &t->alarm, err));
-	const struct csr *csr = &held.csr;
 	t->issuer = signer_issuer(s, t->job->issuer);
 	const struct conf_issuer *ci = conf_issuer(s->conf, t->job->issuer);
 	if (t->issuer == NULL || ci == NULL)
@@ -162,17 +161,7 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 	struct cert_template template = sign_template(conf_profile(s->conf, t->job->profile), ci);
 	TRY(check_issuer_end(t->issuer->issuer, t->job, err));
 	TRY(check_issuer_uses(t->issuer->issuer, t->job, template.ekus, err));
-	struct cert_request request = { .names = csr->names,
-					.name_count = csr->name_count,
-					.addrs = csr->addrs,
-					.addr_count = csr->addr_count,
-					.key = csr->key,
-					.must_staple = csr->must_staple,
-					.subject = held.has_subject ? &held.subject : NULL,
-					.emails = held.emails,
-					.email_count = held.email_count,
-					.not_before = t->job->not_before,
-					.not_after = t->job->not_after };
+	struct cert_request request = sign_request(&held, t->job);
 	TRY(serial_read_hex(t->job->serial_hex, &request.serial, err));
 	TRY(cert_build_tbs(t->issuer->issuer, &template, &request, &t->tbs, err));
 	TRY(lint_tbs(s, t->issuer->issuer, &template, &request, buf_str(&t->tbs), err));

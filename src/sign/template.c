@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * template.c: a profile of the configuration as what certificates are written from.
+ * template.c: a profile of the configuration, and a job that held, as what a certificate is written from.
  */
 #include "sign/sign.h"
 
@@ -28,4 +28,19 @@ struct cert_template sign_template(const struct conf_profile *p, const struct co
 		if (conf_list_has(&p->use, str_z(uses[n].word)))
 			t.ekus |= uses[n].eku;
 	return t;
+}
+
+struct cert_request sign_request(const struct rechecked *held, const struct sign_job *job)
+{
+	return (struct cert_request){ .names = held->csr.names,
+				      .name_count = held->csr.name_count,
+				      .addrs = held->csr.addrs,
+				      .addr_count = held->csr.addr_count,
+				      .key = held->csr.key,
+				      .must_staple = held->csr.must_staple,
+				      .subject = held->has_subject ? &held->subject : NULL,
+				      .emails = held->emails,
+				      .email_count = held->email_count,
+				      .not_before = job->not_before,
+				      .not_after = job->not_after };
 }
