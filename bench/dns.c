@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dns.c: a DNS server for measurements: every name has the address 127.0.0.1 and nothing else. `dns PORT`, UDP on
- * loopback.
+ * dns.c: a DNS server for measurements: every name has the address 127.0.0.1 and nothing else, but names that begin with
+ * "silent" have 127.9.9.9, and about those that begin with "mute" it does not answer. `dns PORT`, UDP on loopback.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define HEAD 12
@@ -26,14 +27,21 @@ static size_t question_end(const uint8_t *p, size_t n)
 	return at + 5 <= n ? at + 5 : 0;
 }
 
+/* Of the first label; upper case or not, as the asker mixes them (0x20). */
+static int begins(const uint8_t *p, size_t n, const char *with)
+{
+	size_t length = strlen(with);
+	return n > HEAD + length && strncasecmp((const char *)p + HEAD + 1, with, length) == 0;
+}
+
 /* A for A; for all else a SOA that says "no such record" (RFC 2308 2.2). */
 static size_t answer(uint8_t *p, size_t n)
 {
 	static const uint8_t a[] = { 0xc0, HEAD, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1 };
 	static const uint8_t soa[] = { 0, 0, 6,  0,  1, 0, 0,  0,  60, 0, 22, 0,  0, 0, 0, 0, 1,
 				       0, 0, 14, 16, 0, 0, 14, 16, 0,  0, 14, 16, 0, 0, 0, 60 };
-	size_t end = question_end(p, n);
-	if (n < HEAD || (p[2] & 0x80) != 0 || p[4] != 0 || p[5] != 1 || end == 0)
+	size_t end = n < HEAD ? 0 : question_end(p, n);
+	if (end == 0 || begins(p, n, "mute") || (p[2] & 0x80) != 0 || p[4] != 0 || p[5] != 1)
 		return 0;
 	int is_a = p[end - 4] == 0 && p[end - 3] == 1;
 	size_t rr_n = is_a ? sizeof a : sizeof soa;
@@ -44,6 +52,11 @@ static size_t answer(uint8_t *p, size_t n)
 	memset(p + 6, 0, 6);
 	p[is_a ? 7 : 9] = 1;
 	memcpy(p + end, is_a ? a : soa, rr_n);
+	if (is_a && begins(p, n, "silent")) {
+		p[end + rr_n - 3] = 9;
+		p[end + rr_n - 2] = 9;
+		p[end + rr_n - 1] = 9;
+	}
 	return end + rr_n;
 }
 

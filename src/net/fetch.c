@@ -155,6 +155,7 @@ static fallible set_closed_world(CURL *c, bool keep_alive, struct err *err)
 	SET(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(c, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(c, CURLOPT_NOSIGNAL, 1L);
+	SET(c, CURLOPT_BUFFERSIZE, 4096L); /* not 16 KiB for each of hundreds of probes */
 	SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(c, CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(c, CURLOPT_PATH_AS_IS, 1L);

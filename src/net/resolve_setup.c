@@ -115,7 +115,7 @@ static fallible ub_options(struct ub_ctx *ctx, struct err *err)
 		 * the library cannot tell the one from the other, and its servers have them. */
 		{ "cache-max-ttl:", "0" },
 		{ "cache-max-negative-ttl:", "0" },
-		/* Nor is a failure, or a denial without SOA, which the library would keep for 5 s. */
+		/* Sizes of 0 alone would not do: see zone_write. */
 		{ "msg-cache-size:", "0" },
 		{ "rrset-cache-size:", "0" },
 		{ "msg-cache-slabs:", "1" },
@@ -131,6 +131,9 @@ static fallible ub_options(struct ub_ctx *ctx, struct err *err)
 		 * choose, must not make the library take all of its servers for dead and leave them out for minutes:
 		 * in 2 s its patience with one does not grow so far. */
 		{ "infra-host-ttl:", "2" },
+		/* It has one patience for all names of a server: one that answers others at once made it ask ten times
+		 * within 1.4 s about a name whose own servers are slow, and then give up. */
+		{ "infra-cache-min-rtt:", "1000" },
 		/* The library's own 16 sockets are soon full of such questions, and then everybody waits. */
 		{ "outgoing-range:", "256" },
 		{ "num-queries-per-thread:", "512" },
@@ -159,6 +162,17 @@ static fallible domain_check(struct str domain, struct err *err)
 	return OK;
 }
 
+/* Its answers are never stored: a message cache of size 0 still keeps the last message, and a failure, or a denial without
+ * SOA, would count for 5 s. Domain: empty for the root. */
+static fallible zone_write(struct arena *mem, struct str domain, const struct server *servers, size_t n,
+			   struct buf *out, struct err *err)
+{
+	TRY(buf_addf(out, err, "forward-zone:\n  name: \"%.*s.\"\n  forward-no-cache: yes\n", STR_FMT(domain)));
+	for (size_t i = 0; i < n; i++)
+		TRY(buf_addf(out, err, "  forward-addr: %.*s\n", STR_FMT(server_show(mem, &servers[i], '@'))));
+	return OK;
+}
+
 static fallible forward_write(struct resolver *r, const struct resolve_forward *f, struct forward *to, struct buf *out,
 			      struct err *err)
 {
@@ -168,29 +182,26 @@ static fallible forward_write(struct resolver *r, const struct resolve_forward *
 	if (f->server_count == 0)
 		FAIL(err, ERR_CONFIG, "no server to forward %.*s to", STR_FMT(f->domain));
 	*to = (struct forward){ str_dup(&r->mem, f->domain), servers_show(&r->mem, "", servers, f->server_count) };
-	TRY(buf_addf(out, err, "forward-zone:\n  name: \"%.*s.\"\n", STR_FMT(f->domain)));
-	for (size_t i = 0; i < f->server_count; i++)
-		TRY(buf_addf(out, err, "  forward-addr: %.*s\n", STR_FMT(server_show(&r->mem, &servers[i], '@'))));
-	return OK;
+	return zone_write(&r->mem, f->domain, servers, f->server_count, out, err);
 }
 
 /* One context for all: aliases lead from one domain's servers to another's, and validation has one chain. Only a
- * file can tell the library of such domains, so it is given one that lies in memory. */
-static fallible ub_forwards(struct resolver *r, const struct resolve_conf *conf, struct err *err)
+ * file can tell the library what it needs to know of them, so it is given one that lies in memory. */
+static fallible ub_forwards(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
+			    struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(FORWARDS_TEXT_MAX);
 	char path[32];
 	r->forwards = ARENA_ARRAY(&r->mem, struct forward, conf->forward_count);
 	for (size_t i = 0; i < conf->forward_count; i++)
 		TRY(forward_write(r, &conf->forwards[i], &r->forwards[r->forward_count++], &text, err));
-	if (text.n == 0)
-		return OK;
+	TRY(zone_write(&r->mem, STR(""), servers, n, &text, err));
 	AUTO(fd_close) int fd = memfd_create("forwards", MFD_CLOEXEC);
 	if (fd < 0)
 		FAIL(err, ERR_IO, "memfd_create: %s", strerror(errno));
 	TRY(fd_write_all(fd, buf_str(&text), err));
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	return ub_check(ub_ctx_config(r->ctx, path), "zone.forwards", err);
+	return ub_check(ub_ctx_config(r->ctx, path), "zone.resolvers and zone.forwards", err);
 }
 
 static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
@@ -201,11 +212,7 @@ static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, co
 	/* Its messages would go to stderr; results say what matters. */
 	TRY(ub_check(ub_ctx_debugout(ctx, NULL), "debug output", err));
 	TRY(ub_options(ctx, err));
-	for (size_t i = 0; i < n; i++) {
-		const char *fwd = str_dupz_raw(&mem, server_show(&mem, &servers[i], '@'));
-		TRY(ub_check(ub_ctx_set_fwd(ctx, fwd), fwd, err));
-	}
-	TRY(ub_forwards(r, conf, err));
+	TRY(ub_forwards(r, conf, servers, n, err));
 	if (conf->trust_anchor_file.n > 0) {
 		char *path;
 		TRY(str_dupz(&mem, conf->trust_anchor_file, &path, err));

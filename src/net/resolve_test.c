@@ -2,9 +2,10 @@
  *
  * resolve_test.c: against a tiny name server on loopback, whose answer is chosen by the first label of the name.
  */
-#include "net/resolve.h"
+#include "net/resolve_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@
 #define THREADS 50
 #define PACKET_MAX 65535
 #define UDP_MAX 1232
+#define SLOW_MAX 1024
 
 /* --- the name server ----------------------------------------------------------------------------------------------*/
 
@@ -30,12 +32,17 @@ struct dns {
 	atomic_bool stop;
 	struct packet *out;                   /* the thread's */
 	atomic_int questions, over_tcp, sick; /* SICK_COUNT: healthy */
+	atomic_bool sulks;                    /* "sulky" fails, and only after a while */
+	struct slow *slow;                    /* the thread's: a ring of answers that wait for their time */
+	size_t slow_first, slow_count;
 };
 
 /* What a server makes of "later" until it is healed, then an answer. */
 enum sick { SICK_NXDOMAIN, SICK_SERVFAIL, SICK_NODATA, SICK_OTHER, SICK_COUNT };
 
 enum act { ACT_ANSWER, ACT_NXDOMAIN, ACT_SERVFAIL, ACT_DROP, ACT_TRUNCATE, ACT_CNAME, ACT_LOOP, ACT_LEADS_NOWHERE };
+#define SLOW_MS 2000
+#define SULKY_MS 800
 enum txt { TXT_NONE, TXT_ONE, TXT_STRINGS, TXT_BINARY, TXT_EMPTY, TXT_HUNDRED, TXT_64K, TXT_TOO_MANY, TXT_BROKEN };
 static const struct host {
 	const char *label;
@@ -67,6 +74,8 @@ static const struct host {
 	{ "toomany", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_TOO_MANY },
 	{ "broken", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_BROKEN },
 	{ "later", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_ONE },
+	{ "slow", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_NONE },
+	{ "sulky", ACT_ANSWER, 1, 0, ACT_ANSWER, TXT_ONE },
 	{ "caa", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
 	{ "caa-alias", ACT_CNAME, 0, 0, ACT_CNAME, TXT_NONE },
 	{ "caa-broken", ACT_ANSWER, 0, 0, ACT_ANSWER, TXT_NONE },
@@ -76,6 +85,13 @@ static const struct host {
 struct packet {
 	uint8_t b[PACKET_MAX];
 	size_t n;
+};
+
+struct slow {
+	int64_t due_ms;
+	struct sockaddr_storage to;
+	size_t n;
+	uint8_t b[512];
 };
 
 static void put(struct packet *p, const void *from, size_t n)
@@ -225,6 +241,8 @@ static bool dns_answer(const struct dns *d, const uint8_t *in, size_t n, bool tc
 		act = sick == SICK_NXDOMAIN ? ACT_NXDOMAIN : sick == SICK_SERVFAIL ? ACT_SERVFAIL : act;
 		h = sick == SICK_NODATA ? &nodata : &other;
 	}
+	if (h != NULL && atomic_load(&d->sulks) && strcmp(h->label, "sulky") == 0)
+		act = ACT_SERVFAIL;
 	if (act == ACT_DROP)
 		return false;
 	static const uint8_t same[] = { 0xc0, 12 },
@@ -262,6 +280,36 @@ static bool dns_answer(const struct dns *d, const uint8_t *in, size_t n, bool tc
 	return true;
 }
 
+/* Each packet's answer waits by itself, as with a forwarder that does not join repeated questions. */
+static int64_t dns_delay(struct dns *d, const uint8_t *in, size_t n)
+{
+	const struct host *h = n > 12 ? host_of(in + 12) : NULL;
+	if (h != NULL && strcmp(h->label, "slow") == 0)
+		return SLOW_MS;
+	return h != NULL && strcmp(h->label, "sulky") == 0 && atomic_load(&d->sulks) ? SULKY_MS : 0;
+}
+
+static void dns_later(struct dns *d, int64_t wait_ms, const struct sockaddr_storage *to)
+{
+	struct slow *s = &d->slow[(d->slow_first + d->slow_count) % SLOW_MAX];
+	if (d->slow_count == SLOW_MAX || d->out->n > sizeof s->b)
+		return;
+	*s = (struct slow){ .due_ms = clock_mono_ms(&clock_system) + wait_ms, .to = *to, .n = d->out->n };
+	memcpy(s->b, d->out->b, s->n);
+	d->slow_count++;
+}
+
+static void dns_slow(struct dns *d)
+{
+	for (; d->slow_count > 0; d->slow_count--) {
+		const struct slow *s = &d->slow[d->slow_first];
+		if (s->due_ms > clock_mono_ms(&clock_system))
+			return;
+		(void)!sendto(d->udp, s->b, s->n, 0, (const struct sockaddr *)&s->to, sizeof(struct sockaddr_in));
+		d->slow_first = (d->slow_first + 1) % SLOW_MAX;
+	}
+}
+
 static void dns_udp(struct dns *d)
 {
 	uint8_t in[UDP_MAX];
@@ -271,7 +319,12 @@ static void dns_udp(struct dns *d)
 	if (n <= 0)
 		return;
 	atomic_fetch_add(&d->questions, 1);
-	if (dns_answer(d, in, (size_t)n, false, d->out))
+	if (!dns_answer(d, in, (size_t)n, false, d->out))
+		return;
+	int64_t delay = dns_delay(d, in, (size_t)n);
+	if (delay > 0)
+		dns_later(d, delay, &from);
+	else
 		(void)!sendto(d->udp, d->out->b, d->out->n, 0, (const struct sockaddr *)&from, from_n);
 }
 
@@ -298,7 +351,9 @@ static void *dns_run(void *arg)
 	struct dns *d = arg;
 	while (!atomic_load(&d->stop)) {
 		struct pollfd fds[] = { { .fd = d->udp, .events = POLLIN }, { .fd = d->tcp, .events = POLLIN } };
-		if (poll(fds, 2, 50) <= 0)
+		int ready = poll(fds, 2, d->slow_count > 0 ? 5 : 50);
+		dns_slow(d);
+		if (ready <= 0)
 			continue;
 		if (fds[0].revents != 0)
 			dns_udp(d);
@@ -312,7 +367,9 @@ static void dns_start(struct dns *d)
 {
 	*d = (struct dns){ 0 };
 	atomic_init(&d->sick, SICK_COUNT);
+	atomic_init(&d->sulks, false);
 	d->out = mem_alloc(sizeof *d->out);
+	d->slow = mem_alloc_n(sizeof *d->slow, SLOW_MAX);
 	bool both = false; /* a port that is free for UDP may be taken for TCP */
 	for (int tries = 0; !both && tries < 100; tries++) {
 		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -340,6 +397,7 @@ static void dns_stop(struct dns *d)
 	close(d->udp);
 	close(d->tcp);
 	free(d->out);
+	free(d->slow);
 }
 
 /* --- the tests ----------------------------------------------------------------------------------------------------*/
@@ -937,6 +995,23 @@ static void a_corrected_record_counts_at_the_next_question(void **state)
 	unlink(path);
 }
 
+/* Nor is the very last answer: nothing is asked in between that could have taken its place. */
+static void not_even_the_last_answer_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	for (int sick = 0; sick < SICK_COUNT; sick++) {
+		const char *name = str_dupz_raw(&f->mem, str_fmt(&f->mem, "later.l%d.test", sick));
+		struct resolve_txt_answer txt;
+		atomic_store(&f->dns.sick, sick);
+		assert_int_equal(look_txt(f, name, 10000, &txt), sick == SICK_SERVFAIL ? ERR_DNS : ERR_NONE);
+		atomic_store(&f->dns.sick, SICK_COUNT);
+		if (look_txt(f, name, 10000, &txt) != ERR_NONE)
+			fail_msg("%s", f->err.detail);
+		assert_int_equal(txt.count, 1);
+		assert_true(has_record(&txt, STR("hello")));
+	}
+}
+
 static void a_wrong_forward_is_named(void **state)
 {
 	struct fixture *f = *state;
@@ -1020,6 +1095,114 @@ static void fifty_threads_ask_at_once(void **state)
 		failures += callers[i].failures;
 	}
 	assert_int_equal(failures, 0);
+}
+
+/* --- patience ---------------------------------------------------------------------------------------------------*/
+
+struct asker {
+	struct fixture *f;
+	int number;
+	const char *label;
+	enum err_kind kind;
+	struct err err;
+};
+
+static void *asker_run(void *arg)
+{
+	struct asker *a = arg;
+	struct arena mem = { 0 };
+	struct resolve_answer answer;
+	struct str name = str_fmt(&mem, "%s.n%d.test", a->label, a->number);
+	a->kind = resolve_addrs(a->f->r, &clock_system, clock_mono_ms(&clock_system) + 20000, name, &mem, &answer,
+				&a->err)
+			  .kind;
+	arena_done(&mem);
+	return NULL;
+}
+
+/* The server's answers to others teach the library to be impatient with it: it used to give up within 1.4 s. */
+static void slow_names_among_quick_ones_are_all_found(void **state)
+{
+	struct fixture *f = *state;
+	struct asker askers[24];
+	pthread_t threads[ARRAY_LEN(askers)];
+	for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
+		askers[i] = (struct asker){ .f = f, .number = (int)i, .label = "slow" };
+		assert_int_equal(pthread_create(&threads[i], NULL, asker_run, &askers[i]), 0);
+		for (int k = 0; k < 5; k++)
+			assert_int_equal(look(f, str_dupz_raw(&f->mem, str_fmt(&f->mem, "v4.q%zu%d.test", i, k)), 5000),
+					 ERR_NONE);
+	}
+	size_t failed = 0;
+	for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
+		pthread_join(threads[i], NULL);
+		failed += askers[i].kind != ERR_NONE;
+		if (askers[i].kind != ERR_NONE && failed == 1)
+			print_message("%s\n", askers[i].err.detail);
+	}
+	assert_int_equal(failed, 0);
+}
+
+/* A SERVFAIL that took its time may be the library's own word for "nobody answers": it is asked again. */
+static void a_late_servfail_is_not_the_last_word(void **state)
+{
+	struct fixture *f = *state;
+	struct resolve_txt_answer txt;
+	struct asker asker = { .f = f, .number = 1, .label = "sulky" };
+	pthread_t thread;
+	atomic_store(&f->dns.sulks, true);
+	assert_int_equal(pthread_create(&thread, NULL, asker_run, &asker), 0);
+	usleep(3600 * 1000); /* after the last of five questions, before the answer to it */
+	atomic_store(&f->dns.sulks, false);
+	pthread_join(thread, NULL);
+	if (asker.kind != ERR_NONE)
+		fail_msg("%s", asker.err.detail);
+	int64_t began = clock_mono_ms(&clock_system); /* one that comes at once is */
+	assert_int_equal(look_txt(f, "servfail.late.test", 10000, &txt), ERR_DNS);
+	assert_true(clock_mono_ms(&clock_system) - began < 3000);
+}
+
+/* --- libunbound's pipe --------------------------------------------------------------------------------------------*/
+
+/* Until the descriptor is put back, there is nothing to be read but its end. */
+static int pipe_break(struct fixture *f)
+{
+	int fd = ub_fd(f->r->ctx), kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	AUTO(fd_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(kept >= 0 && null >= 0);
+	assert_int_equal(dup2(null, fd), fd);
+	return kept;
+}
+
+static void pipe_mend(struct fixture *f, int kept)
+{
+	assert_int_equal(dup2(kept, ub_fd(f->r->ctx)), ub_fd(f->r->ctx));
+	close(kept);
+}
+
+static void one_failure_to_read_answers_is_not_the_end(void **state)
+{
+	struct fixture *f = *state;
+	/* The dispatcher waits in poll for the old descriptor: an answer to it wakes it up. */
+	int kept = pipe_break(f);
+	(void)look(f, "v4.broken.test", 300);
+	pipe_mend(f, kept);
+	if (look(f, "v4.mended.test", 5000) != ERR_NONE)
+		fail_msg("%s", f->err.detail);
+	assert_false(atomic_load(&f->r->lost));
+}
+
+/* It is our fault and not that of the name's servers, and said at once. */
+static void answers_that_cannot_be_read_any_more_are_our_own_failure(void **state)
+{
+	struct fixture *f = *state;
+	int kept = pipe_break(f);
+	assert_int_equal(look(f, "v4.broken.test", 5000), ERR_INTERNAL);
+	int64_t began = clock_mono_ms(&clock_system);
+	assert_int_equal(look(f, "v4.again.test", 5000), ERR_INTERNAL);
+	assert_true(clock_mono_ms(&clock_system) - began < 1000);
+	assert_string_equal(f->err.detail, "the DNS library failed to look up v4.again.test");
+	pipe_mend(f, kept);
 }
 
 static void it_describes_where_it_looks(void **state)
@@ -1120,8 +1303,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forwarding_is_no_exception_from_validation, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_of_several_servers_may_be_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_corrected_record_counts_at_the_next_question, setup, teardown),
+		cmocka_unit_test_setup_teardown(not_even_the_last_answer_is_kept, setup, teardown),
 		cmocka_unit_test(a_wrong_forward_is_named),
 		cmocka_unit_test(fifty_threads_ask_at_once),
+		cmocka_unit_test_setup_teardown(slow_names_among_quick_ones_are_all_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_late_servfail_is_not_the_last_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_failure_to_read_answers_is_not_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_that_cannot_be_read_any_more_are_our_own_failure, setup,
+						teardown),
 		cmocka_unit_test(a_dead_resolver_costs_the_deadline_and_no_more),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
