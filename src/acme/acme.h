@@ -48,6 +48,10 @@ fallible acme_apply_signed(struct acme *a, struct str body, struct err *err);
  * is not worth coming again. */
 fallible acme_apply_progress(struct acme *a, struct str body, struct err *err);
 
+/* The line of `cairn audit export` for a certificate; ctx of a function pointer is the struct acme. ERR_NOT_FOUND: there is
+ * none of this id. */
+fallible acme_evidence(struct acme *a, struct id certificate, struct buf *ret, struct err *err);
+
 /* One round of the sweeper: sends again what has no result, ends what passed its deadline, removes what retention
  * allows. */
 fallible acme_sweep(struct acme *a, struct err *err);

@@ -149,6 +149,8 @@ void reply_problem(struct call *c, const struct err *e);
 fallible jobs_send_validation(struct acme *a, const struct view *v, struct id attempt, struct err *err);
 /* What fits no job now never will: its order ends at once (promise 3), and that is OK. */
 fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err);
+/* The job as jobs_send_signing sends it, whatever has become of it. */
+fallible jobs_signing_text(struct acme *a, struct id issuance, struct buf *ret, struct err *err);
 /* Ends an issuance that brought no certificate, with its order: `to` is refused (the signer said so) or abandoned. */
 fallible jobs_fail_issuance(struct store_tx *tx, struct arena *mem, const struct issuance_row *i,
 			    enum issuance_status to, const char *actor, int64_t now, const struct err *why,

@@ -343,6 +343,15 @@ fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err)
 	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);
 }
 
+fallible jobs_signing_text(struct acme *a, struct id issuance, struct buf *ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(view_auto) struct view *view = view_get(a);
+	struct signing s = { .mem = &mem, .conf = view->conf, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
+	TRY(store_read(a->d.store, signing_read, &s, err));
+	return signing_write(&s, ret, err);
+}
+
 fallible jobs_fail_challenge(struct store_tx *tx, struct arena *mem, const struct challenge_row *ch, struct id attempt,
 			     int64_t now, struct str problem, struct err *err)
 {

@@ -29,6 +29,9 @@ struct admin_deps { /* all borrowed; must outlive the server */
 	const struct clock *clk;
 	const struct rng *rng;
 	const struct secret *seal_key; /* SEAL_KEY_LEN bytes */
+	/* A certificate's line of `cairn audit export`; ERR_NOT_FOUND: there is none of this id. */
+	fallible (*evidence)(void *ctx, struct id certificate, struct buf *ret, struct err *err);
+	void *evidence_ctx;
 };
 struct admin_limits {
 	unsigned connections; /* at once; one more is told so */

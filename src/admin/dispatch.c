@@ -16,6 +16,7 @@ static const char *const grant_keys_members[] = { COMMON, "realm", "accounts", "
 static const char *const grant_add_members[] = { COMMON, "jws", NULL };
 static const char *const grant_list_members[] = { COMMON, "realm", "after", NULL };
 static const char *const grant_one_members[] = { COMMON, "id", NULL };
+static const char *const audit_export_members[] = { COMMON, "since", "until", "after", "offset", NULL };
 
 static const struct admin_op ops[] = {
 	{ "eab.add", eab_add_members, admin_eab_add },
@@ -27,6 +28,7 @@ static const struct admin_op ops[] = {
 	{ "grant.list", grant_list_members, admin_grant_list },
 	{ "grant.show", grant_one_members, admin_grant_show },
 	{ "grant.revoke", grant_one_members, admin_grant_revoke },
+	{ "audit.export", audit_export_members, admin_audit_export },
 };
 
 const struct admin_op *admin_ops(size_t *ret_count)

@@ -86,6 +86,9 @@ fallible admin_grant_add(struct admin_call *c, struct err *err);
 fallible admin_grant_list(struct admin_call *c, struct err *err);
 fallible admin_grant_show(struct admin_call *c, struct err *err);
 fallible admin_grant_revoke(struct admin_call *c, struct err *err);
+/* --- audit.c ----------------------------------------------------------------------------------------------------------*/
+fallible admin_audit_export(struct admin_call *c, struct err *err);
+
 void admin_grant_write(struct jw *w, const struct grant_row *row, const struct grant *g, int64_t now_ms);
 
 #endif

@@ -266,6 +266,12 @@ static fallible app_open(struct api *api, const struct acme_deps *deps, struct e
 	return rc;
 }
 
+static fallible evidence(void *ctx, struct id certificate, struct buf *ret, struct err *err)
+{
+	const struct api *api = ctx;
+	return acme_evidence(api->acme, certificate, ret, err);
+}
+
 static struct admin_deps admin_deps_of(struct api *api)
 {
 	return (struct admin_deps){ .store = api->store,
@@ -273,7 +279,9 @@ static struct admin_deps admin_deps_of(struct api *api)
 				    .log = &api->role.log,
 				    .clk = &clock_system,
 				    .rng = &rng_system,
-				    .seal_key = &api->seal_key };
+				    .seal_key = &api->seal_key,
+				    .evidence = evidence,
+				    .evidence_ctx = api };
 }
 
 static fallible seal_key_open_conf(struct api *api, struct arena *mem, struct err *err)
