@@ -14,6 +14,8 @@ static const struct command commands[] = {
 	{ "serve", cmd_serve, "run the CA: start cairn-api, cairn-validator and cairn-signer and watch them" },
 	{ "check-config", cmd_check_config, "say whether the configuration is good, and what it comes to" },
 	{ "eab", cmd_eab, "external account keys: add, list, show, disable" },
+	{ "issuer", cmd_issuer, "issuing CAs: add, activate, retire, take a certificate back" },
+	{ "root", cmd_root, "with the root's key, offline: sign an intermediate, list the revoked ones" },
 	{ "backup", cmd_backup, "copy the database to a file while the CA runs" },
 	{ "restore", cmd_restore, "put a backup back, and add what the signer's journal knows beyond it" },
 	{ "lint", cmd_lint, "hold certificates, ours or not, against the rules" },

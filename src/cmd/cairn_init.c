@@ -60,6 +60,9 @@ static const char help[] =
 	"      --root-passphrase-file FILE DIR/root/root.key, encrypted with the passphrase in FILE (mode 0600)\n"
 	"      --root-export FILE          FILE, not encrypted: on a medium that you then take away\n"
 	"      --root-unencrypted          DIR/root/root.key, not encrypted: for CAs that are thrown away\n"
+	"      --root external             the root is elsewhere: DIR/issuer/issuer.csr is for it to sign, and `cairn "
+	"issuer\n"
+	"                                  certificate` takes what comes back\n"
 	"\n"
 	"  -h, --help                      this text\n"
 	"\n"
@@ -78,6 +81,7 @@ enum flag {
 	FLAG_PASSPHRASE,
 	FLAG_EXPORT,
 	FLAG_UNENCRYPTED,
+	FLAG_ROOT,
 	FLAG_STATIC,
 	FLAG_HTTP_PORT,
 	FLAG_ALLOW_ADDRESS,
@@ -101,6 +105,7 @@ static const struct option options[] = { { "dir", required_argument, NULL, FLAG_
 					 { "root-passphrase-file", required_argument, NULL, FLAG_PASSPHRASE },
 					 { "root-export", required_argument, NULL, FLAG_EXPORT },
 					 { "root-unencrypted", no_argument, NULL, FLAG_UNENCRYPTED },
+					 { "root", required_argument, NULL, FLAG_ROOT },
 					 { "static", required_argument, NULL, FLAG_STATIC },
 					 { "http-port", required_argument, NULL, FLAG_HTTP_PORT },
 					 { "allow-address", required_argument, NULL, FLAG_ALLOW_ADDRESS },
@@ -183,25 +188,9 @@ static fallible given_list(struct given *g, enum flag f, struct conf_list *ret, 
 
 /* --- single flags --- */
 
-static fallible read_key_kind(const struct given *g, enum flag f, struct init_key *ret, struct err *err)
+static fallible read_key_kind(const struct given *g, enum flag f, struct authority_key *ret, struct err *err)
 {
-	static const struct {
-		const char *word;
-		struct init_key key;
-	} rows[] = { { "p256", { KEY_P256, 0 } },
-		     { "p384", { KEY_P384, 0 } },
-		     { "rsa2048", { KEY_RSA, 2048 } },
-		     { "rsa3072", { KEY_RSA, 3072 } },
-		     { "rsa4096", { KEY_RSA, 4096 } } };
-	struct str word = given_is(g, f) ? given_text(g, f) : STR("p256");
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (str_eq(word, str_z(rows[i].word))) {
-			*ret = rows[i].key;
-			return OK;
-		}
-	}
-	FAIL(err, ERR_CONFIG, "--%s: found \"%.*s\"; allowed: p256, p384, rsa2048, rsa3072, rsa4096", flag_name(f),
-	     STR_FMT(word));
+	return authority_key_read(flag_name(f), given_is(g, f) ? given_text(g, f) : STR("p256"), ret, err);
 }
 
 static fallible read_number(const struct given *g, enum flag f, uint64_t deflt, uint64_t max, int64_t *ret,
@@ -497,9 +486,17 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 static fallible read_root_mode(struct given *g, struct init_plan *p, struct err *err)
 {
 	int ways = given_is(g, FLAG_PASSPHRASE) + given_is(g, FLAG_EXPORT) + given_is(g, FLAG_UNENCRYPTED);
-	if (ways > 1)
+	if (ways + given_is(g, FLAG_ROOT) > 1)
 		FAIL(err, ERR_CONFIG,
-		     "found more than one of --root-passphrase-file, --root-export, --root-unencrypted; allowed: one");
+		     "found more than one of --root-passphrase-file, --root-export, --root-unencrypted, --root; "
+		     "allowed: "
+		     "one");
+	if (given_is(g, FLAG_ROOT) && !str_eq(given_text(g, FLAG_ROOT), STR("external")))
+		FAIL(err, ERR_CONFIG, "--root: found \"%.*s\"; allowed: external", STR_FMT(given_text(g, FLAG_ROOT)));
+	if (given_is(g, FLAG_ROOT)) {
+		p->root_mode = INIT_ROOT_EXTERNAL;
+		return OK;
+	}
 	if (given_is(g, FLAG_UNENCRYPTED)) {
 		p->root_mode = INIT_ROOT_PLAIN;
 		return OK;
@@ -547,15 +544,18 @@ static fallible make_plan(struct given *g, struct init_plan *p, struct err *err)
 	return read_root_mode(g, p, err);
 }
 
-static int print_summary(struct given *g, const struct init_plan *p, const struct init_result *r)
+static void print_root(const struct init_plan *p, const struct init_result *r)
 {
 	static const char *const states[] = {
 		[INIT_ROOT_ENCRYPTED] = "encrypted; move it to a safe place: this machine needs it no more",
 		[INIT_ROOT_EXPORTED] = "NOT encrypted; take it away now",
 		[INIT_ROOT_PLAIN] = "NOT encrypted; fine for a CA to throw away only",
 	};
-	struct str allow = given_text(g, FLAG_ALLOW);
-	(void)printf("A new CA is in %s\n\n", p->dir);
+	if (p->root_mode == INIT_ROOT_EXTERNAL) {
+		(void)printf("  request           %s/issuer/issuer.csr\n", p->dir);
+		(void)printf("                    for your root: a CA certificate with pathlen 0\n");
+		return;
+	}
 	(void)printf("  root certificate  %s/root/root.pem\n", p->dir);
 	(void)printf("  its SHA-256       %s\n", r->root_fingerprint);
 	if (p->root_mode == INIT_ROOT_EXPORTED)
@@ -563,9 +563,13 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 	else
 		(void)printf("  root key          %s/root/root.key\n", p->dir);
 	(void)printf("                    %s\n", states[p->root_mode]);
-	if (p->token_uri != NULL)
-		(void)printf("  issuing key       in the token, %s\n",
-			     p->token_key_exists ? "where it was before" : "and nowhere else: it cannot be copied");
+}
+
+static int print_summary(struct given *g, const struct init_plan *p, const struct init_result *r)
+{
+	struct str allow = given_text(g, FLAG_ALLOW);
+	(void)printf("A new CA is in %s\n\n", p->dir);
+	print_root(p, r);
 	if (is_constrained(p))
 		(void)printf("  valid for         %.*s only, with all that is below\n",
 			     STR_FMT(given_text(g, FLAG_PERMIT)));
@@ -575,7 +579,11 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 		(void)printf("  may be asked for  nothing yet: list names or patterns at realm.default.names in "
 			     "%s/cairn.conf\n",
 			     p->dir);
-	(void)printf("\nNext: cairn serve -c %s/cairn.conf\n", p->dir);
+	if (p->root_mode == INIT_ROOT_EXTERNAL)
+		(void)printf("\nNext: have it signed, then: cairn issuer certificate default FILE -c %s/cairn.conf\n",
+			     p->dir);
+	else
+		(void)printf("\nNext: cairn serve -c %s/cairn.conf\n", p->dir);
 	return cmd_flush("init");
 }
 

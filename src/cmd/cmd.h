@@ -23,6 +23,8 @@ int cmd_eab(int argc, char **argv);
 int cmd_grant(int argc, char **argv);
 int cmd_lint(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_issuer(int argc, char **argv);
+int cmd_root(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 

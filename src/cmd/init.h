@@ -5,16 +5,12 @@
 #ifndef CAIRN_CMD_INIT_H
 #define CAIRN_CMD_INIT_H
 
+#include "cmd/authority.h"
 #include "cmd/cmd.h"
 #include "pki/pki.h"
 #include "sign/sign.h"
 
-struct init_key {
-	enum key_kind kind;
-	unsigned rsa_bits;
-};
-
-enum init_root { INIT_ROOT_ENCRYPTED, INIT_ROOT_EXPORTED, INIT_ROOT_PLAIN };
+enum init_root { INIT_ROOT_ENCRYPTED, INIT_ROOT_EXPORTED, INIT_ROOT_PLAIN, INIT_ROOT_EXTERNAL };
 
 struct init_plan {                  /* lists are comma-separated text, as the configuration has them */
 	const char *dir;            /* absolute */
@@ -24,7 +20,7 @@ struct init_plan {                  /* lists are comma-separated text, as the co
 	struct conf_list permit;          /* domains */
 	struct addr_range *permit_ranges; /* addresses */
 	size_t permit_range_count;
-	struct init_key key, root_key;
+	struct authority_key key, root_key;
 	int64_t root_days, intermediate_days;
 	enum init_root root_mode;
 	struct secret passphrase; /* INIT_ROOT_ENCRYPTED */
@@ -36,7 +32,7 @@ struct init_plan {                  /* lists are comma-separated text, as the co
 };
 
 struct init_result {
-	char root_fingerprint[96]; /* SHA-256, "AB:CD:..." */
+	char root_fingerprint[96]; /* SHA-256, "AB:CD:..."; not of an external root */
 };
 
 /* All or nothing: everything is made in DIR/.cairn-init and then moved, cairn.conf last. */

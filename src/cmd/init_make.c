@@ -32,9 +32,10 @@ struct maker {
 	const char *stage;
 	int64_t now_s;
 	struct key *root_key, *issuer_key, *tls_key, *perspective_key;
-	struct cert *root, *issuer;
-	struct keystore *keystore; /* NULL: the issuing key is a file */
-	bool exported;             /* the root's key lies outside of the stage */
+	struct cert *root, *issuer; /* NULL with an external root */
+	struct buf request;         /* to that one */
+	struct keystore *keystore;  /* NULL: the issuing key is a file */
+	bool exported;              /* the root's key lies outside of the stage */
 };
 
 /* --- the folder --- */
@@ -206,13 +207,6 @@ static fallible make_keys(struct maker *m, struct err *err)
 static fallible make_authorities(struct maker *m, struct err *err)
 {
 	const struct init_plan *p = m->plan;
-	struct ca_request root = { .common_name = str_fmt(&m->mem, "%.*s Root CA", STR_FMT(p->name)),
-				   .organization = p->name,
-				   .key = m->root_key,
-				   .not_before = m->now_s - BACKDATE_S,
-				   .not_after = m->now_s + p->root_days * DAY_S,
-				   .path_len = -1 };
-	TRY(ca_make_root(m->crypto, &root, &rng_system, &m->root, err));
 	struct ca_request issuer = { .common_name = str_fmt(&m->mem, "%.*s Issuing CA 1", STR_FMT(p->name)),
 				     .organization = p->name,
 				     .key = m->issuer_key,
@@ -223,6 +217,15 @@ static fallible make_authorities(struct maker *m, struct err *err)
 				     .permit_count = p->permit.n,
 				     .permit_ranges = p->permit_ranges,
 				     .permit_range_count = p->permit_range_count };
+	if (p->root_mode == INIT_ROOT_EXTERNAL)
+		return ca_make_csr(m->crypto, &issuer, &m->request, err);
+	struct ca_request root = { .common_name = str_fmt(&m->mem, "%.*s Root CA", STR_FMT(p->name)),
+				   .organization = p->name,
+				   .key = m->root_key,
+				   .not_before = m->now_s - BACKDATE_S,
+				   .not_after = m->now_s + p->root_days * DAY_S,
+				   .path_len = -1 };
+	TRY(ca_make_root(m->crypto, &root, &rng_system, &m->root, err));
 	return ca_make_intermediate(m->crypto, &issuer, m->root, m->root_key, &rng_system, &m->issuer, err);
 }
 
@@ -292,6 +295,8 @@ static fallible write_root_key(struct maker *m, struct err *err)
 		TRY(key_write_file(m->root_key, p->root_export, NULL, err));
 		m->exported = true;
 		return OK;
+	case INIT_ROOT_EXTERNAL:
+		break;
 	}
 	FAIL(err, ERR_INTERNAL, "no place for the root's key");
 }
@@ -305,15 +310,29 @@ static fallible write_perspective(struct maker *m, struct err *err)
 	return file_write_new(staged(m, "perspectives/local.jwk"), buf_str(&jwk), 0644, err);
 }
 
-static fallible write_all(struct maker *m, struct str tls_pem, struct err *err)
+/* The rest comes with the certificate: the signer makes the API's own. */
+static fallible write_request(struct maker *m, struct err *err)
+{
+	return authority_write_pem(staged(m, "issuer/issuer.csr"), "CERTIFICATE REQUEST", buf_str(&m->request), err);
+}
+
+static fallible write_certificates(struct maker *m, struct str tls_pem, struct err *err)
 {
 	TRY(write_cert(m, "root/root.pem", m->root, err));
 	TRY(write_root_key(m, err));
 	TRY(write_cert(m, "issuer/issuer.pem", m->issuer, err));
+	TRY(file_write_new(staged(m, "tls/api.pem"), tls_pem, 0644, err));
+	return key_write_file(m->tls_key, staged(m, "tls/api.key"), NULL, err);
+}
+
+static fallible write_all(struct maker *m, struct str tls_pem, struct err *err)
+{
 	if (m->keystore == NULL)
 		TRY(key_write_file(m->issuer_key, staged(m, "issuer/issuer.key"), NULL, err));
-	TRY(file_write_new(staged(m, "tls/api.pem"), tls_pem, 0644, err));
-	TRY(key_write_file(m->tls_key, staged(m, "tls/api.key"), NULL, err));
+	if (m->plan->root_mode == INIT_ROOT_EXTERNAL)
+		TRY(write_request(m, err));
+	else
+		TRY(write_certificates(m, tls_pem, err));
 	TRY(write_perspective(m, err));
 	TRY(seal_key_make(staged(m, "store/secret.key"), &rng_system, err)); /* store.secret-key's default */
 	return file_write_new(staged(m, "cairn.conf"), buf_str(&m->plan->conf_text), 0600, err);
@@ -334,8 +353,10 @@ static fallible make(struct maker *m, struct init_result *ret, struct err *err)
 	TRY(crypto_new(&m->crypto, err));
 	TRY(make_keys(m, err));
 	TRY(make_authorities(m, err));
-	TRY(make_tls(m, &tls_pem, err));
-	TRY(show_fingerprint(m, ret, err));
+	if (m->plan->root_mode != INIT_ROOT_EXTERNAL) {
+		TRY(make_tls(m, &tls_pem, err));
+		TRY(show_fingerprint(m, ret, err));
+	}
 	TRY(stage_open(m,
 		       err)); /* everything that can be wrong with the request was found before the disk is touched */
 	TRY(write_all(m, buf_str(&tls_pem), err));
@@ -344,7 +365,7 @@ static fallible make(struct maker *m, struct init_result *ret, struct err *err)
 
 fallible init_make(const struct init_plan *plan, struct init_result *ret, struct err *err)
 {
-	struct maker m = { .plan = plan, .now_s = clock_now_ms(&clock_system) / 1000 };
+	struct maker m = { .plan = plan, .request = BUF_MAX(CSR_DER_MAX), .now_s = clock_now_ms(&clock_system) / 1000 };
 	struct rc rc = make(&m, ret, err);
 	if (FAILED(rc))
 		stage_remove(&m);
@@ -357,6 +378,7 @@ fallible init_make(const struct init_plan *plan, struct init_result *ret, struct
 	key_free(m.perspective_key);
 	cert_free(m.root);
 	cert_free(m.issuer);
+	buf_done(&m.request);
 	crypto_free(m.crypto);
 	arena_done(&m.mem);
 	return rc;

@@ -268,6 +268,10 @@ fallible conf_warnings(const struct conf *c, struct buf *ret, struct err *err);
  * value pairs, lists comma-separated) are set. */
 fallible conf_write_man(struct buf *ret, struct err *err);
 fallible conf_write_example(const char *const *values, struct buf *ret, struct err *err);
+/* --- edit.c: `text` with one setting of an entry ("realm.default.issuers") set to a YAML value, comments and all else as they
+ * are. ERR_CONFIG when that cannot be done safely: it says what to write by hand. name: the file's, for messages. */
+fallible conf_edit(struct str text, struct str name, struct str key, struct str value, struct buf *ret,
+		   struct err *err);
 /* What differs between two configurations and cannot be taken over without a restart: NULL, or the first such key. */
 const char *conf_needs_restart(const struct conf *old, const struct conf *now);
 

@@ -146,6 +146,10 @@ static void put_ca_extension_list(struct derw *w, const struct ca_request *r, st
 	put_key_id(w, key_id);
 	if (r->permit_count > 0 || r->permit_range_count > 0)
 		put_name_constraints(w, r);
+	if (parent != NULL && r->crl_url.n > 0)
+		ext_crldp(w, r->crl_url);
+	if (parent != NULL && r->aia_url.n > 0)
+		ext_aia(w, r->aia_url);
 	derw_close(w);
 }
 
@@ -256,4 +260,25 @@ fallible ca_make_csr(const struct crypto *c, const struct ca_request *r, struct 
 	TRY(cert_wrap(c, r->key, buf_str(&info), &der, err));
 	TRY(csr_read_key(c, buf_str(&der), &again, err));
 	return buf_add(ret_der, buf_str(&der), err);
+}
+
+/* --- who a CA says it is --- */
+fallible ca_get_names(const struct cert *c, struct str *ret_organization, struct str *ret_common_name, struct err *err)
+{
+	struct der name, set, attribute, oid, value;
+	TRY(der_only(c->subject, DER_SEQUENCE, &name, err));
+	*ret_organization = *ret_common_name = STR_NONE;
+	for (struct cur cur = cur_of(name.body); !cur_end(&cur);) {
+		TRY(der_want(&cur, DER_SET, &set, err));
+		struct cur in = cur_of(set.body);
+		TRY(der_want(&in, DER_SEQUENCE, &attribute, err));
+		in = cur_of(attribute.body);
+		TRY(der_want(&in, DER_OID, &oid, err));
+		TRY(der_next(&in, &value, err));
+		if (str_eq(oid.body, OID_ORGANIZATION))
+			*ret_organization = value.body;
+		if (str_eq(oid.body, OID_COMMON_NAME))
+			*ret_common_name = value.body;
+	}
+	return OK;
 }

@@ -321,6 +321,43 @@ static void requests_that_make_no_ca_are_refused(void **state)
 	test_ca_done(&ca);
 }
 
+static void a_request_to_another_root_says_what_it_wants(void **state)
+{
+	(void)state;
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
+	AUTO(key_auto) struct key *key = NULL;
+	struct err err = { 0 };
+	struct str organization, name;
+	const struct ca_request r = {
+		.common_name = STR("Next"), .organization = STR("Test"), .key = ca.key, .path_len = 0
+	};
+	MUST(ca_make_csr(ca.c, &r, &der, &err));
+	MUST(csr_read_key(ca.c, buf_str(&der), &key, &err));
+	assert_true(key_public_eq(key, ca.key));
+	const unsigned char *p = (const unsigned char *)der.p;
+	X509_REQ *req = d2i_X509_REQ(NULL, &p, (long)der.n);
+	assert_non_null(req);
+	assert_int_equal(X509_REQ_verify(req, key_get_evp(ca.key)), 1);
+	STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(req);
+	BASIC_CONSTRAINTS *bc = X509V3_get_d2i(exts, NID_basic_constraints, NULL, NULL);
+	assert_true(bc != NULL && bc->ca != 0 && ASN1_INTEGER_get(bc->pathlen) == 0);
+	BASIC_CONSTRAINTS_free(bc);
+	sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+	X509_REQ_free(req);
+	for (size_t i = 0; i < der.n; i++) { /* no changed byte goes unnoticed */
+		struct key *other = NULL;
+		der.p[i] ^= 0x01;
+		if (!FAILED(csr_read_key(ca.c, buf_str(&der), &other, NULL)))
+			fail_msg("byte %zu", i);
+		der.p[i] ^= 0x01;
+	}
+	MUST(ca_get_names(ca.root, &organization, &name, &err));
+	assert_true(str_eq(organization, STR("Test")) && str_eq(name, STR("Test Root")));
+	test_ca_done(&ca);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -330,6 +367,7 @@ int main(void)
 		cmocka_unit_test(whole_ranges_and_domains_must_be_inside),
 		cmocka_unit_test(ca_certificates_have_the_wanted_extensions),
 		cmocka_unit_test(requests_that_make_no_ca_are_refused),
+		cmocka_unit_test(a_request_to_another_root_says_what_it_wants),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

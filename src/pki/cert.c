@@ -391,15 +391,9 @@ fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err)
 	return key_from_spki(c->spki, ret, err);
 }
 
-/* RFC 7468: lines of 64 characters, which 48 bytes make. */
 fallible der_add_pem(struct str der, struct buf *ret, struct err *err)
 {
-	TRY(buf_add(ret, STR("-----BEGIN CERTIFICATE-----\n"), err));
-	for (size_t at = 0; at < der.n; at += 48) {
-		TRY(b64_add(ret, str_sub(der, at, at + 48), err));
-		TRY(buf_add_char(ret, '\n', err));
-	}
-	return buf_add(ret, STR("-----END CERTIFICATE-----\n"), err);
+	return pem_add("CERTIFICATE", der, ret, err);
 }
 
 fallible cert_add_pem(const struct cert *c, struct buf *ret, struct err *err)
@@ -458,6 +452,11 @@ fallible cert_get_aki(struct arena *mem, const struct cert *c, struct str *ret, 
 fallible cert_get_spki_hash(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err)
 {
 	return digest_sha256(c, cert->spki, ret, err);
+}
+
+struct str cert_get_serial(const struct cert *c)
+{
+	return c->serial.n > 1 && c->serial.p[0] == 0 ? str_sub(c->serial, 1, c->serial.n) : c->serial;
 }
 
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err)

@@ -115,6 +115,8 @@ unsigned eku_of(struct str oid);
 /* The KeyUsage of a leaf with this key, as a whole BIT STRING. */
 struct str leaf_key_usage(const struct cert_template *t, const struct key *k);
 void ext_aki(struct derw *w, struct str key_id);
+void ext_aia(struct derw *w, struct str url); /* caIssuers */
+void ext_crldp(struct derw *w, struct str url);
 /* RelativeDistinguishedName of one attribute of this string type */
 void rdn_put(struct derw *w, struct str oid, unsigned tag, struct str value);
 /* A Name: the fields that are not empty. s may be NULL. */

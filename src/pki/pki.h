@@ -60,6 +60,10 @@ int64_t cert_get_not_after(const struct cert *c);
 fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err);
 fallible cert_add_pem(const struct cert *c, struct buf *ret, struct err *err); /* appends one PEM block */
 fallible der_add_pem(struct str der, struct buf *ret, struct err *err);
+/* --- pem.c: other kinds, such as "CERTIFICATE REQUEST" and "X509 CRL" --- */
+fallible pem_add(const char *kind, struct str der, struct buf *ret, struct err *err);
+/* One block of this kind, in mem; or the text itself when it is DER. At most INT_MAX bytes. */
+fallible pem_read(struct arena *mem, const char *kind, struct str text, struct str *ret, struct err *err);
 fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err);
@@ -80,6 +84,8 @@ struct str cert_get_tbs(const struct cert *c); /* borrowed: the bytes that were 
 /* Whether the SAN has it, to the letter. */
 bool cert_has_dns_name(const struct cert *c, struct str name);
 bool cert_has_addr(const struct cert *c, const struct addr *addr);
+/* Big endian, without a sign byte. Borrowed from the certificate. */
+struct str cert_get_serial(const struct cert *c);
 fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
 
 /* What a kind of certificate may be used for: bits of cert_template.ekus, written in this order. */
@@ -91,6 +97,8 @@ fallible cert_get_serial_hex(struct arena *mem, const struct cert *c, struct str
 #define CERT_POLICIES_MAX 8
 
 /* Extended key usages, policies and so on that a kind of certificate has; the profile of conf, resolved. */
+/* By the word that the configuration has for it: "server-auth". ERR_CONFIG. */
+fallible eku_read(struct str word, unsigned *ret, struct err *err);
 struct cert_template {
 	unsigned ekus;         /* at least one */
 	bool public_rules;     /* the shape of the Baseline Requirements: the lint holds it against that */
@@ -221,6 +229,7 @@ struct ca_request {
 	size_t permit_count;
 	const struct addr_range *permit_ranges;
 	size_t permit_range_count;
+	struct str crl_url, aia_url; /* of the parent, in an intermediate; http; empty: none */
 };
 fallible ca_make_root(const struct crypto *c, const struct ca_request *r, const struct rng *rng, struct cert **ret,
 		      struct err *err);
@@ -230,6 +239,9 @@ fallible ca_make_intermediate(const struct crypto *c, const struct ca_request *r
 /* A PKCS#10 request for such a certificate, for a root that is elsewhere: names, key, CA:TRUE with path_len and keyUsage;
  * times are the root's to set. */
 fallible ca_make_csr(const struct crypto *c, const struct ca_request *r, struct buf *ret_der, struct err *err);
+
+/* What stands in its subject; borrowed from the certificate; empty: nothing. */
+fallible ca_get_names(const struct cert *c, struct str *ret_organization, struct str *ret_common_name, struct err *err);
 
 /* --- crl.c: revocation lists (RFC 5280 5) ---*/
 #define CRL_DER_MAX (1024 * 1024)

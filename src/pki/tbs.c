@@ -62,6 +62,19 @@ unsigned eku_of(struct str oid)
 	return 0;
 }
 
+fallible eku_read(struct str word, unsigned *ret, struct err *err)
+{
+	static const char *const words[] = { "server-auth", "client-auth", "code-signing", "email-protection" };
+	static_assert(ARRAY_LEN(words) == ARRAY_LEN(eku_oids), "a word for each");
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_eq(word, str_z(words[i]))) {
+			*ret = 1u << i;
+			return OK;
+		}
+	}
+	FAIL(err, ERR_CONFIG, "\"%.*s\" is no use of a certificate", STR_FMT(word));
+}
+
 void ext_eku(struct derw *w, unsigned ekus)
 {
 	ext_open(w, OID_EKU, false);
@@ -106,7 +119,7 @@ void tbs_put_head(struct derw *w, const struct tbs_head *h)
 	derw_raw(w, h->spki);
 }
 
-static void put_aia(struct derw *w, struct str url)
+void ext_aia(struct derw *w, struct str url)
 {
 	ext_open(w, OID_AIA, false);
 	derw_open(w, DER_SEQUENCE);
@@ -135,7 +148,7 @@ static fallible put_policies(struct derw *w, const struct cert_template *t, stru
 }
 
 /* CRLDistributionPoints of one point, whose name is one URL (RFC 5280 4.2.1.13). */
-static void put_crldp(struct derw *w, struct str url)
+void ext_crldp(struct derw *w, struct str url)
 {
 	ext_open(w, OID_CRLDP, false);
 	derw_open(w, DER_SEQUENCE);
@@ -178,12 +191,12 @@ static fallible put_extensions(struct derw *w, const struct issuer *i, const str
 	ext_put(w, OID_BASIC_CONSTRAINTS, true, STR("\x30\x00"));
 	ext_aki(w, issuer_cert(i)->ski);
 	if (t->aia_url.n > 0)
-		put_aia(w, t->aia_url);
+		ext_aia(w, t->aia_url);
 	ext_san(w, subject_empty, r); /* RFC 5280 4.2.1.6 */
 	if (t->policy_count > 0)
 		TRY(put_policies(w, t, err));
 	if (t->crl_url.n > 0)
-		put_crldp(w, t->crl_url);
+		ext_crldp(w, t->crl_url);
 	if (r->must_staple)
 		ext_put(w, OID_TLS_FEATURE, false, MUST_STAPLE);
 	derw_close(w);

@@ -6,15 +6,6 @@
 
 struct cert_template sign_template(const struct conf_profile *p, const struct conf_issuer *i)
 {
-	static const struct {
-		const char *word;
-		unsigned eku;
-	} uses[] = {
-		{ "server-auth", EKU_SERVER },
-		{ "client-auth", EKU_CLIENT },
-		{ "code-signing", EKU_CODE },
-		{ "email-protection", EKU_EMAIL },
-	};
 	struct cert_template t = {
 		.public_rules = p->public_rules,
 		.key_encipherment = p->key_encipherment,
@@ -24,9 +15,11 @@ struct cert_template sign_template(const struct conf_profile *p, const struct co
 		.aia_url = i->aia_url,
 		.crl_url = p->crl ? i->crl_url : STR_NONE,
 	};
-	for (size_t n = 0; n < ARRAY_LEN(uses); n++)
-		if (conf_list_has(&p->use, str_z(uses[n].word)))
-			t.ekus |= uses[n].eku;
+	for (size_t n = 0; n < p->use.n; n++) {
+		unsigned eku = 0;
+		if (!FAILED(eku_read(p->use.v[n], &eku, NULL))) /* the configuration has these words only */
+			t.ekus |= eku;
+	}
 	return t;
 }
 

@@ -191,7 +191,9 @@ e2e_done() { # the last line of every test
 ca_init() { # ca_init [flag of cairn init]...: a CA for *.e2e.test, all of it on this machine
 	read -r api_port http_port < <(free_ports 2)
 	note "cairn init: API on port $api_port, http-01 on port $http_port"
-	run 0 "$work/logs/init.log" "$bin/cairn" init "$ca" --root-unencrypted --host localhost --listen "127.0.0.1:$api_port" \
+	local root=(--root-unencrypted)
+	[[ " $* " != *" --root "* ]] || root=()
+	run 0 "$work/logs/init.log" "$bin/cairn" init "$ca" ${root[@]+"${root[@]}"} --host localhost --listen "127.0.0.1:$api_port" \
 		--allow '*.e2e.test' --static '*.e2e.test=127.0.0.1' --allow-address 127.0.0.0/8 --http-port "$http_port" "$@"
 	ca_set attempts 1 # tests count what is asked, and what fails should fail at once
 	directory=https://localhost:$api_port/directory
