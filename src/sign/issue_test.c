@@ -455,10 +455,11 @@ static void a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start(vo
 	assert_int_equal(unlink(town_path(t, "perspectives/b.jwk")), 0);
 	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_IO, "perspective b");
 
-	MUST(key_to_pem(t->stranger, NULL, &pem, &err));
-	MUST(file_write_atomic(town_path(t, "issuer/issuer.key"), buf_str(&pem), 0600, &err));
+	MUST(jwk_write(t->voters[1], (buf_reset(&jwk), &jwk), &err));
+	MUST(file_write_atomic(town_path(t, "perspectives/b.jwk"), buf_str(&jwk), 0644, &err));
+	town_wrong_key(t, t->stranger);
 	MUST_FAIL(signer_new(t->conf, t->crypto, NULL, &t->clk, &rng_system, &second, &err), ERR_CONFIG,
-		  "issuer default");
+		  "issuer default: issuer's key is not the key of its certificate");
 	town_free(t);
 }
 

@@ -45,7 +45,7 @@ struct module {
 	struct keystore *ks;
 	char *path;
 	CK_FUNCTION_LIST *f;
-	bool initialized;
+	bool initialized, ours;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a session is free, or the last one of a lost token was given back */
 	struct token *tokens;

@@ -169,13 +169,14 @@ fallible module_initialize(struct module *m, int64_t timeout_ms, struct err *err
 	if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED)
 		return fail_rv(err, ERR_UNAVAILABLE, "C_Initialize", rv);
 	m->initialized = true;
+	m->ours = rv == CKR_OK; /* somebody else's is not ours to finalize */
 	return OK;
 }
 
 void module_finalize(struct module *m, int64_t timeout_ms)
 {
 	CK_RV rv;
-	if (m->initialized)
+	if (m->initialized && m->ours)
 		MODULE_CALL(m, timeout_ms, rv, C_Finalize, NULL);
 	(void)rv;
 	m->initialized = false;

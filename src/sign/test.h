@@ -8,6 +8,7 @@
 #define CAIRN_SIGN_TEST_H
 
 #include "sign/signer_internal.h"
+#include "sign/test_token.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -30,6 +31,8 @@ struct town {
 	struct key *account, *stranger, *subscriber, *issuer_key;
 	struct key *voters[VOTERS], *operators[OPERATORS];
 	struct cert *root, *issuer;
+	struct soft *soft;     /* with CAIRN_TEST_KEYS=token: the issuer's key is in it; NULL: in a file */
+	const char *token_key; /* its label */
 	struct arena mem;
 };
 
@@ -60,10 +63,14 @@ static inline void town_conf(struct town *t)
 		"  staff:\n    subject: required\n    policies: []\n"
 		"operator:\n  ann: {}\n  bob: {}\n"
 		"issuer:\n  default:\n    aia-url: http://ca.corp.example/issuer.crt\n"
-		"    crl-url: http://ca.corp.example/ca.crl\n";
+		"    crl-url: http://ca.corp.example/ca.crl\n%s";
+	struct str key = STR_NONE;
 	char buf[4096];
 	struct err err = { 0 };
-	snprintf(buf, sizeof buf, text, t->dir);
+	if (t->soft != NULL)
+		key = str_fmt(&t->mem, "    key: \"%s\"\n    pin-file: %s\n", soft_uri(t->soft, t->token_key),
+			      t->soft->pin_file);
+	snprintf(buf, sizeof buf, text, t->dir, str_fmt(&t->mem, "%.*s%c", STR_FMT(key), 0).p);
 	MUST(conf_read_text(str_z(buf), "/test/cairn.conf", conf_env_none, NULL, &t->conf, &err));
 }
 
@@ -94,7 +101,30 @@ static inline void town_issuer(struct town *t, int days)
 	MUST(cert_add_pem(t->root, &pem, &err));
 	MUST(dir_make(town_path(t, "issuer"), 0700, &err));
 	MUST(file_write_new(town_path(t, "issuer/issuer.pem"), buf_str(&pem), 0644, &err));
-	MUST(key_write_file(t->issuer_key, town_path(t, "issuer/issuer.key"), NULL, &err));
+	const char *keys = getenv("CAIRN_TEST_KEYS");
+	if (keys != NULL && strcmp(keys, "token") == 0) {
+		t->soft = soft_new();
+		t->token_key = "issuer";
+		soft_import(t->soft, t->issuer_key, "issuer", "01");
+	} else {
+		MUST(key_write_file(t->issuer_key, town_path(t, "issuer/issuer.key"), NULL, &err));
+	}
+}
+
+/* From the next start on the issuer has another key than its certificate's. */
+static inline void town_wrong_key(struct town *t, const struct key *k)
+{
+	AUTO(buf_done) struct buf pem = BUF_MAX(8192);
+	struct err err = { 0 };
+	if (t->soft != NULL) {
+		soft_import(t->soft, k, "wrong", "02");
+		t->token_key = "wrong";
+		conf_free(t->conf);
+		town_conf(t);
+		return;
+	}
+	MUST(key_to_pem(k, NULL, &pem, &err));
+	MUST(file_write_atomic(town_path(t, "issuer/issuer.key"), buf_str(&pem), 0600, &err));
 }
 
 static inline void town_voter(struct town *t, int i)
@@ -162,6 +192,8 @@ static inline void town_free(struct town *t)
 	cert_free(t->root);
 	cert_free(t->issuer);
 	conf_free(t->conf);
+	if (t->soft != NULL)
+		soft_free(t->soft);
 	crypto_free(t->crypto);
 	arena_done(&t->mem);
 	free(t);
