@@ -10,11 +10,11 @@ cd "$(dirname "$0")/.."
 
 # What a build needs, and `make run` with its openssl commands.
 run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqlite3-dev libjansson-dev libyaml-dev
-	libunbound-dev libcurl4-openssl-dev libidn2-dev libpsl-dev libp11-kit-dev openssl ca-certificates'
+	libunbound-dev libcurl4-openssl-dev libidn2-dev libpsl-dev libseccomp-dev libp11-kit-dev openssl ca-certificates'
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
 	mandoc shellcheck publicsuffix python3-cryptography
-	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools pebble curl sqlite3 procps iproute2
+	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools gnutls-bin pebble curl sqlite3 procps iproute2
 	ldnsutils libfstrm0 libprotobuf-c1 softhsm2'
 
 say() {

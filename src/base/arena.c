@@ -30,7 +30,7 @@ struct arena_block {
 	alignas(max_align_t) unsigned char bytes[];
 };
 
-static _Noreturn void out_of_memory(void)
+void mem_die(void)
 {
 	static const char line[] = "cairn: out of memory\n";
 	ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
@@ -42,7 +42,7 @@ static size_t mul_or_die(size_t size, size_t count)
 {
 	size_t n;
 	if (__builtin_mul_overflow(size, count, &n))
-		out_of_memory();
+		mem_die();
 	return n;
 }
 
@@ -50,7 +50,7 @@ void *mem_alloc(size_t n)
 {
 	void *p = calloc(1, n == 0 ? 1 : n);
 	if (p == NULL)
-		out_of_memory();
+		mem_die();
 	return p;
 }
 
@@ -64,14 +64,14 @@ void *mem_grow(void *p, size_t size, size_t count)
 	size_t n = mul_or_die(size, count);
 	void *grown = realloc(p, n == 0 ? 1 : n);
 	if (grown == NULL)
-		out_of_memory();
+		mem_die();
 	return grown;
 }
 
 char *mem_dupz(struct str s)
 {
 	if (s.n == SIZE_MAX)
-		out_of_memory();
+		mem_die();
 	char *z = (char *)mem_alloc(s.n + 1);
 	if (s.n > 0)
 		memcpy(z, s.p, s.n);
@@ -83,7 +83,7 @@ static struct arena_block *block_new(struct arena *mem, size_t n)
 	size_t cap = n > ARENA_BLOCK_MIN ? n : ARENA_BLOCK_MIN;
 	size_t total;
 	if (__builtin_add_overflow(cap, sizeof(struct arena_block), &total))
-		out_of_memory();
+		mem_die();
 	struct arena_block *b = (struct arena_block *)mem_alloc(total);
 	b->cap = cap;
 	b->next = mem->blocks;
@@ -135,7 +135,7 @@ struct str str_dup(struct arena *mem, struct str s)
 char *str_dupz_raw(struct arena *mem, struct str s)
 {
 	if (s.n == SIZE_MAX)
-		out_of_memory();
+		mem_die();
 	char *z = (char *)arena_alloc(mem, s.n + 1);
 	if (s.n > 0)
 		memcpy(z, s.p, s.n);

@@ -31,6 +31,7 @@ struct str str_fmt(struct arena *mem, const char *fmt, ...) __attribute__((forma
 /* Heap twins for what outlives a request: zeroed, never NULL; free() returns them. mem_grow is realloc: what is new
  * is not zeroed, because it does not know what was there before. */
 void *mem_alloc(size_t n);
+_Noreturn void mem_die(void); /* for who takes memory from the system directly: no memory ends the program */
 void *mem_alloc_n(size_t size, size_t count);
 void *mem_grow(void *p, size_t size, size_t count);
 char *mem_dupz(struct str s);

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 struct clock {
@@ -74,6 +75,16 @@ static inline bool id_is_zero(struct id a)
 /* Keyed SipHash-2-4, for hash tables that hold peers' strings (THREATS A72). */
 uint64_t hash_keyed(const uint8_t key[16], struct str s);
 
+/* The one way to a file that a program reads, so that a program whose sandbox forbids it files can be given another way
+ * (proc's door): what the kernel refuses with EACCES, the opener is asked for. Process-wide, as the kernel's refusal is:
+ * set before there are threads and never changed. open returns a descriptor, or -1 with errno. */
+struct file_opener {
+	int (*open)(void *ctx, const char *path);
+	void *ctx;
+};
+void file_opener_set(const struct file_opener *opener); /* borrowed for good; NULL: none */
+int file_open_read(const char *path, int flags);        /* O_RDONLY, O_CLOEXEC and O_NOCTTY are added */
+
 /* Files. A path is our own or the operator's, never a peer's. Failures, a missing or too large file among them, are
  * ERR_IO, so that no path can reach a client as some refusal's detail. */
 fallible file_read(const char *path, size_t max, struct buf *ret, struct err *err); /* ret is reset first */
@@ -83,6 +94,9 @@ fallible file_write_atomic(const char *path, struct str body, mode_t mode, struc
 fallible file_write_new(const char *path, struct str body, mode_t mode, struct err *err);
 fallible dir_make(const char *path, mode_t mode, struct err *err); /* one level; fine when it is there already */
 fallible fd_write_all(int fd, struct str s, struct err *err);
+/* For the thread that is about to make one: signals are the main thread's business, and the new one inherits the mask.
+ * All but those that a thread brings upon itself: blocked, they would end the program before anybody can say why. */
+void signals_block(sigset_t *ret_old);
 void fd_close(int *fd); /* for AUTO: closes and sets to -1 */
 
 #endif

@@ -13,7 +13,7 @@
 
 #include "net/net.h"
 
-#define BUS_TOPIC_MAX 96                 /* [a-z0-9.-], for topics and for names */
+#define BUS_TOPIC_MAX 96                      /* [a-z0-9.-], for topics and for names */
 #define BUS_BODY_MAX (12 * 1024 * 1024 - 256) /* a frame, less its topic and tag */
 struct bus;
 struct bus_delivery; /* one message in a handler's hands, until bus_ack or bus_nack */
@@ -38,6 +38,10 @@ struct bus_conf {
 	size_t role_count;
 	size_t queue_max; /* messages waiting per topic on the hub; beyond it publish is refused: 10,000 */
 	const struct clock *clk;
+	/* How a client gets a connection to the socket, non-blocking and close-on-exec: for a program whose sandbox lets
+	 * it make none. Called on the bus's thread under the bus's lock. NULL: connect(2). */
+	fallible (*connect)(void *ctx, const char *path, int *ret_fd, struct err *err);
+	void *connect_ctx;
 	/* "bus connected", "bus disconnected", "bus peer refused", "bus unreachable", "bus message dropped"; err says
 	 * why. Told of connects and disconnects, on the bus's thread; may be NULL. */
 	void (*event)(void *ctx, const char *what, struct str peer, const struct err *err);

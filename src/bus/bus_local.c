@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -369,7 +370,10 @@ static void client_connect(struct local *l)
 	AUTO(fd_close) int fd = -1;
 	uid_t uid = 0;
 	pid_t pid = 0;
-	if (FAILED(unix_connect(l->path, &fd, &err))) {
+	const struct bus_conf *conf = &l->bus.conf;
+	struct rc rc = conf->connect == NULL ? unix_connect(l->path, &fd, &err)
+					     : conf->connect(conf->connect_ctx, l->path, &fd, &err);
+	if (FAILED(rc)) {
 		tell_outage(l, "bus unreachable", &err);
 		retry_later(l);
 		return;
@@ -647,6 +651,7 @@ static void flush_all(struct local *l)
 static void *run(void *arg)
 {
 	struct local *l = (struct local *)arg;
+	(void)prctl(PR_SET_NAME, "bus"); /* from another thread it would be a write to a file */
 	(void)pthread_mutex_lock(&l->bus.mu);
 	while (!l->stopping) {
 		on_time(l);
@@ -721,16 +726,12 @@ static fallible subscribe_own(struct local *l, struct err *err)
 
 static fallible start_thread(struct local *l, struct err *err)
 {
-	/* Signals are the program's main thread's business. */
-	sigset_t all;
 	sigset_t before;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	int failed = pthread_create(&l->thread, NULL, run, l);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (failed != 0)
 		FAIL(err, ERR_IO, "start the bus thread: %s", strerrordesc_np(failed));
-	(void)pthread_setname_np(l->thread, "bus");
 	return OK;
 }
 

@@ -250,9 +250,8 @@ static fallible http_open(struct api *api, struct err *err)
 	unsigned workers = (unsigned)api->role.conf->api.workers;
 	unsigned loops = api->role.conf->api.loops > 0 ? (unsigned)api->role.conf->api.loops : cores();
 	TRY(workers_new("worker", workers, 4 * workers, STACK, &api->workers, err));
-	TRY(http_server_new(api->listen_fds, api->listen_count, api->tls, api->workers, loops, &limits, &handlers,
-			    &clock_system, &api->http, err));
-	return http_server_start(api->http, err);
+	return http_server_new(api->listen_fds, api->listen_count, api->tls, api->workers, loops, &limits, &handlers,
+			       &clock_system, &api->http, err);
 }
 
 /* The app takes its configuration over and lets go of it when the last request that uses it is done: it has a copy. */
@@ -310,13 +309,18 @@ static fallible admin_open(struct api *api, struct arena *mem, struct err *err)
 			   &admin_limits_default, err);
 }
 
+static fallible prepare(void *ctx, struct err *err)
+{
+	struct api *api = ctx;
+	TRY(listeners_open(api, err));
+	return crypto_new(&api->crypto, err);
+}
+
 static fallible api_open(void *ctx, struct err *err)
 {
 	struct api *api = ctx;
 	AUTO(arena_done) struct arena mem = { 0 };
 	api->sweep_interval_ms = api->role.conf->sweeper.interval_ms;
-	TRY(listeners_open(api, err));
-	TRY(crypto_new(&api->crypto, err));
 	TRY(store_open_conf(api, &mem, err));
 	TRY(seal_key_open_conf(api, &mem, err));
 	TRY(workers_new("apply", APPLY_THREADS, 1024, STACK, &api->apply, err));
@@ -331,10 +335,16 @@ static fallible api_open(void *ctx, struct err *err)
 					.publish = publish,
 					.publish_ctx = api };
 	TRY(app_open(api, &deps, err));
-	TRY(bus_start(api->bus, err));
 	TRY(tls_open(api, err));
 	TRY(admin_open(api, &mem, err));
-	TRY(http_open(api, err));
+	return http_open(api, err);
+}
+
+static fallible api_start(void *ctx, struct err *err)
+{
+	struct api *api = ctx;
+	TRY(bus_start(api->bus, err));
+	TRY(http_server_start(api->http, err));
 	TRY(sweeper_start(api, err));
 	LOG(&api->role.log, LOG_NOTICE, "serving", KV_STR("url", api->role.conf->api.base_url),
 	    KV_Z("version", CAIRN_VERSION));
@@ -412,7 +422,10 @@ int main(int argc, char **argv)
 	struct api api = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	api.role = (struct role){ .program = "cairn-api",
 				  .summary = "cairn-api - answers ACME clients and keeps the state",
+				  .sandbox = SANDBOX_API,
+				  .prepare = prepare,
 				  .open = api_open,
+				  .start = api_start,
 				  .close = api_close,
 				  .take = take,
 				  .tick = on_tick,

@@ -45,20 +45,36 @@ static fallible bus_open(struct program *p, struct err *err)
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct str url;
 	TRY(url_of_bus(p->role.conf, &mem, &url, err));
-	const struct bus_conf conf = {
-		.url = url, .name = STR("signer"), .clk = &clock_system, .event = role_bus_event, .event_ctx = &p->role
-	};
+	const struct bus_conf conf = { .url = url,
+				       .name = STR("signer"),
+				       .clk = &clock_system,
+				       .event = role_bus_event,
+				       .event_ctx = &p->role,
+				       .connect = role_bus_connect(&p->role),
+				       .connect_ctx = &p->role };
 	return bus_new(&conf, &p->bus, err);
+}
+
+/* Keys and, with PKCS#11, the module of a token: the sandbox lets neither be loaded. */
+static fallible prepare(void *ctx, struct err *err)
+{
+	struct program *p = ctx;
+	TRY(crypto_new(&p->crypto, err));
+	return signer_new(p->role.conf, p->crypto, &p->role.log, &clock_system, &rng_system, &p->signer, err);
 }
 
 static fallible program_open(void *ctx, struct err *err)
 {
 	struct program *p = ctx;
-	TRY(crypto_new(&p->crypto, err));
-	TRY(signer_new(p->role.conf, p->crypto, &p->role.log, &clock_system, &rng_system, &p->signer, err));
 	on_tick(p); /* before the bus: an API without a certificate is waiting for it */
 	TRY(bus_open(p, err));
 	signer_on_broken(p->signer, on_broken, &p->role);
+	return OK;
+}
+
+static fallible program_start(void *ctx, struct err *err)
+{
+	struct program *p = ctx;
 	TRY(signer_start(p->signer, p->bus, err));
 	TRY(bus_start(p->bus, err));
 	LOG(&p->role.log, LOG_NOTICE, "signing", KV_U64("issuers", p->role.conf->issuer_count),
@@ -82,7 +98,10 @@ int main(int argc, char **argv)
 {
 	struct program p = { .role = { .program = "cairn-signer",
 				       .summary = "cairn-signer - checks evidence and signs certificates",
+				       .sandbox = SANDBOX_SIGNER,
+				       .prepare = prepare,
 				       .open = program_open,
+				       .start = program_start,
 				       .close = program_close,
 				       .take = take,
 				       .tick = on_tick,

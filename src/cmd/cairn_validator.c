@@ -6,6 +6,8 @@
 #include "cmd/role.h"
 #include "validate/validate.h"
 
+#include <malloc.h>
+
 #define DRAIN_MS 10000
 
 struct program {
@@ -44,17 +46,30 @@ static fallible bus_open(struct program *p, struct err *err)
 		.clk = &clock_system,
 		.event = role_bus_event,
 		.event_ctx = &p->role,
+		.connect = role_bus_connect(&p->role),
+		.connect_ctx = &p->role,
 	};
 	return bus_new(&conf, &p->bus, err);
+}
+
+static fallible prepare(void *ctx, struct err *err)
+{
+	struct program *p = ctx;
+	TRY(crypto_new(&p->crypto, err));
+	return perspective_open(p, err);
 }
 
 static fallible program_open(void *ctx, struct err *err)
 {
 	struct program *p = ctx;
-	TRY(crypto_new(&p->crypto, err));
-	TRY(perspective_open(p, err));
 	TRY(bus_open(p, err));
 	TRY(validator_new(p->role.conf, p->bus, p->crypto, p->key, &p->role.log, &clock_system, &p->validator, err));
+	return OK;
+}
+
+static fallible program_start(void *ctx, struct err *err)
+{
+	struct program *p = ctx;
 	TRY(validator_start(p->validator, err));
 	TRY(bus_start(p->bus, err));
 	LOG(&p->role.log, LOG_NOTICE, "validating", KV_STR("perspective", p->role.conf->validator.perspective),
@@ -79,9 +94,15 @@ int main(int argc, char **argv)
 {
 	struct program p = { .role = { .program = "cairn-validator",
 				       .summary = "cairn-validator - proves control of names, as one perspective",
+				       .sandbox = SANDBOX_VALIDATOR,
+				       .prepare = prepare,
 				       .open = program_open,
+				       .start = program_start,
 				       .close = program_close,
 				       .take = take,
 				       .ctx = &p } };
+#ifdef M_ARENA_MAX
+	(void)mallopt(M_ARENA_MAX, 8); /* of glibc; with hundreds of threads, as many as it likes take 64 MiB and more */
+#endif
 	return role_main(&p.role, argc, argv);
 }

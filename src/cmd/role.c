@@ -131,14 +131,28 @@ static fallible role_start(struct role *r, struct err *err)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	const struct proc_signal_calls calls = { .stop = on_stop, .reload = on_reload, .ctx = r };
-	TRY(proc_signals_start(&calls, &r->signals, err)); /* before any other thread is made */
+	TRY(proc_signals_hold(err)); /* before any other thread is made */
 	TRY(proc_harden(err));
 	TRY(conf_read(r->conf_path, conf_env_system, NULL, &r->conf, err));
 	TRY(log_level_read(r->conf->log.level, &level, err));
 	r->log.level = level;
-	r->log.form = log_form_of(r->conf);
-	return OK;
+	r->log.form = log_form_settle(log_form_of(r->conf), r->log.fd);
+	TRY(role_sandbox_open(r, err)); /* its door is to have no key in its memory */
+	return role_secret_memory(r, err);
+}
+
+/* What may be done shrinks from step to step; the first byte from outside is read in the last one. */
+static fallible role_open(struct role *r, struct err *err)
+{
+	const struct proc_signal_calls calls = { .stop = on_stop, .reload = on_reload, .ctx = r };
+	if (r->prepare != NULL)
+		TRY(r->prepare(r->ctx, err));
+	TRY(role_sandbox_files(r, err));
+	TRY(proc_signals_start(&calls, &r->signals, err));
+	TRY(r->open(r->ctx, err));
+	TRY(proc_ready_open(&r->ready_fd, err));
+	TRY(sandbox_calls(&r->spec, err));
+	return r->start(r->ctx, err);
 }
 
 /* One tick's sleep; true when it is time to end. */
@@ -182,7 +196,7 @@ static void role_tick(struct role *r)
 static fallible role_wait(struct role *r, struct err *err)
 {
 	set_serving(r, true);
-	struct rc rc = proc_ready(err);
+	struct rc rc = proc_ready_say(&r->ready_fd, err);
 	while (!FAILED(rc) && !role_sleep(r))
 		role_tick(r);
 	set_serving(r, false);
@@ -209,9 +223,10 @@ int role_main(struct role *r, int argc, char **argv)
 	int code;
 	if (role_args(r, argc, argv, &code))
 		return code;
+	r->ready_fd = -1;
 	struct rc rc = role_start(r, &err);
 	if (!FAILED(rc))
-		rc = r->open(r->ctx, &err);
+		rc = role_open(r, &err);
 	if (!FAILED(rc))
 		rc = role_wait(r, &err);
 	if (FAILED(rc))
@@ -220,6 +235,8 @@ int role_main(struct role *r, int argc, char **argv)
 		LOG(&r->log, LOG_NOTICE, "stopping");
 	r->close(r->ctx);
 	proc_signals_free(r->signals);
+	file_opener_set(NULL);
+	door_close(r->door);
 	conf_free(r->conf);
 	return FAILED(rc) ? 1 : 0;
 }

@@ -16,9 +16,16 @@ struct role {
 	const char *program; /* "cairn-api" */
 	const char *summary; /* the help's first line */
 	void *ctx;           /* given to each of these */
-	/* After the configuration was read and the signals taken over. What was opened before a failure, close takes
-	 * care of. */
+	enum sandbox_role sandbox;
+	/* The three steps of a start (docs/security.md), after the configuration was read. What was opened before a
+	 * failure, close takes care of.
+	 * prepare: opens what the sandbox will keep away, such as keys. Makes no thread. NULL: nothing.
+	 * open: with the files that the sandbox leaves, with all system calls and with threads, but reads nothing that
+	 * comes from outside.
+	 * start: locked down; begins to read. */
+	fallible (*prepare)(void *ctx, struct err *err);
 	fallible (*open)(void *ctx, struct err *err);
+	fallible (*start)(void *ctx, struct err *err);
 	void (*close)(void *ctx);
 	/* SIGHUP: takes over what may change; when it fails, the old configuration stays. On the signals' thread, never
 	 * together with tick, open or close. fresh stays the role's: it is `conf` from then on. */
@@ -32,6 +39,10 @@ struct role {
 
 	/* role.c's own */
 	struct proc_signals *signals;
+	struct sandbox_spec spec;
+	struct door *door; /* NULL: no sandbox */
+	struct file_opener opener;
+	int ready_fd; /* -1: nobody to tell */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_mutex_t changing; /* held by whoever uses or replaces conf while serving */
@@ -47,5 +58,14 @@ void role_fail(struct role *r);
 
 /* The event hook of struct bus_conf: ctx is the role. */
 void role_bus_event(void *ctx, const char *what, struct str peer, const struct err *err);
+
+/* The `connect` hook of struct bus_conf, with the role as its ctx; without a door it is NULL. */
+typedef fallible role_connect(void *ctx, const char *path, int *ret_fd, struct err *err);
+role_connect *role_bus_connect(const struct role *r);
+
+/* role_sandbox.c, for role.c */
+fallible role_secret_memory(struct role *r, struct err *err); /* before there is any key */
+fallible role_sandbox_open(struct role *r, struct err *err);  /* the mode, and the door */
+fallible role_sandbox_files(struct role *r, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * secret.c: bytes that are wiped when done, and the files that they come from.
+ * secret.c: bytes that are wiped when done, and the files that they come from. Each secret has pages of its own, which
+ * are never swapped out where the limit on locked memory allows it, are left out of core dumps and are empty in a child.
  */
 #include "crypto/crypto.h"
 
@@ -9,18 +10,58 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define SECRET_MAX (64 * 1024)
+#define SECURE_LEAST 32 /* bytes that OpenSSL gives out at least */
+
+/* --- memory -------------------------------------------------------------------------------------------------------*/
+static size_t pages_for(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (n == 0 ? 1 : (n - 1) / page + 1) * page;
+}
+
+/* *ret_locked: not so where RLIMIT_MEMLOCK is used up, which only an operator can mend; secret_memory_check says so at
+ * start. An old kernel that lacks an advice leaves the secret no worse off than the rest of the memory. */
+static void *pages_new(size_t size, bool *ret_locked)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		mem_die();
+	*ret_locked = mlock(p, size) == 0;
+	(void)madvise(p, size, MADV_DONTDUMP);
+	(void)madvise(p, size, MADV_WIPEONFORK);
+	return p;
+}
+
+fallible secret_memory_check(size_t heap, struct err *err)
+{
+	bool locked;
+	void *p = pages_new(1, &locked);
+	(void)munmap(p, pages_for(1));
+	/* 2: in use, but not all of it is locked or guarded. 0 also when there is such a heap already. */
+	int made = CRYPTO_secure_malloc_initialized() == 1 ? 1 : CRYPTO_secure_malloc_init(heap, SECURE_LEAST);
+	if (made == 0)
+		return fail_openssl(err, "memory for private keys");
+	if (made != 1 || !locked)
+		FAIL(err, ERR_UNAVAILABLE,
+		     "secrets may be written to swap: the limit on locked memory (RLIMIT_MEMLOCK) is used up; %zu KiB "
+		     "and more are wanted",
+		     heap / 1024);
+	return OK;
+}
 
 void secret_done(struct secret *s)
 {
 	if (s == NULL)
 		return;
-	OPENSSL_cleanse(s->p, s->p == NULL ? 0 : s->n);
-	free(s->p);
+	if (s->p != NULL) {
+		OPENSSL_cleanse(s->p, s->n);
+		(void)munmap(s->p, pages_for(s->n)); /* unlocks, too */
+	}
 	*s = (struct secret){ 0 };
 }
 
@@ -28,7 +69,8 @@ fallible secret_set(struct secret *s, struct str bytes, struct err *err)
 {
 	if (bytes.n > SECRET_MAX)
 		FAIL(err, ERR_MALFORMED, "secret of %zu bytes, at most %d are served", bytes.n, SECRET_MAX);
-	struct secret made = { .p = mem_alloc(bytes.n == 0 ? 1 : bytes.n), .n = bytes.n };
+	bool locked;
+	struct secret made = { .p = pages_new(pages_for(bytes.n), &locked), .n = bytes.n };
 	if (bytes.n > 0)
 		memcpy(made.p, bytes.p, bytes.n);
 	secret_done(s);
@@ -58,7 +100,7 @@ fallible secret_file_read(const char *path, size_t max, struct buf *ret, mode_t 
 {
 	struct stat st;
 	char *room;
-	AUTO(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO(fd_close) int fd = file_open_read(path, O_NONBLOCK);
 	if (fd < 0)
 		FAIL(err, errno == ENOENT ? ERR_CONFIG : ERR_IO, "open %s: %s", path, strerror(errno));
 	if (fstat(fd, &st) != 0)

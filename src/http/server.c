@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -124,6 +125,7 @@ static void *shard_main(void *arg)
 {
 	struct shard *s = arg;
 	struct err err = { 0 };
+	(void)prctl(PR_SET_NAME, "http-loop");
 	struct rc rc = loop_run(s->loop, &err);
 	/* epoll_wait fails only on a descriptor or memory that we broke ourselves */
 	assert(!FAILED(rc));
@@ -173,14 +175,11 @@ static fallible shard_init(struct shard *s, struct http_server *server, struct e
 
 static int start_thread(struct shard *s)
 {
-	sigset_t all, old;
-	sigfillset(&all); /* also SIGPIPE, which a write of OpenSSL's would raise */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigset_t old;
+	signals_block(&old); /* also SIGPIPE, which a write of OpenSSL's would raise */
 	int e = pthread_create(&s->thread, NULL, shard_main, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	s->started = e == 0;
-	if (e == 0)
-		(void)pthread_setname_np(s->thread, "http-loop");
 	return e;
 }
 

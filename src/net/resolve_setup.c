@@ -14,6 +14,7 @@
 #define RESOLVE_SERVERS_MAX 8
 #define FORWARDS_TEXT_MAX (512 * 1024)
 #define RESOLV_CONF_MAX (64 * 1024)
+#define ANCHORS_MAX (256 * 1024)
 
 struct server {
 	struct addr addr;
@@ -185,23 +186,50 @@ static fallible forward_write(struct resolver *r, const struct resolve_forward *
 	return zone_write(&r->mem, f->domain, servers, f->server_count, out, err);
 }
 
-/* One context for all: aliases lead from one domain's servers to another's, and validation has one chain. Only a
- * file can tell the library what it needs to know of them, so it is given one that lies in memory. */
+/* What the library takes from a file only, and what lies in files that a sandbox keeps from it, is given to it in a
+ * file in memory. */
+#define MEMORY_PATH_MAX 32
+static fallible memory_file(const char *name, struct str text, int *ret_fd, char path[MEMORY_PATH_MAX], struct err *err)
+{
+	AUTO(fd_close) int fd = memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0)
+		FAIL(err, ERR_IO, "memfd_create: %s", strerror(errno));
+	TRY(fd_write_all(fd, text, err));
+	snprintf(path, MEMORY_PATH_MAX, "/proc/self/fd/%d", fd);
+	*ret_fd = fd;
+	fd = -1;
+	return OK;
+}
+
+/* One context for all: aliases lead from one domain's servers to another's, and validation has one chain. */
 static fallible ub_forwards(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
 			    struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(FORWARDS_TEXT_MAX);
-	char path[32];
+	AUTO(fd_close) int fd = -1;
+	char path[MEMORY_PATH_MAX];
 	r->forwards = ARENA_ARRAY(&r->mem, struct forward, conf->forward_count);
 	for (size_t i = 0; i < conf->forward_count; i++)
 		TRY(forward_write(r, &conf->forwards[i], &r->forwards[r->forward_count++], &text, err));
 	TRY(zone_write(&r->mem, STR(""), servers, n, &text, err));
-	AUTO(fd_close) int fd = memfd_create("forwards", MFD_CLOEXEC);
-	if (fd < 0)
-		FAIL(err, ERR_IO, "memfd_create: %s", strerror(errno));
-	TRY(fd_write_all(fd, buf_str(&text), err));
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	TRY(memory_file("forwards", buf_str(&text), &fd, path, err));
 	return ub_check(ub_ctx_config(r->ctx, path), "zone.resolvers and zone.forwards", err);
+}
+
+/* The library reads them when it is finalised: until then *ret_fd stays open. */
+static fallible ub_anchors(struct ub_ctx *ctx, struct arena *mem, struct str file, int *ret_fd, struct err *err)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(ANCHORS_MAX);
+	char path[MEMORY_PATH_MAX];
+	struct err why = { 0 };
+	char *name;
+	if (file.n == 0)
+		return OK;
+	TRY(str_dupz(mem, file, &name, err));
+	if (FAILED(file_read(name, ANCHORS_MAX, &text, &why)))
+		FAIL(err, ERR_CONFIG, "trust anchor file: %s", why.detail);
+	TRY(memory_file("anchors", buf_str(&text), ret_fd, path, err));
+	return ub_check(ub_ctx_add_ta_file(ctx, path), name, err);
 }
 
 static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
@@ -213,13 +241,8 @@ static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, co
 	TRY(ub_check(ub_ctx_debugout(ctx, NULL), "debug output", err));
 	TRY(ub_options(ctx, err));
 	TRY(ub_forwards(r, conf, servers, n, err));
-	if (conf->trust_anchor_file.n > 0) {
-		char *path;
-		TRY(str_dupz(&mem, conf->trust_anchor_file, &path, err));
-		if (access(path, R_OK) != 0)
-			FAIL(err, ERR_CONFIG, "trust anchor file %s: %s", path, strerror(errno));
-		TRY(ub_check(ub_ctx_add_ta_file(ctx, path), path, err));
-	}
+	AUTO(fd_close) int anchors = -1;
+	TRY(ub_anchors(ctx, &mem, conf->trust_anchor_file, &anchors, err));
 	TRY(ub_check(ub_ctx_async(ctx, 1), "threads", err));
 	/* Built-in zones answer NXDOMAIN for these, which private networks use. The first ub_ctx_zone_add finalises the
 	 * context: nothing above may come after it. */

@@ -1234,7 +1234,7 @@ static void wrong_settings_are_named(void **state)
 		{ STR(":53"), STR_NONE,
 		  "resolver \":53\" is not an address; wanted \"192.0.2.53\", \"127.0.0.1:5353\" or \"[::1]:53\"" },
 		{ good, STR("/nonexistent/root.key"),
-		  "trust anchor file /nonexistent/root.key: No such file or directory" },
+		  "trust anchor file: open /nonexistent/root.key: No such file or directory" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct resolver *r = NULL;

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 struct job {
 	void (*fn)(void *arg);
@@ -44,6 +45,7 @@ static struct job take(struct workers *w)
 static void *worker_main(void *arg)
 {
 	struct workers *w = arg;
+	(void)prctl(PR_SET_NAME, w->name); /* for ps and gdb; another thread's name would be a write to a file */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		while (w->queued == 0 && !w->ending) {
@@ -73,15 +75,12 @@ static int start_thread(struct workers *w, size_t stack, pthread_t *ret)
 	if (e != 0)
 		return e;
 	e = stack == 0 ? 0 : pthread_attr_setstacksize(&attr, stack);
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigset_t old;
+	signals_block(&old);
 	if (e == 0)
 		e = pthread_create(ret, &attr, worker_main, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (e == 0)
-		(void)pthread_setname_np(*ret, w->name); /* a convenience for ps and gdb */
 	return e;
 }
 

@@ -7,6 +7,7 @@
 
 #include "proc/proc.h"
 
-const char *proc_errno_text(int number); /* never NULL, no locale, no shared buffer */
+fallible proc_notify_open(int *ret_fd, struct err *err); /* connected; -1: no service manager */
+const char *proc_errno_text(int number);                 /* never NULL, no locale, no shared buffer */
 
 #endif

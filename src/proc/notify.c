@@ -16,9 +16,10 @@ const char *proc_errno_text(int number)
 	return text == NULL ? "unknown error" : text;
 }
 
-fallible proc_notify(struct str lines, struct err *err)
+fallible proc_notify_open(int *ret_fd, struct err *err)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
+	*ret_fd = -1;
 	if (path == NULL || path[0] == '\0')
 		return OK;
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
@@ -34,10 +35,22 @@ fallible proc_notify(struct str lines, struct err *err)
 	AUTO(fd_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		FAIL(err, ERR_IO, "socket: %s", proc_errno_text(errno));
-	const struct sockaddr *addr = (const struct sockaddr *)&to;
-	ssize_t sent = sendto(fd, lines.p, lines.n, MSG_NOSIGNAL | MSG_DONTWAIT, addr, size);
+	if (connect(fd, (const struct sockaddr *)&to, size) != 0)
+		FAIL(err, ERR_IO, "connect %s: %s", path, proc_errno_text(errno));
+	*ret_fd = fd;
+	fd = -1;
+	return OK;
+}
+
+fallible proc_notify(struct str lines, struct err *err)
+{
+	AUTO(fd_close) int fd = -1;
+	TRY(proc_notify_open(&fd, err));
+	if (fd < 0)
+		return OK;
+	ssize_t sent = send(fd, lines.p, lines.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent != (ssize_t)lines.n)
-		FAIL(err, ERR_IO, "sendto %s: %s", path, proc_errno_text(sent < 0 ? errno : EMSGSIZE));
+		FAIL(err, ERR_IO, "the service manager: %s", proc_errno_text(sent < 0 ? errno : EMSGSIZE));
 	return OK;
 }
 

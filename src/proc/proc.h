@@ -75,8 +75,10 @@ fallible proc_listen_fds(struct arena *mem, struct proc_fd **ret, size_t *ret_co
  */
 fallible proc_listen(const struct addr *addr, uint16_t port, int backlog, int *ret, struct err *err);
 
-/* Says that this process serves: to the supervisor, or to the service manager when it runs alone. */
-fallible proc_ready(struct err *err);
+/* Says that this process serves: to the supervisor, or to the service manager when it runs alone. In two steps, because
+ * a sandbox lies between them that lets no connection be made. Without anybody to tell, *ret_fd is -1. */
+fallible proc_ready_open(int *ret_fd, struct err *err);
+fallible proc_ready_say(int *fd, struct err *err); /* closes it; -1: nothing to do */
 
 struct proc_signals;
 struct proc_signal_calls {                       /* made on a thread of their own, one at a time */
@@ -84,13 +86,69 @@ struct proc_signal_calls {                       /* made on a thread of their ow
 	void (*reload)(void *ctx);               /* SIGHUP; NULL: ignored */
 	void *ctx;
 };
-/* Before any other thread is made: the signals are blocked in the calling thread and all that it makes later. SIGPIPE
- * is ignored from here on. */
+/* Before any other thread is made: SIGTERM, SIGINT and SIGHUP are blocked in the calling thread and all that it makes
+ * later, and wait for proc_signals_start. SIGPIPE is ignored from here on, and children need no wait(2). */
+fallible proc_signals_hold(struct err *err);
 fallible proc_signals_start(const struct proc_signal_calls *calls, struct proc_signals **ret, struct err *err);
 void proc_signals_free(struct proc_signals *s); /* ends the thread; not from a call */
 
 /* No core dumps, no ptrace by the same user, no new privileges (THREATS A86). */
 fallible proc_harden(struct err *err);
+
+/* --- sandbox -----------------------------------------------------------------------------------------------------*/
+/* What a program can do is taken from it in two steps, once it has opened what it needs: first files (Landlock), before
+ * there are threads, because the kernel confines a thread and those that it makes; then system calls (seccomp), for all
+ * threads at once, before the first byte from outside is read. Neither can be undone.
+ *
+ * A refused file is EACCES. A system call that is not on the role's list ends the program: SIGSYS, and a line in the log,
+ * "alarm: the sandbox refused a system call", with its name. docs/security.md says what each role can still do. */
+enum sandbox_role { SANDBOX_API, SANDBOX_VALIDATOR, SANDBOX_SIGNER, SANDBOX_DOOR, SANDBOX_ROLE_COUNT };
+enum sandbox_mode { SANDBOX_AUTO, SANDBOX_REQUIRED, SANDBOX_OFF };
+enum sandbox_right {
+	SANDBOX_READ,    /* a file, or a folder with everything below it */
+	SANDBOX_WRITE,   /* the same, read and written; files below the folder come and go */
+	SANDBOX_SOCKETS, /* a folder in which sockets come and go */
+};
+struct sandbox_path {
+	const char *path; /* what is not there is passed over */
+	enum sandbox_right right;
+};
+struct sandbox_spec {
+	enum sandbox_role role;
+	enum sandbox_mode mode;
+	const struct sandbox_path *paths;
+	size_t path_count;
+	bool network;          /* the signer's: a module of the operator's makes connections */
+	const struct log *log; /* borrowed for good */
+};
+fallible sandbox_mode_read(struct str s, enum sandbox_mode *ret, struct err *err);
+/* NULL, or why a sandbox cannot be in this build: sanitizers look at memory and files in ways that none allows. */
+const char *sandbox_unfit(void);
+/* With SANDBOX_AUTO, what the kernel lacks is a warning in the log; with SANDBOX_REQUIRED it is ERR_CONFIG. */
+fallible sandbox_files(const struct sandbox_spec *spec, struct err *err);
+fallible sandbox_calls(const struct sandbox_spec *spec, struct err *err);
+
+/* A program's door: a child, made before its parent holds any secret, that does two things for it which the parent's
+ * sandbox forbids, and no others: it connects to one Unix socket, and it opens files that the configuration names now,
+ * for reading. It passes descriptors and reads nothing from them but the configuration. It ends with its parent; when it
+ * ends before, its parent is told at the next use. */
+struct door;
+struct door_spec {
+	const struct sandbox_spec *sandbox; /* mode and log */
+	const char *socket;                 /* may be connected to; NULL: none */
+	const char *conf_path;              /* may always be opened; each time it is, paths is called again */
+	/* In the child: the other files that may be opened, as the configuration of this moment has it. When it fails, they
+	 * stay what they were. */
+	fallible (*paths)(void *ctx, struct arena *mem, const char *const **ret, size_t *ret_count, struct err *err);
+	void *ctx;
+};
+/* Before there are threads. */
+fallible door_open(const struct door_spec *spec, struct door **ret, struct err *err);
+/* Any thread. ERR_CLOSED: the door is gone, and only a new start of the program makes another. */
+fallible door_connect(struct door *d, int *ret_fd, struct err *err);
+/* -1 with errno, as open(2): EACCES for what the door does not open, ENXIO when it is gone. */
+int door_file(struct door *d, const char *path);
+void door_close(struct door *d); /* accepts NULL; the child ends */
 
 /* The program of that name: beside the running one, else in the libexec folder of the installation, else in PATH. */
 fallible proc_find(struct arena *mem, const char *name, const char **ret, struct err *err);

@@ -83,6 +83,7 @@ static int role_main(const char *name, const char *file, const char *how)
 	struct proc_fd *fds = NULL;
 	size_t count = 0;
 	struct proc_signals *signals = NULL;
+	int ready = -1;
 	if (strcmp(how, "fail") == 0)
 		return 3;
 	if (pipe2(r.stop, O_CLOEXEC) != 0)
@@ -93,7 +94,7 @@ static int role_main(const char *name, const char *file, const char *how)
 	if (getenv("NOTIFY_SOCKET") != NULL || getenv("LISTEN_FDS") != NULL)
 		return 7;
 	note(&r, "ready");
-	if (FAILED(proc_ready(&err)))
+	if (FAILED(proc_ready_open(&ready, &err)) || FAILED(proc_ready_say(&ready, &err)))
 		return 6;
 	role_serve(&r, fds, count);
 	note(&r, "end");

@@ -100,17 +100,25 @@ fallible proc_listen(const struct addr *addr, uint16_t port, int backlog, int *r
 	return OK;
 }
 
-fallible proc_ready(struct err *err)
+fallible proc_ready_open(int *ret_fd, struct err *err)
 {
 	uint64_t number = 0;
 	if (getenv("CAIRN_READY_FD") == NULL)
-		return proc_notify(STR("READY=1"), err);
+		return proc_notify_open(ret_fd, err);
 	if (!env_number("CAIRN_READY_FD", INT_MAX, &number))
 		FAIL(err, ERR_CONFIG, "CAIRN_READY_FD: found \"%s\"; allowed: a descriptor's number",
 		     getenv("CAIRN_READY_FD"));
 	(void)unsetenv("CAIRN_READY_FD");
-	AUTO(fd_close) int fd = (int)number;
-	return fd_write_all(fd, STR("READY=1\n"), err);
+	TRY(set_cloexec((int)number, err));
+	*ret_fd = (int)number;
+	return OK;
+}
+
+fallible proc_ready_say(int *fd, struct err *err)
+{
+	struct rc rc = *fd < 0 ? OK : fd_write_all(*fd, STR("READY=1\n"), err);
+	fd_close(fd);
+	return rc;
 }
 
 fallible proc_harden(struct err *err)

@@ -70,13 +70,30 @@ static void close_all(struct proc_signals *s)
 	free(s);
 }
 
+static void ours(sigset_t *set)
+{
+	(void)sigemptyset(set);
+	(void)sigaddset(set, SIGTERM);
+	(void)sigaddset(set, SIGINT);
+	(void)sigaddset(set, SIGHUP);
+}
+
+fallible proc_signals_hold(struct err *err)
+{
+	sigset_t set;
+	ours(&set);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_IGN);
+	int number = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (number != 0)
+		FAIL(err, ERR_IO, "pthread_sigmask: %s", proc_errno_text(number));
+	return OK;
+}
+
 fallible proc_signals_start(const struct proc_signal_calls *calls, struct proc_signals **ret, struct err *err)
 {
 	sigset_t set;
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
+	ours(&set);
 	struct proc_signals *s = mem_alloc(sizeof *s);
 	*s = (struct proc_signals){ .calls = *calls, .signal_fd = -1, .quit_fd = -1 };
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -293,6 +293,8 @@ static bool any_running(const struct supervisor *s)
 
 static struct str show_status(struct arena *mem, int status)
 {
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		return str_fmt(mem, "its sandbox refused a system call, which its own last line names");
 	if (WIFSIGNALED(status))
 		return str_fmt(mem, "signal %d (%s)", WTERMSIG(status), sigdescr_np(WTERMSIG(status)));
 	return str_fmt(mem, "exit status %d", WEXITSTATUS(status));

@@ -200,11 +200,10 @@ static void *signer_main(void *ctx)
 
 fallible signer_start(struct signer *s, struct bus *bus, struct err *err)
 {
-	sigset_t all, before;
+	sigset_t before;
 	s->bus = bus;
 	TRY(bus_consume(bus, STR(TOPIC_SIGN), SIGN_CREDITS, signer_met_job, s, err));
-	sigfillset(&all); /* signals are the program's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	int e = pthread_create(&s->thread, NULL, signer_main, s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (e != 0)
