@@ -14,7 +14,7 @@ build=$(cd "$1" && pwd)
 seconds=${2:-60}
 clients=${3:-16}
 load=$build/bench/cairn-load
-for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/src/cmd/cairn"; do
+for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$build/src/cmd/cairn"; do
 	if [ ! -x "$program" ]; then
 		echo "$0: $program is not there; build first" >&2
 		exit 2
@@ -99,6 +99,7 @@ measure() {
 failed=0
 floor=$("$build/bench/bench-floor")
 echo "floor   7 verifications and 1 signature with P-256: $floor us ($(nproc) processors, $(openssl version | cut -d' ' -f1,2))"
+"$build/bench/bench-evidence" "$floor"
 
 # --- cairn
 ca=$work/ca
