@@ -83,7 +83,10 @@ static size_t rows_of(struct scene *c, const char *text)
 static void the_newest_quorum_that_saw_the_same_is_chosen(void **state)
 {
 	struct scene *c = *state;
-	static struct str members[] = { STR("a"), STR("b"), STR("c"), STR("d"), STR("e"), STR("f") };
+	static const char *const names[] = { "a", "b", "c", "d", "e", "f" };
+	struct str members[ARRAY_LEN(names)];
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		members[i] = str_z(names[i]);
 	static const struct {
 		const char *given;
 		int64_t quorum;
@@ -125,7 +128,7 @@ static void without_a_zone_all_good_ones_go(void **state)
 static void what_cannot_be_read_counts_as_of_the_present_key(void **state)
 {
 	struct scene *c = *state;
-	static struct str members[] = { STR("a"), STR("b"), STR("c") };
+	struct str members[] = { STR("a"), STR("b"), STR("c") };
 	const struct conf_zone zone = { .perspectives = { members, ARRAY_LEN(members) }, .quorum = 2 };
 	size_t n = rows_of(c, "a3* b2 c1");
 	c->rows[2].jws = STR("no jws");
