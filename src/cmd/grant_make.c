@@ -117,11 +117,10 @@ fallible grant_key_make(const struct grant_given *g, struct err *err)
 	TRY(pair_write(&w, key_path, public_path, encrypted, err));
 	(void)printf("The key of operator %s is in %s%s,\nits public half in %s.\n", g->operand, key_path,
 		     encrypted ? ", encrypted" : "", public_path);
-	if (!known)
-		(void)printf("\nNow let API and signer know it, in %s, and reload them:\n\n  operator:\n    %s:\n      "
-			     "public-key: %s\n      key: %s\n",
-			     w.conf->file.p == NULL ? "the configuration" : str_dupz_raw(&w.mem, w.conf->file),
-			     g->operand, public_path, key_path);
+	if (!known) /* then it is where the setting's default has it */
+		(void)printf("\nNow let API and signer know it: add it below operator in\n%s,\nthen reload them:\n\n"
+			     "  operator:\n    %s:\n      public-key: operators/%s.jwk\n",
+			     str_dupz_raw(&w.mem, w.conf->file), g->operand, g->operand);
 	return OK;
 }
 
