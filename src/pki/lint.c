@@ -88,22 +88,24 @@ fallible cert_lint(const struct issuer *i, const struct cert_template *t, const 
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(cert_auto) struct cert *cert = NULL;
-	AUTO(x509_auto) X509 *x509 = read_with_openssl(der);
-	struct err sub = { 0 };
-	struct look_asked asked = { .issuer = i, .t = t, .r = r };
+	AUTO(x509_auto) X509 *x509 = NULL;
+	struct err sub = { 0 }, unread = { 0 };
+	struct rc rc = cert_read_der(der, &cert, &unread);
+	if (FAILED(rc)) /* the rules say better than the reader what is wrong */
+		x509 = read_with_openssl(der);
+	struct look_asked asked = { .issuer = i, .t = t, .r = r, .cert = cert };
 	struct look l = { .mem = &mem,
 			  .der = der,
 			  .public_rules = t->public_rules,
 			  .must_be_leaf = true,
 			  .issuer_cert = issuer_cert(i),
 			  .asked = &asked,
-			  .x509 = x509 };
+			  .x509 = cert == NULL ? x509 : cert->x509 };
 	if (FAILED(look_take_apart(&l, &sub)))
 		return finding("parse", &sub, err);
 	TRY(stop_at_first(&l, false, err));
-	if (FAILED(cert_read_der(der, &cert, &sub)))
-		return finding("parse", &sub, err);
-	asked.cert = cert;
+	if (FAILED(rc))
+		return finding("parse", &unread, err);
 	return stop_at_first(&l, true, err);
 }
 
