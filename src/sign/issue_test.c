@@ -678,46 +678,68 @@ static void count_call(void *ctx)
 	(*(unsigned *)ctx)++;
 }
 
-static void jobs_on_the_bus_get_results_on_the_bus(void **state)
+struct wire { /* the api's end, the signer's and the signer */
+	struct desk desk;
+	struct bus *end;
+	struct signer *s;
+};
+
+static void wire_open(struct wire *w, struct town *t, unsigned *broken_calls)
 {
-	struct town *t = town_new();
-	struct signer *s = NULL;
-	struct bus *end = NULL;
-	struct desk k = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct err err = { 0 };
-	unsigned calls = 0;
 	struct str url = str_fmt(&t->mem, "unix:%s/bus.sock", t->dir);
-	(void)state;
 	const struct bus_conf hub = {
 		.url = url, .hub = true, .name = STR("api"), .queue_max = 100, .clk = &clock_system
 	};
 	const struct bus_conf client = { .url = url, .name = STR("signer"), .clk = &clock_system };
-	MUST(bus_new(&hub, &k.bus, &err));
-	MUST(bus_consume(k.bus, STR(TOPIC_SIGNED), 16, desk_met_result, &k, &err));
-	MUST(bus_start(k.bus, &err));
-	signer_restart(t, &s);
-	MUST(bus_new(&client, &end, &err));
-	signer_on_broken(s, count_call, &calls);
-	MUST(signer_start(s, end, &err));
-	MUST(bus_start(end, &err));
+	pthread_mutex_init(&w->desk.lock, NULL);
+	MUST(bus_new(&hub, &w->desk.bus, &err));
+	MUST(bus_consume(w->desk.bus, STR(TOPIC_SIGNED), 16, desk_met_result, &w->desk, &err));
+	MUST(bus_start(w->desk.bus, &err));
+	signer_restart(t, &w->s);
+	MUST(bus_new(&client, &w->end, &err));
+	signer_on_broken(w->s, count_call, broken_calls);
+	MUST(signer_start(w->s, w->end, &err));
+	MUST(bus_start(w->end, &err));
+}
+
+static void wire_close(struct wire *w)
+{
+	signer_drain(w->s, 5000);
+	bus_stop(w->end);
+	signer_free(w->s);
+	bus_free(w->end);
+	bus_stop(w->desk.bus);
+	bus_free(w->desk.bus);
+	arena_done(&w->desk.mem);
+}
+
+static void jobs_on_the_bus_get_results_on_the_bus(void **state)
+{
+	struct town *t = town_new();
+	struct wire w = { .s = NULL };
+	struct err err = { 0 };
+	unsigned calls = 0;
+	(void)state;
+	wire_open(&w, t, &calls);
 
 	struct plan good = plan_good(t), bad = plan_good(t);
 	bad.order = bad.url_order = id_at(NOW_MS - 60000, 5);
 	bad.votes[0].cast = false;
 	struct sign_job good_job = plan_job(&good), bad_job = plan_job(&bad);
-	publish_job(&k, &good_job);
-	publish_job(&k, &bad_job);
-	publish_job(&k, &good_job);
+	publish_job(&w.desk, &good_job);
+	publish_job(&w.desk, &bad_job);
+	publish_job(&w.desk, &good_job);
 	/* What is no job is told so when it says whose it is, and dropped when it does not. */
 	struct str half = str_fmt(&t->mem, "{\"version\":1,\"issuance\":\"%s\",\"order\":\"%s\"}",
 				  id_show(good.issuance).z, id_show(good.order).z);
-	MUST(bus_publish(k.bus, STR(TOPIC_SIGN), half, &err));
-	MUST(bus_publish(k.bus, STR(TOPIC_SIGN), STR("garbage"), &err));
-	wait_for_results(&k, 4);
+	MUST(bus_publish(w.desk.bus, STR(TOPIC_SIGN), half, &err));
+	MUST(bus_publish(w.desk.bus, STR(TOPIC_SIGN), STR("garbage"), &err));
+	wait_for_results(&w.desk, 4);
 	unsigned issued = 0, refused = 0, malformed = 0;
 	for (size_t i = 0; i < 4; i++) {
 		struct sign_result r;
-		MUST(sign_result_read(&t->mem, k.results[i], &r, &err));
+		MUST(sign_result_read(&t->mem, w.desk.results[i], &r, &err));
 		issued += r.issued;
 		refused += !r.issued && r.problem == ERR_UNAUTHORIZED && id_eq(r.order, bad.order);
 		malformed += !r.issued && r.problem == ERR_MALFORMED && id_eq(r.order, good.order);
@@ -726,16 +748,50 @@ static void jobs_on_the_bus_get_results_on_the_bus(void **state)
 	assert_int_equal(refused, 1);
 	assert_int_equal(malformed, 1);
 	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 1);
-	assert_false(signer_is_broken(s));
+	assert_false(signer_is_broken(w.s));
 	assert_int_equal(calls, 0);
 
-	signer_drain(s, 5000);
-	bus_stop(end);
-	signer_free(s);
-	bus_free(end);
-	bus_stop(k.bus);
-	bus_free(k.bus);
-	arena_done(&k.mem);
+	wire_close(&w);
+	town_free(t);
+}
+
+/* As large as jobs become: 100 names, six perspectives that all must agree, CAA looked up again, and verdicts that hold as
+ * much as fits. */
+static void a_hundred_names_seen_by_six_perspectives_are_signed(void **state)
+{
+	struct town *t = town_new();
+	struct wire w = { .s = NULL };
+	struct err err = { 0 };
+	unsigned calls = 0;
+	(void)state;
+	struct plan p = plan_good(t);
+	p.realm = "wide";
+	p.url_base = p.kid_base = BASE "/realm/wide";
+	p.name_count = PLAN_NAMES;
+	for (size_t i = 0; i < PLAN_NAMES; i++)
+		p.names[i] = str_fmt(&t->mem, "n%zu.wide.example", i);
+	for (int i = 0; i < VOTERS; i++) {
+		p.votes[i].realm = p.votes[i].zone = "wide";
+		p.votes[i].cast = i != 3;
+		p.votes[i].wordy = true;
+		p.caa_votes[i] = p.votes[i];
+		p.caa_votes[i].caa_only = true;
+		p.caa_votes[i].caa = CAA_ALLOWED;
+	}
+	struct sign_job job = plan_job(&p);
+	assert_int_equal(job.verdict_count, 1200);
+	size_t bytes = 0;
+	for (size_t i = 0; i < job.verdict_count; i++)
+		bytes += job.verdicts[i].n;
+	assert_in_range(bytes, (size_t)6 * 1024 * 1024, JOB_MAX);
+	wire_open(&w, t, &calls);
+	publish_job(&w.desk, &job);
+	wait_for_results(&w.desk, 1);
+	struct sign_result r;
+	MUST(sign_result_read(&t->mem, w.desk.results[0], &r, &err));
+	ISSUED(r);
+	assert_int_equal(calls, 0);
+	wire_close(&w);
 	town_free(t);
 }
 
@@ -824,6 +880,7 @@ int main(void)
 		cmocka_unit_test(the_api_gets_a_certificate_and_a_new_one_in_time),
 		cmocka_unit_test(the_api_gets_a_new_certificate_when_the_old_one_does_not_fit),
 		cmocka_unit_test(jobs_on_the_bus_get_results_on_the_bus),
+		cmocka_unit_test(a_hundred_names_seen_by_six_perspectives_are_signed),
 		cmocka_unit_test(a_broken_journal_gives_the_jobs_back_and_says_so_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

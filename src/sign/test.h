@@ -19,7 +19,8 @@
 #define NOW_S ((int64_t)1795305600) /* 2026-11-22 */
 #define NOW_MS (NOW_S * 1000)
 #define BASE "https://ca.corp.example"
-#define VOTERS 4    /* a, b, c are zone "default"; d is zone "far" */
+#define VOTERS 7 /* a, b, c are zone "default"; d is zone "far"; all but d are zone "wide" */
+#define PLAN_NAMES 100
 #define OPERATORS 2 /* ann and bob */
 
 struct town {
@@ -55,10 +56,12 @@ static inline void town_conf(struct town *t)
 		"names-per-order: 3\n    grants: true\n"
 		"  team:\n    names: ['*.team.example']\n    challenges: [http-01, dns-01]\n    zone: far\n    caa: "
 		"\"off\"\n"
+		"  wide:\n    names: ['*.wide.example']\n    zone: wide\n    caa-identities: [ca.corp.example]\n"
 		"zone:\n"
 		"  default:\n    perspectives: [a, b, c]\n    quorum: 2\n"
 		"  far:\n    perspectives: [d]\n"
-		"perspective:\n  a: {}\n  b: {}\n  c: {}\n  d: {}\n"
+		"  wide:\n    perspectives: [a, b, c, e, f, g]\n    quorum: 6\n"
+		"perspective:\n  a: {}\n  b: {}\n  c: {}\n  d: {}\n  e: {}\n  f: {}\n  g: {}\n"
 		"profile:\n  server: {}\n  brief:\n    lifetime: 7d\n  other: {}\n  strict:\n    public: true\n"
 		"  staff:\n    subject: required\n    policies: []\n"
 		"operator:\n  ann: {}\n  bob: {}\n"
@@ -219,6 +222,7 @@ struct vote { /* one perspective's verdict for every name of the plan */
 	enum caa_result caa;
 	bool caa_only;
 	bool spoil; /* change a byte of the payload after it was signed */
+	bool wordy; /* as many steps, as long and as hard to write, as there may be */
 };
 struct pledge { /* one operator's grant */
 	bool given;
@@ -237,7 +241,7 @@ struct plan {
 	struct id issuance, order, account;
 	struct id url_order, kid_account;
 	const char *url_base, *kid_base, *job_url; /* job_url NULL: the signed one */
-	struct str names[4], csr_names[4];
+	struct str names[PLAN_NAMES], csr_names[4];
 	size_t name_count, csr_name_count; /* csr_name_count 0: as ordered */
 	const struct key *finalize_key, *job_key, *csr_key;
 	const char *payload; /* NULL: {"csr":...}; %s is the CSR */
@@ -262,7 +266,7 @@ static inline struct id id_at(int64_t ms, uint8_t tail)
 
 static inline struct plan plan_good(struct town *t)
 {
-	static const char *const names[] = { "a", "b", "c", "d" };
+	static const char *const names[VOTERS] = { "a", "b", "c", "d", "e", "f", "g" };
 	struct plan p = { .town = t,
 			  .realm = "default",
 			  .profile = "server",
@@ -322,8 +326,8 @@ static inline struct ident plan_ident(struct str text)
 
 static inline struct str plan_csr(struct plan *p)
 {
-	struct str dns[4];
-	struct addr addrs[4];
+	struct str dns[PLAN_NAMES];
+	struct addr addrs[PLAN_NAMES];
 	size_t dns_count = 0, addr_count = 0;
 	struct town *t = p->town;
 	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX);
@@ -402,6 +406,15 @@ static inline struct str plan_verdict(struct plan *p, const struct vote *v, stru
 				   .caa = STR("not-checked"),
 				   .caa_result = v->valid ? v->caa : CAA_NOT_CHECKED,
 				   .caa_only = v->caa_only };
+	struct verdict_step steps[VERDICT_STEPS_MAX];
+	char quotes[512];
+	memset(quotes, '"', sizeof quotes);
+	for (size_t i = 0; i < VERDICT_STEPS_MAX; i++)
+		steps[i] = (struct verdict_step){ STR("response"), str_n(quotes, v->wordy ? 500 : 0) };
+	if (v->wordy) {
+		verdict.steps = steps;
+		verdict.step_count = VERDICT_STEPS_MAX;
+	}
 	struct thumbprint record_thumb;
 	if (v->record_of != NULL) {
 		MUST(jwk_thumbprint(t->crypto, v->record_of, &record_thumb, &err));
@@ -490,9 +503,9 @@ static inline struct sign_job plan_job(struct plan *p)
 				.serial_hex = str_z(p->serial),
 				.not_before = p->not_before,
 				.not_after = p->not_after,
-				.idents = ARENA_ARRAY(&t->mem, struct ident, 4),
+				.idents = ARENA_ARRAY(&t->mem, struct ident, PLAN_NAMES),
 				.ident_count = p->name_count,
-				.verdicts = ARENA_ARRAY(&t->mem, struct str, 64),
+				.verdicts = ARENA_ARRAY(&t->mem, struct str, PLAN_NAMES * VOTERS * 3),
 				.grants = ARENA_ARRAY(&t->mem, struct str, OPERATORS) };
 	for (int i = 0; i < OPERATORS; i++) {
 		if (p->pledges[i].given)
