@@ -120,8 +120,10 @@ fallible token_uri_read(struct str text, struct token_uri *ret, struct err *err)
 	char *z = NULL;
 	if (text.n > TOKEN_URI_MAX)
 		FAIL(err, ERR_CONFIG, "pkcs11 URI of %zu bytes, at most %d are read", text.n, TOKEN_URI_MAX);
-	if (str_find(text, ' ', 0) < text.n) /* p11-kit would pass over it, and name another key */
-		FAIL(err, ERR_CONFIG, "pkcs11 URI: found a blank; allowed: %%20");
+	for (size_t i = 0; i < text.n; i++) /* p11-kit would pass over blanks, and name another key */
+		if (text.p[i] <= ' ' || text.p[i] > '~')
+			FAIL(err, ERR_CONFIG,
+			     "pkcs11 URI: found a blank or what is not ASCII; allowed: %%20 and the like");
 	TRY(str_dupz(&mem, text, &z, err));
 	u.kit = p11_kit_uri_new();
 	if (u.kit == NULL)
