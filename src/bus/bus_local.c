@@ -23,7 +23,7 @@
 #define PEER_SUBS_MAX 64
 #define READ_CHUNK (64 * 1024)
 #define IN_MAX (FRAME_HEAD + FRAME_BODY_MAX + READ_CHUNK)
-#define OUT_PAUSE (1024 * 1024)   /* above it a consumer gets nothing more, and a client's publish is refused */
+#define OUT_PAUSE (1024 * 1024) /* above it a consumer gets nothing more, and a client's publish is refused */
 #define OUT_MAX (FRAME_BODY_MAX + 4 * 1024 * 1024) /* above it a peer is dropped */
 #define HELLO_MS 5000
 #define PING_MS 10000 /* of silence, until a ping is sent */
