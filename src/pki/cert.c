@@ -61,9 +61,11 @@ static fallible refuse_general_name(unsigned tag, struct err *err)
 		unsigned tag;
 		const char *name;
 	} kinds[] = {
-		{ DER_CONTEXT_MADE(0), "otherName" },    { DER_CONTEXT(1), "rfc822Name" },
-		{ DER_CONTEXT_MADE(3), "x400Address" },  { DER_CONTEXT_MADE(4), "directoryName" },
-		{ DER_CONTEXT_MADE(5), "ediPartyName" }, { DER_CONTEXT(6), "uniformResourceIdentifier" },
+		{ DER_CONTEXT_MADE(0), "otherName" },
+		{ DER_CONTEXT_MADE(3), "x400Address" },
+		{ DER_CONTEXT_MADE(4), "directoryName" },
+		{ DER_CONTEXT_MADE(5), "ediPartyName" },
+		{ DER_CONTEXT(6), "uniformResourceIdentifier" },
 		{ DER_CONTEXT(8), "registeredID" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -90,17 +92,20 @@ fallible san_read(struct arena *mem, struct str value, struct san *ret, struct e
 {
 	struct der seq, name;
 	struct san san = { .names = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX),
+			   .emails = ARENA_ARRAY(mem, struct str, CERT_NAMES_MAX),
 			   .addrs = ARENA_ARRAY(mem, struct addr, CERT_NAMES_MAX) };
 	TRY(der_check(value, err));
 	TRY(der_only(value, DER_SEQUENCE, &seq, err));
 	for (struct cur c = cur_of(seq.body); !cur_end(&c);) {
 		TRY(der_next(&c, &name, err));
-		if (name.tag != TAG_DNS_NAME && name.tag != TAG_IP_ADDRESS)
+		if (name.tag != TAG_DNS_NAME && name.tag != TAG_IP_ADDRESS && name.tag != TAG_RFC822_NAME)
 			return refuse_general_name(name.tag, err);
-		if (san.name_count + san.addr_count == CERT_NAMES_MAX)
+		if (san.name_count + san.addr_count + san.email_count == CERT_NAMES_MAX)
 			FAIL(err, ERR_MALFORMED, "more than %d names", CERT_NAMES_MAX);
 		if (name.tag == TAG_DNS_NAME)
 			san.names[san.name_count++] = str_dup(mem, name.body);
+		else if (name.tag == TAG_RFC822_NAME)
+			san.emails[san.email_count++] = str_dup(mem, name.body);
 		else
 			TRY(read_addr(name.body, &san.addrs[san.addr_count++], err));
 	}
@@ -431,6 +436,15 @@ fallible cert_get_addrs(struct arena *mem, const struct cert *c, struct addr **r
 	TRY(get_san(mem, c, &san, err));
 	*ret = san.addrs;
 	*ret_count = san.addr_count;
+	return OK;
+}
+
+fallible cert_get_emails(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count, struct err *err)
+{
+	struct san san = { 0 };
+	TRY(get_san(mem, c, &san, err));
+	*ret = san.emails;
+	*ret_count = san.email_count;
 	return OK;
 }
 

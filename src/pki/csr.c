@@ -181,6 +181,9 @@ static fallible read_names(struct arena *mem, struct csr *r, struct str value, s
 {
 	struct san san;
 	TRY(san_read(mem, value, &san, err));
+	if (san.email_count > 0) /* they come from those who vouch for them, not from who asks */
+		FAIL(err, ERR_MALFORMED,
+		     "subjectAltName has a name of kind rfc822Name, dNSName and iPAddress are served");
 	for (size_t i = 0; i < san.name_count; i++)
 		TRY(add_name(mem, r, san.names[i], err));
 	r->addrs = san.addrs;

@@ -58,13 +58,15 @@ struct ext {
 };
 /* Extensions is a SEQUENCE OF: *c stands in its body. Refuses an explicit FALSE, which DER leaves out. */
 fallible ext_next(struct cur *c, struct ext *ret, struct err *err);
-/* The dNSNames and iPAddresses of a SubjectAltName's value, each in the order of the text. Any other kind of name is
- * refused, and so are IPv4-mapped addresses and more than CERT_NAMES_MAX in all. */
+/* The dNSNames, iPAddresses and rfc822Names of a SubjectAltName's value, each in the order of the text. Any other kind
+ * of name is refused, and so are IPv4-mapped addresses and more than CERT_NAMES_MAX in all. */
 struct san {
 	struct str *names;
 	size_t name_count;
 	struct addr *addrs;
 	size_t addr_count;
+	struct str *emails;
+	size_t email_count;
 };
 fallible san_read(struct arena *mem, struct str value, struct san *ret, struct err *err);
 

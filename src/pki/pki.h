@@ -68,6 +68,7 @@ fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struc
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,
 			    struct err *err);
 fallible cert_get_addrs(struct arena *mem, const struct cert *c, struct addr **ret, size_t *ret_count, struct err *err);
+fallible cert_get_emails(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count, struct err *err);
 /* The keyIdentifier of its authorityKeyIdentifier (RFC 9773 4.1 names certificates by it); ERR_NOT_FOUND: none. */
 fallible cert_get_aki(struct arena *mem, const struct cert *c, struct str *ret, struct err *err);
 /* SHA-256 of its SubjectPublicKeyInfo. */
