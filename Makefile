@@ -48,6 +48,7 @@ fuzz:
 
 bench: all
 	bench/run.sh $(B)/main
+	bench/probes.sh $(B)/main
 
 format:
 	git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'fuzz/*.[ch]' 'bench/*.[ch]' 'include/*.h' | xargs clang-format -i

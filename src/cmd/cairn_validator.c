@@ -102,7 +102,8 @@ int main(int argc, char **argv)
 				       .take = take,
 				       .ctx = &p } };
 #ifdef M_ARENA_MAX
-	(void)mallopt(M_ARENA_MAX, 8); /* of glibc; with hundreds of threads, as many as it likes take 64 MiB and more */
+	/* Of glibc. Hundreds of threads would have as many heaps as eight times the processors. */
+	(void)mallopt(M_ARENA_MAX, 4);
 #endif
 	return role_main(&p.role, argc, argv);
 }

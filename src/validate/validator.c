@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define PROBE_STACK (256 * 1024)
-#define THREADS_MAX 64
+#define THREADS_MAX 1024 /* more probes than that wait for a thread */
 #define MESSAGE_MAX (VERDICT_JWS_MAX + 1024)
 
 struct validator {
