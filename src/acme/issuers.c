@@ -66,7 +66,7 @@ static fallible issuer_read(const struct conf *conf, const struct conf_issuer *i
 		struct rc rc = alternate_read(conf, own.v[0], i->alternates.v[ret->alternates.n], mem,
 					      &ret->alternates.v[ret->alternates.n], err);
 		if (FAILED(rc))
-			err_prefix(err, "alternates: ");
+			err_prefix(err, "issuer.%.*s.alternates: ", STR_FMT(i->name));
 		TRY(rc);
 	}
 	ret->cert = TAKE(own.v[0]);
@@ -75,13 +75,8 @@ static fallible issuer_read(const struct conf *conf, const struct conf_issuer *i
 
 fallible issuers_of_conf(const struct conf *conf, struct arena *mem, struct view_issuer *ret, struct err *err)
 {
-	for (size_t i = 0; i < conf->issuer_count; i++) {
-		struct rc rc = issuer_read(conf, &conf->issuers[i], mem, &ret[i], err);
-		if (FAILED(rc)) {
-			err_prefix(err, "issuer.%.*s: ", STR_FMT(conf->issuers[i].name));
-			return rc;
-		}
-	}
+	for (size_t i = 0; i < conf->issuer_count; i++)
+		TRY(issuer_read(conf, &conf->issuers[i], mem, &ret[i], err));
 	return OK;
 }
 

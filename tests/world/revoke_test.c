@@ -187,8 +187,8 @@ static struct str asked(struct fixture *f, struct str der, const char *reason)
 		       reason == NULL ? "" : ",\"reason\":", reason == NULL ? "" : reason);
 }
 
-static struct world_reply revoke(struct fixture *f, const struct world_account *a, const struct made *m,
-				 const char *reason)
+static struct world_reply revoke_one(struct fixture *f, const struct world_account *a, const struct made *m,
+				     const char *reason)
 {
 	return post(f, a, REVOKE, asked(f, m->der, reason));
 }
@@ -209,13 +209,13 @@ static void the_owner_revokes_with_each_reason_that_is_a_subscribers(void **stat
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct made m = make(f, (struct spec){ .realm = STR_NONE });
-		struct world_reply r = revoke(f, &f->alice, &m, rows[i].sent);
+		struct world_reply r = revoke_one(f, &f->alice, &m, rows[i].sent);
 		assert_int_equal(r.body.n, 0); /* RFC 8555 7.6 */
 		expect_status("revoke", &r, 200);
 		struct certificate_row row = row_of(f, &m);
 		assert_int_equal(row.revoked_at, f->w.now_ms);
 		assert_int_equal(row.revocation_reason, rows[i].stored);
-		r = revoke(f, &f->alice, &m, "5");
+		r = revoke_one(f, &f->alice, &m, "5");
 		expect_problem("again", &r, 400, "alreadyRevoked", rows[i].again);
 		assert_int_equal(row_of(f, &m).revocation_reason, rows[i].stored);
 		key_free(m.key);
@@ -228,11 +228,11 @@ static void what_was_issued_as_usual_is_revoked_by_its_owner(void **state)
 	struct err err = { 0 };
 	struct made m = { .key = key_new() };
 	MUST(world_issue(&f->w, &f->alice, m.key, STR("issued.a.test"), &m.der, &err));
-	struct world_reply r = revoke(f, &f->eve, &m, NULL);
+	struct world_reply r = revoke_one(f, &f->eve, &m, NULL);
 	expect_status("eve", &r, 403);
-	r = revoke(f, &f->alice, &m, "4");
+	r = revoke_one(f, &f->alice, &m, "4");
 	expect_status("alice", &r, 200);
-	r = revoke(f, &f->alice, &m, "4");
+	r = revoke_one(f, &f->alice, &m, "4");
 	expect_problem("again", &r, 400, "alreadyRevoked", "with reason 4 (superseded)");
 	key_free(m.key);
 }
@@ -242,7 +242,7 @@ static void who_has_the_certificates_key_revokes_it(void **state)
 {
 	struct fixture *f = *state;
 	struct made m = make(f, (struct spec){ .realm = STR_NONE });
-	struct world_reply r = revoke(f, &m.holder, &m, "4");
+	struct world_reply r = revoke_one(f, &m.holder, &m, "4");
 	expect_status("by its key", &r, 200);
 	assert_true(is_revoked(f, &m));
 	key_free(m.key);
@@ -393,14 +393,14 @@ static void another_account_revokes_when_it_is_authorized_for_all_names(void **s
 		struct made m = make(f, rows[i].spec);
 		memcpy(h.held, rows[i].held, sizeof h.held);
 		MUST(store_tx(f->w.store, hold_tx, &h, &err));
-		struct world_reply r = revoke(f, &f->bob, &m, "1");
+		struct world_reply r = revoke_one(f, &f->bob, &m, "1");
 		if (rows[i].allowed)
 			expect_problem(rows[i].name, &r, 400, "badRevocationReason",
 				       "reason 1 (keyCompromise) is taken from the account that ordered");
 		else
 			expect_problem(rows[i].name, &r, 403, "unauthorized", NOBODY);
 		assert_false(is_revoked(f, &m));
-		r = revoke(f, &f->bob, &m, "5");
+		r = revoke_one(f, &f->bob, &m, "5");
 		expect_status(rows[i].name, &r, rows[i].allowed ? 200 : 403);
 		assert_int_equal(is_revoked(f, &m), rows[i].allowed);
 		MUST(store_tx(f->w.store, let_go_tx, &h, &err));
@@ -416,7 +416,7 @@ static void an_authorization_that_was_given_up_revokes_nothing(void **state)
 	struct made m = make(f, (struct spec){ .names = { "gone.a.test" } });
 	MUST(store_tx(f->w.store, hold_tx, &h, &err));
 	MUST(store_tx(f->w.store, let_go_tx, &h, &err));
-	struct world_reply r = revoke(f, &f->bob, &m, NULL);
+	struct world_reply r = revoke_one(f, &f->bob, &m, NULL);
 	expect_problem("deactivated", &r, 403, "unauthorized", NOBODY);
 	key_free(m.key);
 }
@@ -432,7 +432,7 @@ static void strangers_are_told_apart_by_nothing(void **state)
 	struct made ended = make(f, (struct spec){ .ends_in_s = -60 });
 	struct world_account other_key = { .key = key_new() };
 	struct world_account alices_key = { .key = f->alice.key }; /* the owner's key, but not her account */
-	struct world_reply r = revoke(f, &f->alice, &revoked, "4");
+	struct world_reply r = revoke_one(f, &f->alice, &revoked, "4");
 	expect_status("revoke", &r, 200);
 	const struct {
 		const char *name;
@@ -446,7 +446,7 @@ static void strangers_are_told_apart_by_nothing(void **state)
 		{ "an ended one", &f->eve, &ended },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		r = revoke(f, rows[i].who, rows[i].what, "1");
+		r = revoke_one(f, rows[i].who, rows[i].what, "1");
 		expect_problem(rows[i].name, &r, 403, "unauthorized", NOBODY);
 	}
 	assert_false(is_revoked(f, &m));
@@ -574,7 +574,7 @@ static void a_reason_that_is_not_a_subscribers_is_refused_with_the_list(void **s
 		{ "[1]", "malformed", "reason is not an integer" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct world_reply r = revoke(f, &f->alice, &m, rows[i].reason);
+		struct world_reply r = revoke_one(f, &f->alice, &m, rows[i].reason);
 		expect_problem(rows[i].reason, &r, 400, rows[i].type, rows[i].words);
 	}
 	assert_false(is_revoked(f, &m));
@@ -585,9 +585,9 @@ static void what_has_ended_is_not_revoked(void **state)
 {
 	struct fixture *f = *state;
 	struct made m = make(f, (struct spec){ .ends_in_s = -1 });
-	struct world_reply r = revoke(f, &f->alice, &m, NULL);
+	struct world_reply r = revoke_one(f, &f->alice, &m, NULL);
 	expect_problem("by its owner", &r, 400, "malformed", "the certificate ended at 2026-09-21T");
-	r = revoke(f, &m.holder, &m, "1");
+	r = revoke_one(f, &m.holder, &m, "1");
 	expect_problem("by its key", &r, 400, "malformed", "there is nothing left to revoke");
 	assert_false(is_revoked(f, &m));
 	key_free(m.key);
@@ -604,9 +604,9 @@ static void an_account_that_has_ended_revokes_nothing(void **state)
 	m.holder.key = m.key;
 	struct world_reply r = post(f, &gone, gone.url, STR("{\"status\":\"deactivated\"}"));
 	expect_status("deactivate", &r, 200);
-	r = revoke(f, &gone, &m, NULL);
+	r = revoke_one(f, &gone, &m, NULL);
 	expect_problem("its owner", &r, 401, "unauthorized", "the account is deactivated");
-	r = revoke(f, &m.holder, &m, NULL);
+	r = revoke_one(f, &m.holder, &m, NULL);
 	expect_status("its key", &r, 200);
 	key_free(gone.key);
 	key_free(m.key);
@@ -661,9 +661,9 @@ static void a_key_that_is_reported_compromised_ends(void **state)
 		struct made was = make_with(f, (struct spec){ .realm = STR_NONE }, m.key);
 		struct made unlike = make(f, (struct spec){ .realm = STR_NONE });
 		struct world_account here = account_in(f, "", m.key), there = account_in(f, "/realm/other", m.key);
-		struct world_reply r = revoke(f, &f->alice, &was, "4");
+		struct world_reply r = revoke_one(f, &f->alice, &was, "4");
 		expect_status("for another reason", &r, 200);
-		r = revoke(f, proved ? &m.holder : &f->alice, &m, "1");
+		r = revoke_one(f, proved ? &m.holder : &f->alice, &m, "1");
 		expect_status("keyCompromise", &r, 200);
 
 		assert_int_equal(row_of(f, &m).revocation_reason, 1);
@@ -696,7 +696,7 @@ static void a_compromised_key_gets_no_account_and_no_certificate(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < 2; i++) { /* whoever of the two said so */
 		struct made m = make(f, (struct spec){ .realm = STR_NONE });
-		struct world_reply r = revoke(f, i == 0 ? &m.holder : &f->alice, &m, "1");
+		struct world_reply r = revoke_one(f, i == 0 ? &m.holder : &f->alice, &m, "1");
 		expect_status("keyCompromise", &r, 200);
 		r = post(f, &m.holder, NEW_ACCOUNT, STR("{}"));
 		expect_problem("newAccount", &r, 400, "badPublicKey", "this key is known to be compromised");
@@ -712,19 +712,19 @@ static void who_has_the_key_raises_the_reason_to_key_compromise_once(void **stat
 {
 	struct fixture *f = *state;
 	struct made m = make(f, (struct spec){ .realm = STR_NONE });
-	struct world_reply r = revoke(f, &f->alice, &m, "4");
+	struct world_reply r = revoke_one(f, &f->alice, &m, "4");
 	expect_status("superseded", &r, 200);
 	int64_t at = row_of(f, &m).revoked_at;
 	f->w.now_ms += 60000;
-	r = revoke(f, &f->alice, &m, "1");
+	r = revoke_one(f, &f->alice, &m, "1");
 	expect_problem("raised by its owner", &r, 400, "alreadyRevoked", "with reason 4 (superseded)");
-	r = revoke(f, &m.holder, &m, "5");
+	r = revoke_one(f, &m.holder, &m, "5");
 	expect_problem("changed by its key", &r, 400, "alreadyRevoked", "with reason 4 (superseded)");
-	r = revoke(f, &m.holder, &m, "1");
+	r = revoke_one(f, &m.holder, &m, "1");
 	expect_status("raised by its key", &r, 200);
 	assert_int_equal(row_of(f, &m).revocation_reason, 1);
 	assert_int_equal(row_of(f, &m).revoked_at, at);
-	r = revoke(f, &m.holder, &m, "1");
+	r = revoke_one(f, &m.holder, &m, "1");
 	expect_problem("again", &r, 400, "alreadyRevoked", "with reason 1 (keyCompromise)");
 	r = post(f, &m.holder, NEW_ACCOUNT, STR("{}"));
 	expect_problem("newAccount", &r, 400, "badPublicKey", "this key is known to be compromised");
