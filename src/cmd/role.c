@@ -244,8 +244,10 @@ int role_main(struct role *r, int argc, char **argv)
 void role_bus_event(void *ctx, const char *what, struct str peer, const struct err *err)
 {
 	struct role *r = ctx;
-	/* Who starts first waits for the other: that is no fault before we serve. */
-	enum log_level level = r->serving ? LOG_WARNING : LOG_INFO;
+	/* Who starts first waits for the other: that is no fault before they have met. */
+	enum log_level level = r->met ? LOG_WARNING : LOG_INFO;
+	if (err == NULL)
+		r->met = true;
 	if (err != NULL)
 		LOG(&r->log, level, "bus", KV_Z("what", what), KV_STR("peer", peer), KV_ERR(err));
 	else

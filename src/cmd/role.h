@@ -39,6 +39,7 @@ struct role {
 
 	/* role.c's own */
 	struct proc_signals *signals;
+	bool met; /* the bus was connected once; its thread's own */
 	struct sandbox_spec spec;
 	struct door *door; /* NULL: no sandbox */
 	struct file_opener opener;
