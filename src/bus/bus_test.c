@@ -403,6 +403,8 @@ static void a_full_queue_refuses(void **state)
 	bus_free(hub);
 }
 
+#define LARGE (1024 * 1024) /* a topic holds 24 of them */
+
 static void large_messages_to_a_slow_consumer_all_arrive(void **state)
 {
 	const struct place *at = (const struct place *)*state;
@@ -410,11 +412,25 @@ static void large_messages_to_a_slow_consumer_all_arrive(void **state)
 	struct bus *hub = start_hub(at, NULL);
 	char *body = (char *)mem_alloc(BUS_BODY_MAX + 1);
 	for (int i = 0; i < 20; i++) /* many times what a peer's buffer may hold, and credit for all of them */
-		assert_false(FAILED(bus_publish(hub, T, str_n(body, BUS_BODY_MAX), NULL)));
+		assert_false(FAILED(bus_publish(hub, T, str_n(body, LARGE), NULL)));
 	assert_int_equal(bus_publish(hub, T, str_n(body, BUS_BODY_MAX + 1), NULL).kind, ERR_TOO_LARGE);
 	free(body);
 	struct bus *client = start_consumer(at, "signer", 32, &w);
 	EVENTUALLY(w.got == 20);
+	bus_free(client);
+	bus_free(hub);
+}
+
+static void the_largest_message_arrives(void **state)
+{
+	const struct place *at = (const struct place *)*state;
+	struct worker w = WORKER(ACK);
+	struct bus *hub = start_hub(at, NULL);
+	char *body = (char *)mem_alloc(BUS_BODY_MAX);
+	assert_false(FAILED(bus_publish(hub, T, str_n(body, BUS_BODY_MAX), NULL)));
+	free(body);
+	struct bus *client = start_consumer(at, "signer", 32, &w);
+	EVENTUALLY(w.got == 1);
 	bus_free(client);
 	bus_free(hub);
 }
@@ -932,6 +948,7 @@ int main(void)
 		BUS_TEST(acknowledgements_of_an_earlier_connection_are_dropped),
 		BUS_TEST(a_full_queue_refuses),
 		BUS_TEST(large_messages_to_a_slow_consumer_all_arrive),
+		BUS_TEST(the_largest_message_arrives),
 		BUS_TEST(wrong_calls_are_refused),
 		BUS_TEST(peers_that_break_the_protocol_are_dropped_and_the_reason_told),
 		BUS_TEST(a_client_checks_its_hub_as_well),
