@@ -440,7 +440,6 @@ static void a_second_signer_a_wrong_key_and_a_shared_key_are_refused_at_start(vo
 {
 	struct town *t = town_new();
 	struct signer *s = NULL, *second = NULL;
-	AUTO(buf_done) struct buf pem = BUF_MAX(8192);
 	struct err err = { 0 };
 	(void)state;
 	signer_restart(t, &s);
