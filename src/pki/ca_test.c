@@ -358,6 +358,40 @@ static void a_request_to_another_root_says_what_it_wants(void **state)
 	test_ca_done(&ca);
 }
 
+/* BR 7.1.2.10.6: what an intermediate is for bounds what its leaves are for; a root without the extension bounds none. */
+static void uses_of_leaves_are_bounded_by_their_issuers(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned ca, leaf;
+		bool permitted;
+	} rows[] = {
+		{ 0, EKU_SERVER, true },
+		{ 0, EKU_SERVER | EKU_CLIENT, true },
+		{ 0, EKU_CODE, false },
+		{ EKU_CODE | EKU_EMAIL, EKU_EMAIL, true },
+		{ EKU_CODE | EKU_EMAIL, EKU_CODE | EKU_EMAIL, true },
+		{ EKU_CODE | EKU_EMAIL, EKU_SERVER, false },
+		{ EKU_SERVER, EKU_SERVER | EKU_CLIENT, false },
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(cert_auto) struct cert *c = NULL;
+		const struct ca_request r = { .common_name = STR("Some"),
+					      .key = ca.key,
+					      .not_before = TEST_NOW,
+					      .not_after = TEST_NOW + TEST_DAY,
+					      .path_len = 0,
+					      .ekus = rows[i].ca };
+		MUST(ca_make_intermediate(ca.c, &r, ca.root, ca.root_key, &ca.rng, &c, &err));
+		assert_true(cert_permits_uses(c, rows[i].leaf) == rows[i].permitted);
+	}
+	assert_true(cert_permits_uses(ca.root, EKU_CODE));
+	test_ca_done(&ca);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -368,6 +402,7 @@ int main(void)
 		cmocka_unit_test(ca_certificates_have_the_wanted_extensions),
 		cmocka_unit_test(requests_that_make_no_ca_are_refused),
 		cmocka_unit_test(a_request_to_another_root_says_what_it_wants),
+		cmocka_unit_test(uses_of_leaves_are_bounded_by_their_issuers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

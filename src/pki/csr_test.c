@@ -150,6 +150,51 @@ static struct str openssl_request(struct arena *mem, const struct key *k, const 
 	return ret;
 }
 
+/* By OpenSSL: a name and this TLS feature; NULL: none. */
+static struct str feature_request(struct arena *mem, const struct key *k, const char *feature)
+{
+	X509_REQ *req = X509_REQ_new();
+	STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
+	uint8_t *der = NULL;
+	assert_int_equal(X509_REQ_set_pubkey(req, key_get_evp(k)), 1);
+	sk_X509_EXTENSION_push(exts, X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:a.example.com"));
+	if (feature != NULL)
+		sk_X509_EXTENSION_push(exts, X509V3_EXT_conf_nid(NULL, NULL, NID_tlsfeature, feature));
+	assert_int_equal(X509_REQ_add_extensions(req, exts), 1);
+	assert_true(X509_REQ_sign(req, key_get_evp(k), EVP_sha256()) > 0);
+	int n = i2d_X509_REQ(req, &der);
+	assert_true(n > 0);
+	struct str ret = str_dup(mem, str_n(der, (size_t)n));
+	OPENSSL_free(der);
+	sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+	X509_REQ_free(req);
+	return ret;
+}
+
+/* RFC 7633: of the features, status_request alone is a wish to the CA. */
+static void must_staple_is_seen_in_a_request(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *feature;
+		bool wanted;
+	} rows[] = {
+		{ NULL, false },
+		{ "status_request", true },
+		{ "status_request_v2", false },
+		{ "status_request_v2,status_request", true },
+		{ "1,5,500", true },
+		{ "1,261", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err err = { 0 };
+		AUTO(arena_done) struct arena mem = { 0 };
+		AUTO(csr_done) struct csr r = { 0 };
+		MUST(csr_read(f->c, &mem, feature_request(&mem, f->key[KEY_P256], rows[i].feature), &r, &err));
+		assert_true(r.must_staple == rows[i].wanted);
+	}
+}
+
 static void requests_of_openssl_are_read(void **state)
 {
 	struct fixture *f = *state;
@@ -469,6 +514,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_of_every_kind_are_made_and_read),
+		cmocka_unit_test(must_staple_is_seen_in_a_request),
 		cmocka_unit_test(requests_of_openssl_are_read),
 		cmocka_unit_test(weak_digests_and_other_names_of_openssl_requests_are_refused),
 		cmocka_unit_test(requests_of_wrong_content_are_refused),

@@ -116,6 +116,182 @@ static void addresses_follow_the_names(void **state)
 	test_ca_done(&ca);
 }
 
+static struct str extension(const struct cert *c, struct str oid)
+{
+	struct ext e = { 0 };
+	return cert_find_ext(c, oid, &e) ? e.value : STR_NONE;
+}
+
+static struct cert *written(struct test_ca *ca, const struct cert_template *t, const struct cert_request *r)
+{
+	struct err err = { 0 };
+	struct cert *c = NULL;
+	AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX), der = BUF_MAX(CERT_DER_MAX);
+	MUST(cert_build_tbs(ca->issuer, t, r, &tbs, &err));
+	MUST(cert_sign_tbs(ca->c, ca->issuer, buf_str(&tbs), &der, &err));
+	MUST(cert_lint(ca->issuer, t, r, buf_str(&der), &err));
+	MUST(cert_read_der(buf_str(&der), &c, &err));
+	return c;
+}
+
+/* RFC 5280 4.2.1.3, 4.2.1.12: by what the certificate is for and by its key. */
+static void usages_go_with_use_and_key(void **state)
+{
+	(void)state;
+#define DS KU_DIGITAL_SIGNATURE
+#define KE KU_KEY_ENCIPHERMENT
+#define KA KU_KEY_AGREEMENT
+	static const struct {
+		unsigned ekus;
+		bool encipher;
+		uint32_t rsa, ec, xku;
+	} rows[] = {
+		{ EKU_SERVER, true, DS | KE, DS, XKU_SSL_SERVER },
+		{ EKU_SERVER, false, DS, DS, XKU_SSL_SERVER },
+		{ EKU_CLIENT, true, DS | KE, DS, XKU_SSL_CLIENT },
+		{ EKU_SERVER | EKU_CLIENT, false, DS, DS, XKU_SSL_SERVER | XKU_SSL_CLIENT },
+		{ EKU_CODE, true, DS, DS, XKU_CODE_SIGN },
+		{ EKU_CODE, false, DS, DS, XKU_CODE_SIGN },
+		{ EKU_EMAIL, true, DS | KE, DS | KA, XKU_SMIME },
+		{ EKU_EMAIL, false, DS, DS, XKU_SMIME },
+		{ EKU_CLIENT | EKU_EMAIL, true, DS | KE, DS | KA, XKU_SSL_CLIENT | XKU_SMIME },
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	AUTO(key_auto) struct key *rsa = NULL, *ec = NULL;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	MUST(key_generate(KEY_RSA, 2048, &rsa, &err));
+	MUST(key_generate(KEY_P384, 0, &ec, &err));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t k = 0; k < 2; k++) {
+			const struct cert_template t = { .ekus = rows[i].ekus, .key_encipherment = rows[i].encipher };
+			const struct cert_request r = request(&ca, k == 0 ? rsa : ec);
+			AUTO(cert_auto) struct cert *c = written(&ca, &t, &r);
+			assert_int_equal(X509_get_key_usage(cert_get_x509(c)), k == 0 ? rows[i].rsa : rows[i].ec);
+			assert_int_equal(X509_get_extended_key_usage(cert_get_x509(c)), rows[i].xku);
+		}
+	}
+	test_ca_done(&ca);
+}
+
+static void subjects_addresses_and_features_are_written(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct test_ca ca;
+	AUTO(arena_done) struct arena mem = { 0 };
+	const struct str policies[] = { STR("2.23.140.1.2.1"), STR("1.3.6.1.4.1.99999.1") };
+	const struct cert_subject subject = { .organization = STR("Prüfling & Söhne"),
+					      .locality = STR("Köln"),
+					      .country = STR("DE") };
+	const struct str emails[] = { STR("a.b+c@example.com"), STR("d@example.org") };
+	const struct addr addr = test_addr("192.0.2.7");
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	const struct cert_template t = {
+		.ekus = EKU_EMAIL, .policies = policies, .policy_count = 2, .common_name = true
+	};
+	struct cert_request r = request(&ca, ca.root_key);
+	r.subject = &subject;
+	r.emails = emails;
+	r.email_count = 2;
+	r.addrs = &addr;
+	r.addr_count = 1;
+	r.must_staple = true;
+	AUTO(cert_auto) struct cert *c = written(&ca, &t, &r);
+	char *name = X509_NAME_oneline(X509_get_subject_name(cert_get_x509(c)), NULL, 0);
+	assert_string_equal(name, "/C=DE/L=K\\xC3\\xB6ln/O=Pr\\xC3\\xBCfling & S\\xC3\\xB6hne/CN=www.example.com");
+	OPENSSL_free(name);
+	assert_int_equal(X509_check_email(cert_get_x509(c), "d@example.org", 0, 0), 1);
+	struct str *found;
+	size_t count;
+	MUST(cert_get_emails(&mem, c, &found, &count, &err));
+	assert_true(count == 2 && str_eq(found[0], emails[0]) && str_eq(found[1], emails[1]));
+	assert_true(str_eq(extension(c, OID_TLS_FEATURE), STR("\x30\x03\x02\x01\x05")));
+	CERTIFICATEPOLICIES *got = X509_get_ext_d2i(cert_get_x509(c), NID_certificate_policies, NULL, NULL);
+	assert_int_equal(sk_POLICYINFO_num(got), 2);
+	for (int i = 0; i < 2; i++) {
+		char text[64];
+		assert_true(OBJ_obj2txt(text, sizeof text, sk_POLICYINFO_value(got, i)->policyid, 1) > 0);
+		assert_true(str_eq(str_z(text), policies[i]));
+	}
+	CERTIFICATEPOLICIES_free(got);
+	r.must_staple = false;
+	AUTO(cert_auto) struct cert *plain = written(&ca, &t, &r);
+	assert_int_equal(extension(plain, OID_TLS_FEATURE).n, 0);
+	test_ca_done(&ca);
+}
+
+static void what_no_subject_may_say_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *organization, *state, *country, *email, *why;
+	} rows[] = {
+		{ "a\nb", "", "", NULL, "organization has a control character" },
+		{ "a\xff", "", "", NULL, "organization is not UTF-8" },
+		{ " a", "", "", NULL, "organization starts or ends with a blank" },
+		{ "12345678901234567890123456789012345678901234567890123456789012345", "", "", NULL,
+		  "organization of 65 characters, at most 64 fit" },
+		{ "", "", "de", NULL, "country is not two capital letters" },
+		{ "", "", "DEU", NULL, "country is not two capital letters" },
+		{ "", "b ", "", NULL, "state starts or ends with a blank" },
+		{ "", "", "", "example.com", "without @" },
+		{ "", "", "", "@example.com", "before the @" },
+		{ "", "", "", "a..b@example.com", "before the @" },
+		{ "", "", "", ".a@example.com", "before the @" },
+		{ "", "", "", "a b@example.com", "before the @" },
+		{ "", "", "", "a\xc3\xa4@example.com", "before the @" },
+		{ "", "", "", "a@b@example.com", "behind the @ is no domain" },
+		{ "", "", "", "a@localhost", "behind the @ is no domain" },
+		{ "", "", "", "a@*.example.com", "behind the @ is no domain" },
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX);
+		const struct cert_subject subject = { .organization = str_z(rows[i].organization),
+						      .state = str_z(rows[i].state),
+						      .country = str_z(rows[i].country) };
+		const struct str email = str_z(rows[i].email);
+		struct cert_request r = request(&ca, ca.root_key);
+		r.subject = &subject;
+		r.emails = &email;
+		r.email_count = rows[i].email != NULL;
+		MUST_FAIL(cert_build_tbs(ca.issuer, &test_template, &r, &tbs, &err), ERR_MALFORMED, rows[i].why);
+	}
+	test_ca_done(&ca);
+}
+
+static void templates_that_say_nonsense_are_refused(void **state)
+{
+	(void)state;
+	static const struct str dotted[CERT_POLICIES_MAX + 1] = { { "no.oid", 6 } };
+	const struct {
+		unsigned ekus;
+		size_t policies;
+		enum err_kind kind;
+		const char *why;
+	} rows[] = {
+		{ 0, 0, ERR_INTERNAL, "no extended key usage" },
+		{ 16, 0, ERR_INTERNAL, "0x10" },
+		{ EKU_CODE, 1, ERR_MALFORMED, "no object identifier" },
+		{ EKU_CODE, CERT_POLICIES_MAX + 1, ERR_INTERNAL, "has 9 policies" },
+	};
+	struct err err = { 0 };
+	struct test_ca ca;
+	test_ca_make(&ca, KEY_P256, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf tbs = BUF_MAX(CERT_DER_MAX);
+		const struct cert_template t = { .ekus = rows[i].ekus,
+						 .policies = dotted,
+						 .policy_count = rows[i].policies };
+		const struct cert_request r = request(&ca, ca.root_key);
+		MUST_FAIL(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err), rows[i].kind, rows[i].why);
+	}
+	test_ca_done(&ca);
+}
+
 static void a_name_too_long_for_the_common_name_leaves_the_subject_empty(void **state)
 {
 	(void)state;
@@ -209,6 +385,10 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_combination_passes_its_lint),
 		cmocka_unit_test(addresses_follow_the_names),
+		cmocka_unit_test(usages_go_with_use_and_key),
+		cmocka_unit_test(subjects_addresses_and_features_are_written),
+		cmocka_unit_test(what_no_subject_may_say_is_refused),
+		cmocka_unit_test(templates_that_say_nonsense_are_refused),
 		cmocka_unit_test(a_name_too_long_for_the_common_name_leaves_the_subject_empty),
 		cmocka_unit_test(requests_beyond_the_issuer_are_refused),
 		cmocka_unit_test(only_our_own_tbs_is_signed),
