@@ -15,11 +15,9 @@ static const struct cert *our_root(void)
 		return root;
 	CHECK(!FAILED(crypto_new(&c, NULL)));
 	CHECK(!FAILED(key_generate(KEY_P256, 0, &k, NULL)));
-	const struct ca_request r = { .common_name = STR("Fuzz"),
-				      .key = k,
-				      .not_before = 0,
-				      .not_after = INT64_C(4000000000),
-				      .path_len = -1 };
+	const struct ca_request r = {
+		.common_name = STR("Fuzz"), .key = k, .not_before = 0, .not_after = INT64_C(4000000000), .path_len = -1
+	};
 	CHECK(!FAILED(ca_make_root(c, &r, &rng_system, &root, NULL)));
 	crypto_free(c);
 	return root;
