@@ -463,7 +463,8 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 		     { "zone.default.allow-addresses", given_text(g, FLAG_ALLOW_ADDRESS),
 		       given_is(g, FLAG_ALLOW_ADDRESS) },
 		     { "issuer.default.key", str_z(p->token_uri), p->token_uri != NULL },
-		     { "issuer.default.pin-file", str_z(p->pin_file), p->pin_file != NULL } };
+		     { "issuer.default.pin-file", str_z(p->pin_file), p->pin_file != NULL },
+		     { "signer.sandbox-network", STR("true"), p->token_uri != NULL } };
 	static_assert(ARRAY_LEN(rows) * 2 < ARRAY_LEN(values), "room for every row");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!rows[i].set)
@@ -570,6 +571,10 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 	struct str allow = given_text(g, FLAG_ALLOW);
 	(void)printf("A new CA is in %s\n\n", p->dir);
 	print_root(p, r);
+	if (p->token_uri != NULL)
+		(void)printf(
+			"                    what its module needs beyond the network goes to signer.sandbox-paths "
+			"(docs/hsm.md)\n");
 	if (is_constrained(p))
 		(void)printf("  valid for         %.*s only, with all that is below\n",
 			     STR_FMT(given_text(g, FLAG_PERMIT)));

@@ -12,8 +12,8 @@ struct crew {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, done;
 	pthread_t *threads;
-	unsigned thread_count;
-	bool stop;
+	unsigned width, thread_count;
+	bool started, stop;
 	void (*fn)(void *ctx, size_t i);
 	void *ctx;
 	size_t next, count; /* of the batch */
@@ -50,8 +50,22 @@ static void *crew_main(void *ctx)
 	return NULL;
 }
 
+/* Those that cannot be made are done without: the caller works in any case. */
+static void crew_start(struct crew *c)
+{
+	sigset_t all, before;
+	sigfillset(&all); /* signals are the program's business */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (c->thread_count + 1 < c->width && pthread_create(&c->threads[c->thread_count], NULL, crew_main, c) == 0)
+		c->thread_count++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	c->started = true;
+}
+
 void crew_run(struct crew *c, size_t count, void (*fn)(void *ctx, size_t i), void *ctx)
 {
+	if (count > 1 && !c->started)
+		crew_start(c);
 	pthread_mutex_lock(&c->lock);
 	c->fn = fn;
 	c->ctx = ctx;
@@ -67,31 +81,15 @@ void crew_run(struct crew *c, size_t count, void (*fn)(void *ctx, size_t i), voi
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void crew_auto(struct crew **c)
+struct crew *crew_new(unsigned width)
 {
-	crew_free(*c);
-}
-
-fallible crew_new(unsigned width, struct crew **ret, struct err *err)
-{
-	sigset_t all, before;
-	int e = 0;
-	AUTO(crew_auto) struct crew *c = mem_alloc(sizeof *c);
+	struct crew *c = mem_alloc(sizeof *c);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->wake, NULL);
 	pthread_cond_init(&c->done, NULL);
+	c->width = width;
 	c->threads = mem_alloc_n(sizeof *c->threads, width);
-	sigfillset(&all); /* signals are the program's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (c->thread_count + 1 < width && e == 0) {
-		e = pthread_create(&c->threads[c->thread_count], NULL, crew_main, c);
-		c->thread_count += e == 0;
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (e != 0)
-		FAIL(err, ERR_IO, "threads for signing: %s", strerrordesc_np(e));
-	*ret = TAKE(c);
-	return OK;
+	return c;
 }
 
 void crew_free(struct crew *c)

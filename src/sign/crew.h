@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * crew.h: threads that share the work of one batch. A token far away takes milliseconds a signature and makes several at
- * once; the threads are made at the start, because a locked-down signer makes none.
+ * once. The threads are made by the first batch that has work for them: by then the signer is confined, and so are they.
  */
 #ifndef CAIRN_SIGN_CREW_H
 #define CAIRN_SIGN_CREW_H
@@ -10,7 +10,7 @@
 
 struct crew;
 /* width: how many work at once, the caller of crew_run among them; 1 makes no thread. */
-fallible crew_new(unsigned width, struct crew **ret, struct err *err);
+struct crew *crew_new(unsigned width);
 /* Calls fn(ctx, 0) to fn(ctx, count - 1), each once, in any order and on any thread; returns when all are done. One caller
  * at a time. */
 void crew_run(struct crew *c, size_t count, void (*fn)(void *ctx, size_t i), void *ctx);

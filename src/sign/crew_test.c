@@ -36,9 +36,7 @@ static void every_part_is_done_once(void **state)
 	static const size_t counts[] = { 0, 1, 2, 7, PARTS_MAX };
 	(void)state;
 	for (size_t w = 0; w < ARRAY_LEN(widths); w++) {
-		struct crew *c = NULL;
-		struct err err = { 0 };
-		MUST(crew_new(widths[w], &c, &err));
+		struct crew *c = crew_new(widths[w]);
 		for (size_t round = 0; round < 200; round++) {
 			struct work work = { .meet = false };
 			size_t count = counts[round % ARRAY_LEN(counts)];
@@ -54,10 +52,8 @@ static void every_part_is_done_once(void **state)
 static void parts_are_done_at_once(void **state)
 {
 	(void)state;
-	struct crew *c = NULL;
-	struct err err = { 0 };
+	struct crew *c = crew_new(4);
 	struct work work = { .meet = true };
-	MUST(crew_new(4, &c, &err));
 	crew_run(c, 8, part, &work);
 	assert_true(atomic_load(&work.most) >= 2);
 	crew_free(c);

@@ -39,6 +39,9 @@ fallible keystore_new(const struct keystore_conf *conf, struct keystore **ret, s
 void keystore_free(struct keystore *ks); /* accepts NULL */
 /* A key in a token has made one signature by then, which verified. ERR_CONFIG when trying again would not help. */
 fallible keystore_open(struct keystore *ks, const struct keystore_key *where, struct key **ret, struct err *err);
+/* Leaves no thread of ours behind, until the next call into a module: before the caller confines itself, which confines a
+ * thread and those that it makes. No key is in use. */
+void keystore_quiet(struct keystore *ks);
 /* How many signatures are worth making at once. */
 unsigned keystore_width(const struct keystore *ks);
 

@@ -116,9 +116,34 @@ static void *watch_main(void *ctx)
 	return NULL;
 }
 
+/* Holds the lock. Without a thread, calls are made all the same: then they are not watched. */
+static void watch_start(struct keystore *ks)
+{
+	sigset_t all, before;
+	sigfillset(&all); /* signals are the program's business */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ks->stop = false;
+	ks->watch_runs = pthread_create(&ks->watch, NULL, watch_main, ks) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void keystore_quiet(struct keystore *ks)
+{
+	pthread_mutex_lock(&ks->lock);
+	bool runs = ks->watch_runs;
+	ks->stop = true;
+	ks->watch_runs = false;
+	pthread_cond_signal(&ks->wake);
+	pthread_mutex_unlock(&ks->lock);
+	if (runs)
+		pthread_join(ks->watch, NULL);
+}
+
 void watch_begin(struct keystore *ks, struct watched *w, const char *name, int64_t timeout_ms)
 {
 	pthread_mutex_lock(&ks->lock);
+	if (!ks->watch_runs)
+		watch_start(ks);
 	w->name = name;
 	w->until_ms = clock_mono_ms(&clock_system) + timeout_ms;
 	w->next = ks->calls;
@@ -138,21 +163,6 @@ void watch_end(struct keystore *ks, struct watched *w)
 	if (w->next != NULL)
 		w->next->at = w->at;
 	pthread_mutex_unlock(&ks->lock);
-}
-
-static fallible watch_start(struct keystore *ks, struct err *err)
-{
-	sigset_t all, before;
-	if (ks->watch_runs)
-		return OK;
-	sigfillset(&all); /* signals are the program's business */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int e = pthread_create(&ks->watch, NULL, watch_main, ks);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (e != 0)
-		FAIL(err, ERR_IO, "the keystore's thread: %s", strerrordesc_np(e));
-	ks->watch_runs = true;
-	return OK;
 }
 
 /* --- modules --------------------------------------------------------------------------------------------------------*/
@@ -216,7 +226,6 @@ fallible module_open(struct keystore *ks, const char *path, int64_t timeout_ms, 
 			return OK;
 		}
 	}
-	TRY(watch_start(ks, err));
 	AUTO(module_auto) struct module *m = mem_alloc(sizeof *m);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->changed, NULL);
@@ -264,12 +273,7 @@ void keystore_free(struct keystore *ks)
 		ks->modules = m->next;
 		module_close(m);
 	}
-	pthread_mutex_lock(&ks->lock);
-	ks->stop = true;
-	pthread_cond_signal(&ks->wake);
-	pthread_mutex_unlock(&ks->lock);
-	if (ks->watch_runs)
-		pthread_join(ks->watch, NULL);
+	keystore_quiet(ks);
 	pthread_cond_destroy(&ks->wake);
 	pthread_mutex_destroy(&ks->lock);
 	free(ks->refused_dir);

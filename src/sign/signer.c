@@ -130,7 +130,8 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 						 .refused_dir = conf_path(conf, &mem, conf->signer.journal) };
 	TRY(keystore_new(&keys_conf, &s->keystore, err));
 	TRY(issuers_load(s, err));
-	TRY(crew_new(keystore_width(s->keystore), &s->crew, err));
+	keystore_quiet(s->keystore);
+	s->crew = crew_new(keystore_width(s->keystore));
 	TRY(realms_check(s, conf, err));
 	TRY(pinned_keys_read(conf, &s->keys, err));
 	TRY(journal_open(conf_path(conf, &mem, conf->signer.journal), s->keep_ms, crypto, clk, &s->journal, err));

@@ -121,6 +121,7 @@ good "the same key, used by another CA"
 run 0 "$work/logs/check-config.log" "$bin/cairn" check-config -c "$ca/cairn.conf"
 assert_eq "warnings" "$(grep -c warning: "$work/logs/check-config.log" || true)" 0
 ca_set token-timeout 1s
+ca_set sandbox-paths "[$hsm]"
 
 note "issuing"
 ca_start
