@@ -134,6 +134,20 @@ static void warn_outside(const struct conf_realm *r, const char *setting, struct
 		      STR_FMT(r->name), setting, STR_FMT(what), STR_FMT(i->name));
 }
 
+static void check_realm_uses(const struct conf *c, const struct conf_realm *r, const struct conf_issuer *i,
+			     const struct cert *cert)
+{
+	for (size_t n = 0; n < r->profiles.n; n++) {
+		struct cert_template t = sign_template(conf_profile(c, r->profiles.v[n]), i);
+		if (!cert_permits_uses(cert, t.ekus))
+			(void)fprintf(
+				stderr,
+				"warning: realm.%.*s.profiles: %.*s: nothing will be issued: the extended key usage of "
+				"issuer.%.*s.certificate does not permit its use\n",
+				STR_FMT(r->name), STR_FMT(r->profiles.v[n]), STR_FMT(i->name));
+	}
+}
+
 static void check_realm_constraints(const struct conf_realm *r, const struct conf_issuer *i, const struct cert *cert)
 {
 	for (size_t n = 0; n < r->names.n; n++)
@@ -160,8 +174,10 @@ static void check_constraints(const struct conf *c)
 			continue; /* missing or broken: said elsewhere */
 		for (size_t at = 0; at < count; at++) {
 			for (size_t k = 0; k < c->realm_count; k++)
-				if (conf_list_has(&c->realms[k].issuers, i->name))
+				if (conf_list_has(&c->realms[k].issuers, i->name)) {
 					check_realm_constraints(&c->realms[k], i, chain[at]);
+					check_realm_uses(c, &c->realms[k], i, chain[at]);
+				}
 			cert_free(chain[at]);
 		}
 	}

@@ -49,7 +49,8 @@ add_to issuer "code: { certificate: issuer/code/issuer.pem, key: issuer/code/iss
 add_to operator "chief: {}"
 run 0 "$work/logs/operator.log" "$bin/cairn" grant key chief --unencrypted -c "$ca/cairn.conf"
 run 0 "$work/logs/check-config.log" "$bin/cairn" check-config -c "$ca/cairn.conf"
-assert_has "check-config" "$work/logs/check-config.log" "profile.long.lifetime: more than 398d, so 398d counts"
+assert_has "check-config" "$work/logs/check-config.log" "profile.long.lifetime: more than 398d, so 398d counts" \
+	"realm.wrong.profiles: nobody: nothing will be issued: the extended key usage of issuer.default.certificate does not permit its use"
 ca_start
 export REQUESTS_CA_BUNDLE=$root_pem LEGO_CA_CERTIFICATES=$root_pem
 base=https://localhost:$api_port
