@@ -6,9 +6,12 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void write_file(const char *path, struct str body, mode_t mode)
@@ -112,10 +115,168 @@ static void digests_match_published_vectors(void **state)
 	crypto_free(NULL);
 }
 
+/* --- memory -------------------------------------------------------------------------------------------------------*/
+#define PATTERN_LEN 24
+#define REGION_MAX ((uintptr_t)1 << 28) /* a sanitizer's own are larger, and have no copies of ours */
+
+/* Made at run time, backwards from what it is kept as: so that the program's own text is not found. */
+static void pattern_make(char out[PATTERN_LEN], unsigned seed)
+{
+	for (unsigned i = 0; i < PATTERN_LEN; i++)
+		out[i] = (char)(1 + (seed * 31 + i * 7919) % 251);
+}
+
+struct region {
+	uintptr_t from, to;
+	bool locked, undumped, wiped_on_fork;
+};
+
+/* The writable memory of this process that holds the pattern, but for the stack, where the pattern itself is. */
+static unsigned regions_with(const char pattern[PATTERN_LEN], struct region *ret_last)
+{
+	char line[256], perms[8] = "";
+	unsigned found = 0;
+	struct region r = { 0 };
+	bool look = false;
+	FILE *f = fopen("/proc/self/smaps", "re");
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	static char bytes[256 * 1024];
+	assert_true(f != NULL && mem >= 0);
+	while (fgets(line, sizeof line, f) != NULL) {
+		uintptr_t from, to; /* a key such as "Anonymous:" begins with a number, too */
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3) {
+			r.from = from;
+			r.to = to;
+			look = perms[0] == 'r' && perms[1] == 'w' && strstr(line, "[stack]") == NULL;
+			continue;
+		}
+		if (!look || r.to - r.from > REGION_MAX || strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		r.locked = strstr(line, " lo") != NULL;
+		r.undumped = strstr(line, " dd") != NULL;
+		r.wiped_on_fork = strstr(line, " wf") != NULL;
+		for (uintptr_t at = r.from; at < r.to; at += sizeof bytes) {
+			size_t want = r.to - at < sizeof bytes ? r.to - at : sizeof bytes;
+			if (at <= (uintptr_t)bytes && (uintptr_t)bytes < at + want + sizeof bytes)
+				continue; /* what was read before */
+			ssize_t n = pread(mem, bytes, want, (off_t)at);
+			if (n > 0 && memmem(bytes, (size_t)n, pattern, PATTERN_LEN) != NULL) {
+				found++;
+				*ret_last = r;
+			}
+		}
+	}
+	(void)fclose(f);
+	(void)close(mem);
+	explicit_bzero(bytes, sizeof bytes);
+	return found;
+}
+
+static void secrets_lie_apart_and_are_gone_when_done(void **state)
+{
+	char pattern[PATTERN_LEN];
+	struct err err = { 0 };
+	struct region at = { 0 };
+	AUTO(secret_done) struct secret s = { 0 };
+	(void)state;
+	pattern_make(pattern, 7);
+	assert_int_equal(regions_with(pattern, &at), 0);
+	MUST(secret_set(&s, str_n(pattern, sizeof pattern), &err));
+	assert_int_equal(regions_with(pattern, &at), 1);
+	assert_true(at.from <= (uintptr_t)s.p && (uintptr_t)s.p < at.to);
+	assert_true(at.undumped);
+	assert_true(at.wiped_on_fork);
+	secret_done(&s);
+	assert_int_equal(regions_with(pattern, &at), 0);
+}
+
+static void a_secret_is_locked_where_the_limit_allows_it(void **state)
+{
+	char pattern[PATTERN_LEN];
+	struct err err = { 0 };
+	struct region at = { 0 };
+	AUTO(secret_done) struct secret s = { 0 };
+	struct rlimit limit;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	if (limit.rlim_cur < 64 * 1024)
+		skip();
+	pattern_make(pattern, 8);
+	MUST(secret_set(&s, str_n(pattern, sizeof pattern), &err));
+	assert_int_equal(regions_with(pattern, &at), 1);
+	assert_true(at.locked);
+}
+
+static void a_child_does_not_have_it(void **state)
+{
+	struct err err = { 0 };
+	AUTO(secret_done) struct secret s = { 0 };
+	int status;
+	(void)state;
+	MUST(secret_set(&s, STR("not for children"), &err));
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		unsigned char any = 0;
+		for (size_t i = 0; i < s.n; i++)
+			any |= s.p[i];
+		_exit(any == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(bytes_eq_ct(str_n(s.p, s.n), STR("not for children")));
+}
+
+static void every_size_is_served(void **state)
+{
+	static char bytes[64 * 1024];
+	static const size_t sizes[] = { 0, 1, 4095, 4096, 4097, sizeof bytes };
+	struct err err = { 0 };
+	AUTO(secret_done) struct secret s = { 0 };
+	(void)state;
+	memset(bytes, 0x5a, sizeof bytes);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		MUST(secret_set(&s, str_n(bytes, sizes[i]), &err));
+		assert_int_equal(s.n, sizes[i]);
+		assert_true(bytes_eq_ct(str_n(s.p, s.n), str_n(bytes, sizes[i])));
+	}
+}
+
+static void private_keys_lie_in_the_secure_heap(void **state)
+{
+	struct err err = { 0 };
+	AUTO(key_auto) struct key *k = NULL, *again = NULL;
+	AUTO(buf_done) struct buf pem = BUF_MAX(64 * 1024);
+	(void)state;
+	struct rc rc = secret_memory_check(64 * 1024, &err);
+	assert_true(rc.kind == ERR_NONE || rc.kind == ERR_UNAVAILABLE);
+	MUST(key_generate(KEY_P256, 0, &k, &err)); /* OpenSSL's own random state lies there, too */
+	key_free(k);
+	k = NULL;
+	size_t before = CRYPTO_secure_used();
+	MUST(key_generate(KEY_P256, 0, &k, &err));
+	assert_true(CRYPTO_secure_used() > before);
+	MUST(key_to_pem(k, NULL, &pem, &err));
+	size_t made = CRYPTO_secure_used();
+	MUST(key_from_pem(buf_str(&pem), NULL, &again, &err));
+	assert_true(CRYPTO_secure_used() > made);
+	key_free(again);
+	again = NULL;
+	key_free(k);
+	k = NULL;
+	assert_int_equal(CRYPTO_secure_used(), before);
+	MUST(secret_memory_check(64 * 1024, &err)); /* a second time it is there already */
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_compare_by_content),
+		cmocka_unit_test(secrets_lie_apart_and_are_gone_when_done),
+		cmocka_unit_test(a_secret_is_locked_where_the_limit_allows_it),
+		cmocka_unit_test(a_child_does_not_have_it),
+		cmocka_unit_test(every_size_is_served),
+		cmocka_unit_test(private_keys_lie_in_the_secure_heap),
 		cmocka_unit_test(secret_files_must_keep_others_out),
 		cmocka_unit_test(digests_match_published_vectors),
 	};
