@@ -865,11 +865,76 @@ static void caa_is_known_of_each_name_and_not_for_long(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+/* The profile's own limits; the realm's are those of the rows above. */
+#define HOUR_MS ((int64_t)3600 * 1000)
+CHANGE(other_key_kind, p->profile = "p384")
+CHANGE(one_name_too_many, p->profile = "single")
+CHANGE(no_wildcards, p->profile = "hosts"; p->names[1] = STR("*.corp.example"); BOTH(method, CHALLENGE_DNS01))
+CHANGE(no_addrs, p->profile = "hosts"; p->names[1] = STR("192.0.2.7"))
+CHANGE(hosts_only, p->profile = "hosts")
+CHANGE(young_old, p->profile = "young"; p->order = p->url_order = id_at(NOW_MS, 2);
+       BOTH(started_ms, NOW_MS - 2 * HOUR_MS); BOTH(finished_ms, NOW_MS - 2 * HOUR_MS))
+CHANGE(young_enough, p->profile = "young"; p->order = p->url_order = id_at(NOW_MS, 2);
+       BOTH(started_ms, NOW_MS - HOUR_MS / 2); BOTH(finished_ms, NOW_MS - HOUR_MS / 2))
+CHANGE(ages_most, p->profile = "ages"; p->not_after = p->not_before + 398 * DAY_S - 1)
+CHANGE(ages_more, p->profile = "ages"; p->not_after = p->not_before + 398 * DAY_S)
+
+static void what_the_profile_does_not_take_is_refused(void **state)
+{
+	static const struct row rows[] = {
+		{ "a key of another kind", other_key_kind, ERR_BAD_CSR,
+		  "the CSR's key is P-256; profile p384 takes P-384", NULL },
+		{ "two names in an order of one", one_name_too_many, ERR_REJECTED_IDENTIFIER,
+		  "profile \"single\" allow 1", NULL },
+		{ "a wildcard", no_wildcards, ERR_REJECTED_IDENTIFIER, "profile hosts is for dns", NULL },
+		{ "an address", no_addrs, ERR_REJECTED_IDENTIFIER, "profile hosts is for dns", NULL },
+		{ "hosts", hosts_only, ERR_NONE, NULL, NULL },
+		{ "a proof that the realm would take", young_old, ERR_UNAUTHORIZED, "profile \"young\" allow 3600 s",
+		  NULL },
+		{ "a younger one", young_enough, ERR_NONE, NULL, NULL },
+		{ "398 days", ages_most, ERR_NONE, NULL, NULL },
+		{ "longer than 398 days", ages_more, ERR_MALFORMED, "profile \"ages\" allows 34387200 s", NULL },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+}
+
+static void listed_keys_get_nothing(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	struct town *t = town_new();
+	struct plan p = plan_good(t);
+	struct sign_job job = plan_job(&p);
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf text = BUF_MAX(256);
+	struct key_list *listed = key_list_new();
+	struct sha256 spki;
+	const char *path = str_dupz_raw(&mem, str_fmt(&mem, "%s/blocked", t->dir));
+	struct rechecked held = { .email_count = 0 };
+	struct recheck rk = { .crypto = t->crypto,
+			      .conf = t->conf,
+			      .perspective_keys = t->voters,
+			      .refused_keys = listed,
+			      .now_ms = t->now_ms };
+	MUST(recheck_job(&rk, &mem, &job, &held, NULL, &err));
+	rechecked_done(&held);
+	MUST(key_spki_hash(t->crypto, p.csr_key, &spki, &err));
+	MUST(buf_add(&text, hex_encode(&mem, str_n(spki.b, sizeof spki.b)), &err));
+	MUST(file_write_new(path, buf_str(&text), 0600, &err));
+	MUST(key_list_add_blocked(listed, path, &err));
+	MUST_FAIL(recheck_job(&rk, &mem, &job, &held, NULL, &err), ERR_BAD_CSR, "on this CA's block list");
+	key_list_free(listed);
+	town_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_jobs_hold),
 		cmocka_unit_test(what_the_realm_does_not_allow_is_refused),
+		cmocka_unit_test(what_the_profile_does_not_take_is_refused),
+		cmocka_unit_test(listed_keys_get_nothing),
 		cmocka_unit_test(what_the_client_did_not_sign_is_refused),
 		cmocka_unit_test(what_the_perspectives_did_not_prove_is_refused),
 		cmocka_unit_test(the_proof_of_an_address_is_its_own),
