@@ -113,7 +113,7 @@ static fallible list_before(const struct given *g, struct work *w, struct crl *r
 {
 	struct str der, text;
 	*ret = (struct crl){ .v = ARENA_ARRAY(&w->mem, struct crl_entry, REVOKE_MAX) };
-	if (access(g->output, F_OK) != 0)
+	if (g->output == NULL || access(g->output, F_OK) != 0)
 		return OK;
 	AUTO(buf_done) struct buf file = BUF_MAX(2 * CRL_DER_MAX);
 	TRY(file_read(g->output, 2 * CRL_DER_MAX, &file, err));

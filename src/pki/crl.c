@@ -177,7 +177,7 @@ static fallible read_reason(struct str extensions, int *ret, struct err *err)
 		TRY(der_only(e.value, DER_ENUMERATED, &d, err));
 		if (d.body.n != 1 || (uint8_t)d.body.p[0] > 10 || d.body.p[0] == 7)
 			FAIL(err, ERR_MALFORMED, "an entry with a reason that is none");
-		*ret = d.body.p[0];
+		*ret = (uint8_t)d.body.p[0];
 	}
 	return OK;
 }
