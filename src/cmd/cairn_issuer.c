@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 
 #include "model/model.h"
+#include "sign/keystore.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -39,6 +40,9 @@ static const char help[] =
 	"asked\n"
 	"      --root FILE            the root's certificate (default: root/root.pem of the CA)\n"
 	"      --external             the root is elsewhere: writes issuer/NAME.csr for it\n"
+	"      --pkcs11 URI           makes the key in a token: "
+	"\"pkcs11:token=NAME;object=NAME?module-path=/PATH.so\"\n"
+	"      --pin-file FILE        with the token's PIN\n"
 	"      --key KIND             p256 (default), p384, rsa2048, rsa3072, rsa4096\n"
 	"      --name TEXT            its common name (default: the root's organisation, \"Issuing CA\" and NAME)\n"
 	"      --days N               how long it is valid (default: 1825, never longer than the root)\n"
@@ -46,7 +50,8 @@ static const char help[] =
 	"      --use USE[,USE...]     what its certificates may be for: server-auth, client-auth, code-signing,\n"
 	"                             email-protection (default: server-auth,client-auth)\n"
 	"      --crl-url, --aia-url URL  http URLs in it, of the root's list and of the root's certificate\n"
-	"  certificate            takes the certificate that an external root made, or made anew, with those above it, "
+	"  certificate            (--pkcs11 and --pin-file as with add --external) takes the certificate that an "
+	"external root made, or made anew, with those above it, "
 	"leaf\n"
 	"                         first: it must go with the key\n"
 	"  activate               lets it issue for a realm, in place of the issuer there whose key is of its kind "
@@ -74,6 +79,8 @@ enum flag {
 	FLAG_CRL,
 	FLAG_AIA,
 	FLAG_REALM,
+	FLAG_PKCS11,
+	FLAG_PIN,
 };
 
 static const struct option options[] = { { "root", required_argument, NULL, FLAG_ROOT },
@@ -88,12 +95,14 @@ static const struct option options[] = { { "root", required_argument, NULL, FLAG
 					 { "crl-url", required_argument, NULL, FLAG_CRL },
 					 { "aia-url", required_argument, NULL, FLAG_AIA },
 					 { "realm", required_argument, NULL, FLAG_REALM },
+					 { "pkcs11", required_argument, NULL, FLAG_PKCS11 },
+					 { "pin-file", required_argument, NULL, FLAG_PIN },
 					 { "config", required_argument, NULL, 'c' },
 					 { "help", no_argument, NULL, 'h' },
 					 { NULL, 0, NULL, 0 } };
 
 struct given {
-	const char *conf, *root, *root_key, *passphrase, *file;
+	const char *conf, *root, *root_key, *passphrase, *file, *token, *pin_file;
 	struct str issuer, key, name, crl_url, aia_url, realm, permit_texts[PERMITS_MAX];
 	struct conf_list permits;
 	unsigned uses; /* EKU_*; 0: the default */
@@ -106,12 +115,14 @@ struct work {
 	struct arena mem;
 	struct conf *conf;
 	struct crypto *crypto;
-	struct buf text; /* of cairn.conf, as it will be */
+	struct keystore *keystore; /* NULL: keys are files */
+	struct buf text;           /* of cairn.conf, as it will be */
 	bool changed;
 };
 
 static void work_done(struct work *w)
 {
+	keystore_free(w->keystore);
 	conf_free(w->conf);
 	crypto_free(w->crypto);
 	buf_done(&w->text);
@@ -227,7 +238,12 @@ static fallible settings_add(struct work *w, struct err *err)
 	TRY(set(w, str_fmt(&w->mem, "issuer.%.*s.certificate", STR_FMT(name)),
 		str_fmt(&w->mem, "issuer/%.*s.pem", STR_FMT(name)), err));
 	TRY(set(w, str_fmt(&w->mem, "issuer.%.*s.key", STR_FMT(name)),
-		str_fmt(&w->mem, "issuer/%.*s.key", STR_FMT(name)), err));
+		w->g->token != NULL ? str_fmt(&w->mem, "\"%s\"", w->g->token)
+				    : str_fmt(&w->mem, "issuer/%.*s.key", STR_FMT(name)),
+		err));
+	if (w->g->pin_file != NULL)
+		TRY(set(w, str_fmt(&w->mem, "issuer.%.*s.pin-file", STR_FMT(name)),
+			str_fmt(&w->mem, "\"%s\"", w->g->pin_file), err));
 	return conf_save(w, err);
 }
 
@@ -271,6 +287,38 @@ static fallible organization_of(struct work *w, const struct authority_root *roo
 	return OK;
 }
 
+#define TOKEN_MAKE_MS 300000 /* a smart card takes minutes for an RSA key */
+
+static void token_hung(void *ctx, const char *call)
+{
+	(void)ctx;
+	(void)fprintf(
+		stderr,
+		"cairn issuer: the token's module hangs in %s; nothing was written, but look whether the token has "
+		"a new key\n",
+		call);
+	_exit(1);
+}
+
+static fallible key_make(struct work *w, const struct authority_key *kind, struct key **ret, struct err *err)
+{
+	const struct given *g = w->g;
+	const struct keystore_conf conf = { .crypto = w->crypto, .hung = token_hung };
+	const struct keystore_key where = {
+		.where = g->token, .pin_file = g->pin_file, .sessions = 1, .timeout_ms = TOKEN_MAKE_MS
+	};
+	if (g->token != NULL) {
+		TRY(keystore_new(&conf, &w->keystore, err));
+		return keystore_make(w->keystore, &where, kind->kind, kind->rsa_bits, ret, err);
+	}
+	const char *path = issuer_file(w, ".key");
+	TRY(key_generate(kind->kind, kind->rsa_bits, ret, err));
+	TRY(key_write_file(*ret, path, NULL, err));
+	TRY(give_to_owner(path, err));
+	(void)printf("key          %s\n", path);
+	return OK;
+}
+
 static fallible add_make(struct work *w, const struct authority_root *root, struct err *err)
 {
 	AUTO(key_auto) struct key *key = NULL;
@@ -288,13 +336,15 @@ static fallible add_make(struct work *w, const struct authority_root *root, stru
 	r.not_after = now + (int64_t)(g->days == 0 ? 1825 : g->days) * DAY_S;
 	if (root->cert != NULL && r.not_after > cert_get_not_after(root->cert))
 		r.not_after = cert_get_not_after(root->cert);
-	TRY(key_generate(kind.kind, kind.rsa_bits, &key, err));
+	TRY(key_make(w, &kind, &key, err));
 	r.key = key;
-	const char *path = issuer_file(w, ".key");
-	TRY(key_write_file(key, path, NULL, err));
-	TRY(give_to_owner(path, err));
-	(void)printf("key          %s\n", path);
-	return g->external ? add_request(w, &r, err) : add_signed(w, &r, root, err);
+	struct rc rc = g->external ? add_request(w, &r, err) : add_signed(w, &r, root, err);
+	if (FAILED(rc) && w->keystore != NULL)
+		keystore_unmake(w->keystore);
+	if (!FAILED(rc) && g->token != NULL)
+		(void)printf(
+			"Tokens may need signer.sandbox-network and sandbox-paths in cairn.conf: see docs/hsm.md\n");
+	return rc;
 }
 
 static fallible issuer_add(struct work *w, struct err *err)
@@ -321,6 +371,12 @@ static fallible issuer_public(struct work *w, struct key **ret, struct err *err)
 	}
 	if (i == NULL)
 		FAIL(err, ERR_CONFIG, "there is no issuer %.*s, and no request %s; `cairn issuer add` makes one",
+		     STR_FMT(w->g->issuer), path);
+	if (keystore_is_token(i->key))
+		FAIL(err, ERR_CONFIG,
+		     "the key of issuer %.*s is in a token, and its request %s is not there any more: put it back, it "
+		     "says "
+		     "which key the token has",
 		     STR_FMT(w->g->issuer), path);
 	return key_read_file(conf_path(w->conf, &w->mem, i->key), NULL, ret, err);
 }
@@ -527,7 +583,9 @@ static fallible given_add(struct given *g, int o, const char *value, struct err 
 	} paths[] = { { 'c', &g->conf },
 		      { FLAG_ROOT, &g->root },
 		      { FLAG_ROOT_KEY, &g->root_key },
-		      { FLAG_PASSPHRASE, &g->passphrase } };
+		      { FLAG_PASSPHRASE, &g->passphrase },
+		      { FLAG_PKCS11, &g->token },
+		      { FLAG_PIN, &g->pin_file } };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].flag == o)
 			*texts[i].to = str_z(value);
@@ -561,9 +619,34 @@ static bool is_word(struct str s)
 	return s.n > 0 && s.n <= ISSUER_NAME_MAX;
 }
 
+/* They go into cairn.conf between quotes. */
+static bool is_quotable(const char *s)
+{
+	return s == NULL || (strchr(s, '"') == NULL && strchr(s, '\\') == NULL);
+}
+
+static fallible token_check(const struct given *g, bool may, struct err *err)
+{
+	if (g->pin_file != NULL && g->token == NULL)
+		FAIL(err, ERR_CONFIG, "--pin-file goes with --pkcs11 only");
+	if (g->token == NULL)
+		return OK;
+	if (!may)
+		FAIL(err, ERR_CONFIG, "--pkcs11 is of add and certificate");
+	if (!keystore_is_token(str_z(g->token)) || !is_quotable(g->token))
+		FAIL(err, ERR_CONFIG,
+		     "--pkcs11: found \"%s\"; allowed: pkcs11:token=NAME;object=NAME?module-path=/PATH.so", g->token);
+	if (g->pin_file != NULL && (g->pin_file[0] != '/' || !is_quotable(g->pin_file)))
+		FAIL(err, ERR_CONFIG, "--pin-file: found \"%s\"; allowed: an absolute path without quotes",
+		     g->pin_file);
+	const struct keystore_key where = { .where = g->token, .pin_file = g->pin_file };
+	return keystore_check(&where, err);
+}
+
 static fallible given_check(const struct given *g, size_t command, struct err *err)
 {
 	const bool adds = commands[command].run == issuer_add;
+	TRY(token_check(g, adds || commands[command].run == issuer_certificate, err));
 	if (commands[command].operands > 0 && !is_word(g->issuer))
 		FAIL(err, ERR_CONFIG, "found the issuer's name \"%.*s\"; allowed: letters, digits, - and _",
 		     STR_FMT(g->issuer));

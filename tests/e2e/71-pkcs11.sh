@@ -166,6 +166,25 @@ starts_not 'it refused this PIN before'
 assert_eq "attempts" "$(logins)" 2 # the right one above, and this wrong one
 set_pin 648219
 
+note "another issuer beside it, its RSA key in the token too, its root elsewhere"
+rsa_uri=${uri/object=issuing/object=rsa}
+run 2 "$work/logs/issuer-value.log" "$bin/cairn" issuer add rsa --external --pkcs11 "$rsa_uri&pin-value=648219" -c "$ca/cairn.conf"
+assert_has "a PIN in the URI" "$work/logs/issuer-value.log" 'found pin-value'
+run 0 "$work/logs/issuer-add.log" "$bin/cairn" issuer add rsa --external --key rsa2048 --pkcs11 "$rsa_uri" --pin-file "$pin" \
+	-c "$ca/cairn.conf"
+[ ! -e "$ca/issuer/rsa.key" ] || fail "there is a key file"
+run 0 "$work/logs/root-sign.log" "$bin/cairn" root sign "$ca/issuer/rsa.csr" --root "$root_pem" --root-key "$ca/root/root.key" \
+	-o "$work/rsa.pem"
+run 0 "$work/logs/issuer-take.log" "$bin/cairn" issuer certificate rsa "$work/rsa.pem" --pkcs11 "$rsa_uri" --pin-file "$pin" \
+	-c "$ca/cairn.conf"
+run 0 "$work/logs/issuer-activate.log" "$bin/cairn" issuer activate rsa -c "$ca/cairn.conf"
+ca_start
+agent_run 0 rsa.log --standalone --http-port "$http_port" --key rsa2048 -d rsa.e2e.test
+assert_has "an RSA key's certificate" <(openssl x509 -in "$agent_dir/certificates/rsa.e2e.test/cert.pem" -noout -text) \
+	"Signature Algorithm: sha256WithRSAEncryption"
+issue three.e2e.test
+ends
+
 note "a key that is not the certificate's"
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$hsm/other.pem" 2>/dev/null
 run 0 "$work/logs/import.log" softhsm2-util --import "$hsm/other.pem" --token cairn --label other --id 77 --pin 648219
