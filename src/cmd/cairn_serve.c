@@ -60,6 +60,22 @@ static fallible open_sockets(struct serve *s, struct err *err)
 	return OK;
 }
 
+#define WARNINGS_MAX (64 * 1024)
+
+/* What is allowed but hardly meant, or counts as something else, such as a lifetime above the ceiling: `cairn check-config`
+ * says it too, but not everybody asks. */
+static void say_warnings(const struct serve *s, const struct conf *conf)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(WARNINGS_MAX);
+	if (FAILED(conf_warnings(conf, &text, NULL)))
+		return;
+	for (struct str rest = buf_str(&text); rest.n > 0;) {
+		size_t end = str_find(rest, '\n', 0);
+		LOG(&s->log, LOG_WARNING, "configuration", KV_STR("detail", str_sub(rest, 0, end)));
+		rest = str_sub(rest, end < rest.n ? end + 1 : rest.n, rest.n);
+	}
+}
+
 static fallible check_reload(void *ctx, struct err *err)
 {
 	struct serve *s = ctx;
@@ -68,6 +84,7 @@ static fallible check_reload(void *ctx, struct err *err)
 	const char *key = conf_needs_restart(s->conf, now);
 	if (key != NULL)
 		LOG(&s->log, LOG_WARNING, "setting wants a restart", KV_Z("setting", key));
+	say_warnings(s, now);
 	conf_free(now);
 	return OK;
 }
@@ -137,8 +154,10 @@ static int serve(const char *flag)
 	struct rc rc = conf_read(cmd_conf_path(flag), conf_env_system, NULL, &s.conf, &err);
 	if (!FAILED(rc))
 		rc = open_log(&s, &err);
-	if (!FAILED(rc))
+	if (!FAILED(rc)) {
+		say_warnings(&s, s.conf);
 		rc = run(&s, &err);
+	}
 	int code = FAILED(rc) ? cmd_fail("serve", &err) : CMD_OK;
 	for (size_t i = 0; i < s.pass_count; i++)
 		fd_close(&s.pass[i].fd);
