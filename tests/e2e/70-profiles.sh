@@ -52,6 +52,7 @@ run 0 "$work/logs/check-config.log" "$bin/cairn" check-config -c "$ca/cairn.conf
 assert_has "check-config" "$work/logs/check-config.log" "profile.long.lifetime: more than 398d, so 398d counts" \
 	"realm.wrong.profiles: nobody: nothing will be issued: the extended key usage of issuer.default.certificate does not permit its use"
 ca_start
+assert_has "what is clamped, in the log" "$ca_log" "profile.long.lifetime: more than 398d, so 398d counts"
 export REQUESTS_CA_BUNDLE=$root_pem LEGO_CA_CERTIFICATES=$root_pem
 base=https://localhost:$api_port
 
