@@ -96,6 +96,7 @@ void signer_reread_revoked(struct signer *s)
 	if (!FAILED(revoked_grants_read(&f->mem, path, &f->list, &err)))
 		return;
 	f->list = (struct revoked_grants){ .unreadable = true };
+	f->known = false; /* why may end without a trace in the file: it is tried again */
 	LOG(s->log, LOG_ERROR, "list of revoked grants unreadable", KV_ERR(&err));
 }
 
