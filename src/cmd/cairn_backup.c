@@ -7,6 +7,7 @@
 #include "cmd/urls.h"
 
 #include "acme/acme.h"
+#include "pki/pki.h"
 #include "sign/sign.h"
 
 #include <getopt.h>
@@ -65,7 +66,7 @@ static fallible backup(const struct given *g, const struct conf *conf, struct er
 struct tally {
 	struct acme_recover_deps deps;
 	bool only_count; /* what is missing is counted, and nothing changed */
-	uint64_t certificates, own, unowned, accounts_lost, missing;
+	uint64_t certificates, own, unowned, accounts_lost, missing, ended;
 	uint64_t results[RECOVERY_COUNT];
 };
 
@@ -75,6 +76,15 @@ static fallible is_missing(struct store_tx *tx, void *ctx, struct err *err)
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct certificate_row c;
 	return certificate_by_serial(tx, &mem, e->serial_hex, &c, err);
+}
+
+/* The journal keeps all of them; the database those that have not ended longer ago than store.keep-expired. */
+static fallible is_over(const struct tally *t, const struct journal_entry *e, bool *ret, struct err *err)
+{
+	AUTO(cert_auto) struct cert *cert = NULL;
+	TRY(cert_read_der(e->der, &cert, err));
+	*ret = cert_get_not_after(cert) < clock_now_ms(t->deps.clk) / 1000 - t->deps.conf->store.keep_expired_s;
+	return OK;
 }
 
 static fallible reconcile_one(struct tally *t, const struct journal_entry *e, struct err *err)
@@ -87,6 +97,12 @@ static fallible reconcile_one(struct tally *t, const struct journal_entry *e, st
 		return rc;
 	}
 	*err = (struct err){ 0 };
+	bool over;
+	TRY(is_over(t, e, &over, err));
+	if (over) {
+		t->ended++;
+		return OK;
+	}
 	t->missing++;
 	if (t->only_count)
 		return OK;
@@ -136,6 +152,7 @@ static void tell_tally(const struct tally *t)
 	tell("added", r[RECOVERY_ADDED] + r[RECOVERY_ORDER_KEPT], "");
 	tell("of them to orders that had ended otherwise", r[RECOVERY_ORDER_KEPT], ", which stay as they are");
 	tell("asked for again as soon as the CA runs", r[RECOVERY_PENDING], "");
+	tell("ended too long ago for the database", t->ended, " (store.keep-expired)");
 	tell("the CA's own", t->own, "");
 	tell("accounts that are lost", t->accounts_lost,
 	     ": their clients make new ones; what they had can be revoked with the certificate's own key");

@@ -7,6 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 
 ca_init
+ca_set keep-expired 0
+sed -i -e 's/#profiles:.*/profiles: [server, brief]/' -e '/^issuer:/i\  brief: { lifetime: 60s, backdate: 30s }' "$ca/cairn.conf"
 ca_start
 certs=$agent_dir/certificates
 backup=$work/backup.db
@@ -73,7 +75,19 @@ agent_dir=$work/other-agent
 obtain lost # the agent is told that the CA knows no such account, and makes it anew
 assert_eq "accounts: the old one, the stand-in, the new one" "$(ca_sql 'SELECT count(*) FROM accounts')" 3
 agent_dir=$old_agent
+obtain brief --profile brief # ends soon
 ca_stop
+
+note "what retention has removed since does not come back"
+sleep 31 # until it has ended
+cairn 0 over.log restore "$backup"
+assert_has "what is missing" "$work/logs/over.log" "4 certificates that the signer's journal has are not in it"
+cairn 0 over2.log restore --reconcile
+assert_has "what it says" "$work/logs/over2.log" "certificates in the journal: 6" "added: 4" \
+	"ended too long ago for the database: 1 (store.keep-expired)"
+cairn 0 over3.log restore --reconcile
+assert_has "what it says the second time" "$work/logs/over3.log" "in the database already: 5" \
+	"ended too long ago for the database: 1"
 
 note "bad input"
 printf 'rubbish' >"$work/rubbish"
