@@ -129,7 +129,7 @@ static int role_file(void *ctx, const char *path)
 	struct role *r = ctx;
 	int fd = door_file(r->door, path);
 	int saved = errno;
-	if (fd < 0 && saved == ENXIO)
+	if (fd < 0 && saved == EPIPE)
 		door_gone(r);
 	errno = saved;
 	return fd;

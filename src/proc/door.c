@@ -200,7 +200,7 @@ fallible door_open(const struct door_spec *spec, struct door **ret, struct err *
 	return OK;
 }
 
-/* A descriptor, or -1 with errno; ENXIO: the door is gone. */
+/* A descriptor, or -1 with errno; EPIPE, which neither open nor connect says: the door is gone. */
 static int answer_read(int fd)
 {
 	int number = 0;
@@ -223,7 +223,7 @@ static int answer_read(int fd)
 		return passed;
 	}
 	fd_close(&passed);
-	errno = ENXIO;
+	errno = EPIPE;
 	return -1;
 }
 
@@ -231,13 +231,13 @@ static int ask_locked(struct door *d, const struct request *r, size_t n)
 {
 	struct pollfd wait = { .fd = d->fd, .events = POLLIN };
 	if (d->fd < 0 || send(d->fd, r, n, MSG_NOSIGNAL) != (ssize_t)n) {
-		errno = ENXIO;
+		errno = EPIPE;
 		return -1;
 	}
 	int got = poll(&wait, 1, ANSWER_MS); /* all signals that have handlers are blocked, so it is not interrupted */
 	if (got > 0)
 		return answer_read(d->fd);
-	errno = ENXIO;
+	errno = EPIPE;
 	return -1;
 }
 
@@ -254,7 +254,7 @@ static int ask(struct door *d, enum want want, const char *path)
 	(void)pthread_mutex_lock(&d->lock);
 	int fd = ask_locked(d, &r, n + 1);
 	int saved = errno;
-	if (fd < 0 && saved == ENXIO)
+	if (fd < 0 && saved == EPIPE)
 		fd_close(&d->fd);
 	(void)pthread_mutex_unlock(&d->lock);
 	errno = saved;
@@ -264,7 +264,7 @@ static int ask(struct door *d, enum want want, const char *path)
 fallible door_connect(struct door *d, int *ret_fd, struct err *err)
 {
 	int fd = ask(d, WANT_CONNECTION, "");
-	if (fd < 0 && errno == ENXIO)
+	if (fd < 0 && errno == EPIPE)
 		FAIL(err, ERR_CLOSED, "the door, which makes this program's connections, has ended");
 	if (fd < 0)
 		FAIL(err, ERR_IO, "connect: %s", proc_errno_text(errno));

@@ -236,9 +236,26 @@ static void a_door_that_was_killed_is_told(void **state)
 	assert_int_equal(opens(&w, w.named, "named"), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_true(is_gone(pid)); /* and nobody has to wait for it */
-	assert_int_equal(opens(&w, w.named, ""), ENXIO);
-	assert_int_equal(opens(&w, w.named, ""), ENXIO);
+	assert_int_equal(opens(&w, w.named, ""), EPIPE);
+	assert_int_equal(opens(&w, w.named, ""), EPIPE);
 	MUST_FAIL(door_connect(w.door, &fd, &err), ERR_CLOSED, "door");
+	world_done(&w);
+}
+
+/* A mistake in the configuration must not pass for a door that has ended: its program would end with it. */
+static void a_socket_in_the_place_of_a_file_is_an_error_like_others(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+	AUTO(fd_close) int fd = -1;
+	(void)state;
+	world_init(&w, true);
+	assert_int_equal(unlink(w.named), 0);
+	MUST(unix_listen(w.named, 0600, &fd, &err));
+	assert_int_equal(opens(&w, w.named, ""), ENXIO);
+	assert_int_equal(unlink(w.named), 0);
+	write_file(w.named, "named");
+	assert_int_equal(opens(&w, w.named, "named"), 0);
 	world_done(&w);
 }
 
@@ -291,6 +308,7 @@ int main(void)
 		cmocka_unit_test(it_connects_to_its_socket),
 		cmocka_unit_test(without_a_socket_it_connects_to_none),
 		cmocka_unit_test(a_door_that_was_killed_is_told),
+		cmocka_unit_test(a_socket_in_the_place_of_a_file_is_an_error_like_others),
 		cmocka_unit_test(it_ends_with_its_parent),
 		cmocka_unit_test(it_keeps_nothing_of_its_parents),
 	};

@@ -146,7 +146,7 @@ struct door_spec {
 fallible door_open(const struct door_spec *spec, struct door **ret, struct err *err);
 /* Any thread. ERR_CLOSED: the door is gone, and only a new start of the program makes another. */
 fallible door_connect(struct door *d, int *ret_fd, struct err *err);
-/* -1 with errno, as open(2): EACCES for what the door does not open, ENXIO when it is gone. */
+/* -1 with errno, as open(2): EACCES for what the door does not open, EPIPE when it is gone. */
 int door_file(struct door *d, const char *path);
 void door_close(struct door *d); /* accepts NULL; the child ends */
 
