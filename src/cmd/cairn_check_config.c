@@ -4,6 +4,7 @@
  */
 #include "acme/acme.h"
 #include "cmd/cmd.h"
+#include "crypto/crypto.h"
 #include "pki/pki.h"
 #include "sign/sign.h"
 
@@ -94,6 +95,8 @@ static void check_files(const struct conf *c)
 		for (size_t n = 0; n < c->issuers[i].alternates.n; n++)
 			check_file(c, "issuer's alternate chain", c->issuers[i].alternates.v[n], false);
 	}
+	for (size_t i = 0; i < c->operator_count; i++)
+		check_file(c, "operator's public key", c->operators[i].public_key, false);
 	for (size_t i = 0; i < c->perspective_count; i++) {
 		check_file(c, "perspective's public key", c->perspectives[i].public_key, false);
 		/* The private one belongs on the validator's machine, which may be another. */
@@ -115,6 +118,26 @@ static fallible check_alternates(const struct conf *c, struct err *err)
 				return OK;
 	}
 	return acme_check_alternates(c, err);
+}
+
+/* A list that API and signer cannot read stops them, both at a start and at a reload. */
+static fallible check_key_lists(const struct conf *c, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct key_list *l = key_list_new();
+	struct rc rc = OK;
+	if (c->keys.blocked.n > 0) {
+		rc = key_list_add_blocked(l, conf_path(c, &mem, c->keys.blocked), err);
+		if (FAILED(rc))
+			err_prefix(err, "keys.blocked: ");
+	}
+	for (size_t i = 0; i < c->keys.weak.n && !FAILED(rc); i++) {
+		rc = key_list_add_weak(l, conf_path(c, &mem, c->keys.weak.v[i]), err);
+		if (FAILED(rc))
+			err_prefix(err, "keys.weak: ");
+	}
+	key_list_free(l);
+	return rc;
 }
 
 /* A name pattern's base; empty for "*". */
@@ -195,6 +218,7 @@ static fallible print_warnings(const struct conf *c, struct err *err)
 	}
 	check_files(c);
 	check_constraints(c);
+	TRY(check_key_lists(c, err));
 	return check_alternates(c, err);
 }
 

@@ -157,6 +157,12 @@ expect 0 "ca/cairn.conf: ok" check-config -c ca/cairn.conf
 [ -s err ] && fail "a warning for a key that cairn-api makes"
 chmod 600 key.away
 mv key.away ca/store/secret.key
+sed 's/^  #blocked: .*/  blocked: listed/' ca/cairn.conf >ca/lists.conf
+expect 1 "keys.blocked: open $work/ca/listed: No such file or directory" check-config -c ca/lists.conf
+echo rubbish >ca/listed
+expect 1 "keys.blocked: $work/ca/listed:1: found no hash; allowed: 64 hex digits a line" check-config -c ca/lists.conf
+echo '# none yet' >ca/listed
+expect 0 "ca/lists.conf: ok" check-config -c ca/lists.conf
 cp ca/issuer/issuer.pem ca/issuer/again.pem
 sed 's|#alternates: \[\]|alternates: [issuer/again.pem]|' ca/cairn.conf >ca/alternates.conf
 expect 0 "ca/alternates.conf: ok" check-config -c ca/alternates.conf
