@@ -595,7 +595,7 @@ static fallible given_add(struct given *g, int o, const char *value, struct err 
 	if ((o == FLAG_CRL || o == FLAG_AIA) && !str_starts(str_z(value), STR("http://")))
 		FAIL(err, ERR_CONFIG, "found the URL \"%s\"; allowed: http://", value);
 	if (o == FLAG_DAYS && (FAILED(str_u64(str_z(value), 36500, &g->days, NULL)) || g->days == 0))
-		FAIL(err, ERR_CONFIG, "--days: found \"%s\"; allowed: a number from 1", value);
+		FAIL(err, ERR_CONFIG, "--days: found \"%s\"; allowed: a number from 1 to 36500", value);
 	if (o == FLAG_PERMIT && g->permits.n == PERMITS_MAX)
 		FAIL(err, ERR_CONFIG, "--permit: at most %d", PERMITS_MAX);
 	if (o == FLAG_PERMIT) {

@@ -157,6 +157,11 @@ static fallible revoke_one(struct work *w, struct crl *l, struct str text, struc
 	if (comma < text.n)
 		TRY(authority_reason_read(str_sub(text, comma + 1, text.n), &e.reason, err));
 	TRY(issued_by_root(w, path, &e.serial, err));
+	/* It has signed itself, but who trusts it asks nobody about it; and nothing takes an entry back. */
+	if (str_eq(e.serial, cert_get_serial(w->root.cert)))
+		FAIL(err, ERR_CONFIG,
+		     "%s is the root itself, which no list of its own can revoke; allowed: a certificate that it made",
+		     path);
 	for (size_t i = 0; i < l->count; i++) {
 		if (!str_eq(l->v[i].serial, e.serial))
 			continue;
@@ -266,7 +271,7 @@ static fallible given_add(struct given *g, int o, const char *value, struct err 
 		return OK;
 	case FLAG_DAYS:
 		if (FAILED(str_u64(str_z(value), 36500, &g->days, NULL)) || g->days == 0)
-			FAIL(err, ERR_CONFIG, "--days: found \"%s\"; allowed: a number from 1", value);
+			FAIL(err, ERR_CONFIG, "--days: found \"%s\"; allowed: a number from 1 to 36500", value);
 		return OK;
 	case FLAG_USE:
 		return authority_uses_read(str_z(value), &g->uses, err);

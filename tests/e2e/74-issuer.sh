@@ -151,6 +151,8 @@ openssl verify -crl_check -CAfile "$work/both.pem" "$ca/issuer/next.pem" >"$work
 good "and that the other one is not"
 list 1 crl-foreign.log --revoke "$certs/first.e2e.test/cert.pem"
 assert_has "a certificate of another issuer" "$work/logs/crl-foreign.log" "was not issued by this root"
+list 1 crl-itself.log --revoke "$work/root/root.pem"
+assert_has "the root itself" "$work/logs/crl-itself.log" "is the root itself"
 list 1 crl-reason.log --revoke "$work/rsa.pem,boredom"
 assert_has "a reason that is none" "$work/logs/crl-reason.log" 'the reason "boredom"'
 list 2 crl-days.log --days 400
