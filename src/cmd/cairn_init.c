@@ -572,9 +572,10 @@ static int print_summary(struct given *g, const struct init_plan *p, const struc
 	(void)printf("A new CA is in %s\n\n", p->dir);
 	print_root(p, r);
 	if (p->token_uri != NULL)
-		(void)printf(
-			"                    what its module needs beyond the network goes to signer.sandbox-paths "
-			"(docs/hsm.md)\n");
+		(void)printf("  issuing key       in the token; files that its module reads and writes, such as "
+			     "SoftHSM's tokens, "
+			     "go to\n"
+			     "                    signer.sandbox-paths before the first start (docs/hsm.md)\n");
 	if (is_constrained(p))
 		(void)printf("  valid for         %.*s only, with all that is below\n",
 			     STR_FMT(given_text(g, FLAG_PERMIT)));

@@ -192,7 +192,8 @@ static void token_lost(struct token *t, const char *why)
 		return;
 	t->told_lost = true;
 	LOG(log_of(t), LOG_ERROR, "alarm: a token is lost; signing waits for it", KV_Z("token", t->uri.name),
-	    KV_Z("reason", t->why));
+	    KV_Z("reason", t->why),
+	    KV_Z("perhaps", "the sandbox is in its module's way: signer.sandbox-paths, signer.sandbox-network"));
 }
 
 void token_signed(struct token *t)
