@@ -11,6 +11,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -754,6 +755,73 @@ static void jobs_on_the_bus_get_results_on_the_bus(void **state)
 	town_free(t);
 }
 
+/* A token that is lost for one of two jobs: whoever has the serial waits for it. */
+struct half_lost {
+	struct town *t;
+	atomic_bool lost;
+};
+#define LOST_SERIAL "\x01\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x77"
+
+static fallible half_lost_sign(void *ctx, enum digest d, struct str tbs, struct arena *mem, struct str *ret,
+			       struct err *err)
+{
+	struct half_lost *h = ctx;
+	(void)d;
+	if (atomic_load(&h->lost) && memmem(tbs.p, tbs.n, LOST_SERIAL, sizeof LOST_SERIAL - 1) != NULL)
+		FAIL(err, ERR_UNAVAILABLE, "token \"half\" is away");
+	return sig_sign_x509(h->t->crypto, h->t->issuer_key, tbs, mem, ret, err);
+}
+
+static void half_lost_free(void *ctx)
+{
+	(void)ctx;
+}
+
+static void half_lose(struct half_lost *h, struct signer *s)
+{
+	static const struct key_signer half_ops = { half_lost_sign, half_lost_free };
+	AUTO(key_auto) struct key *key = NULL;
+	struct err err = { 0 };
+	MUST(key_with_signer(h->t->issuer_key, &half_ops, h, &key, &err));
+	pthread_mutex_lock(&s->lock);
+	issuer_free(s->issuers[0].issuer);
+	MUST(issuer_new(h->t->crypto, &h->t->issuer, 1, key, &s->issuers[0].issuer, &err));
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void what_cannot_be_signed_now_holds_up_nothing_else(void **state)
+{
+	struct town *t = town_new();
+	struct half_lost h = { .t = t, .lost = true };
+	struct wire w = { .s = NULL };
+	struct err err = { 0 };
+	struct sign_result r;
+	unsigned calls = 0;
+	(void)state;
+	wire_open(&w, t, &calls);
+	half_lose(&h, w.s);
+	struct plan waits = plan_good(t), other = plan_good(t);
+	waits.order = waits.url_order = id_at(NOW_MS - 60000, 5);
+	waits.serial = "010203040506070809101112131415161777";
+	struct sign_job waits_job = plan_job(&waits), other_job = plan_job(&other);
+	publish_job(&w.desk, &waits_job);
+	publish_job(&w.desk, &other_job);
+	wait_for_results(&w.desk, 1);
+	MUST(sign_result_read(&t->mem, w.desk.results[0], &r, &err));
+	ISSUED(r);
+	assert_true(id_eq(r.order, other.order));
+	atomic_store(&h.lost, false);
+	wait_for_results(&w.desk, 2);
+	MUST(sign_result_read(&t->mem, w.desk.results[1], &r, &err));
+	ISSUED(r);
+	assert_true(id_eq(r.order, waits.order));
+	assert_int_equal(journal_tally(t).n[JOURNAL_BEGIN], 2);
+	assert_int_equal(journal_tally(t).n[JOURNAL_DONE], 2);
+	assert_int_equal(calls, 0);
+	wire_close(&w);
+	town_free(t);
+}
+
 /* As large as jobs become: 100 names, six perspectives that all must agree, CAA looked up again, and verdicts that hold as
  * much as fits. */
 static void a_hundred_names_seen_by_six_perspectives_are_signed(void **state)
@@ -879,6 +947,7 @@ int main(void)
 		cmocka_unit_test(the_api_gets_a_certificate_and_a_new_one_in_time),
 		cmocka_unit_test(the_api_gets_a_new_certificate_when_the_old_one_does_not_fit),
 		cmocka_unit_test(jobs_on_the_bus_get_results_on_the_bus),
+		cmocka_unit_test(what_cannot_be_signed_now_holds_up_nothing_else),
 		cmocka_unit_test(a_hundred_names_seen_by_six_perspectives_are_signed),
 		cmocka_unit_test(a_broken_journal_gives_the_jobs_back_and_says_so_once),
 	};

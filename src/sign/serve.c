@@ -162,11 +162,38 @@ static void serve_failed(struct signer *s, struct bus_delivery *const *d, size_t
 		queue_pause(&s->queue, RETRY_AFTER_MS);
 }
 
+static fallible serve_together(struct signer *s, struct arena *mem, struct bus_delivery *const *d,
+			       const struct sign_job *jobs, size_t count, struct err *err)
+{
+	struct sign_result *results = ARENA_ARRAY(mem, struct sign_result, count);
+	TRY(signer_batch(s, mem, jobs, count, results, err));
+	FP("sign.before_publish");
+	for (size_t i = 0; i < count; i++)
+		serve_result(s, d[i], &results[i]);
+	return OK;
+}
+
+/* A token that is away holds up its own issuer's jobs, and not those that came with them. How many are left, in front. */
+static size_t serve_apart(struct signer *s, struct arena *mem, struct bus_delivery **d, const struct sign_job *jobs,
+			  size_t count, struct err *err)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct err why = { 0 };
+		bool goes_on = err->kind == ERR_UNAVAILABLE && !journal_is_broken(s->journal);
+		if (goes_on && !FAILED(serve_together(s, mem, &d[i], &jobs[i], 1, &why)))
+			continue;
+		if (goes_on)
+			*err = why;
+		d[left++] = d[i];
+	}
+	return left;
+}
+
 static void serve_batch(struct signer *s, struct bus_delivery *const *d, size_t count)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct sign_job *jobs = ARENA_ARRAY(&mem, struct sign_job, SIGN_BATCH_MAX);
-	struct sign_result *results = ARENA_ARRAY(&mem, struct sign_result, SIGN_BATCH_MAX);
 	struct bus_delivery *of[SIGN_BATCH_MAX];
 	size_t n = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -177,15 +204,12 @@ static void serve_batch(struct signer *s, struct bus_delivery *const *d, size_t 
 			of[n++] = d[i];
 	}
 	struct err err = { 0 };
-	if (n == 0)
+	if (n == 0 || !FAILED(serve_together(s, &mem, of, jobs, n, &err)))
 		return;
-	if (FAILED(signer_batch(s, &mem, jobs, n, results, &err))) {
+	if (n > 1)
+		n = serve_apart(s, &mem, of, jobs, n, &err);
+	if (n > 0)
 		serve_failed(s, of, n, &err);
-		return;
-	}
-	FP("sign.before_publish");
-	for (size_t i = 0; i < n; i++)
-		serve_result(s, of[i], &results[i]);
 }
 
 static void *signer_main(void *ctx)
