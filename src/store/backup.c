@@ -183,6 +183,20 @@ static fallible check_database(const char *path, const char *shown, struct err *
 	return OK;
 }
 
+/* A copy of a database in use: what was written last is in its log, and the file alone would look whole. */
+static fallible check_alone(struct arena *mem, const char *from, struct err *err)
+{
+	struct stat st;
+	const char *log = path_with(mem, from, "-wal");
+	if (stat(log, &st) != 0 || st.st_size == 0)
+		return OK;
+	FAIL(err, ERR_CONFIG,
+	     "%s is not whole: %s lies beside it and has what was written last; wanted a file that `cairn backup` "
+	     "made, or "
+	     "do first: sqlite3 %s 'PRAGMA wal_checkpoint(TRUNCATE)'",
+	     from, log, from);
+}
+
 /* The log of the database that is replaced must not be applied to the one that comes: what it holds goes into the old file
  * first. A file so damaged that it cannot be opened takes its log with it. */
 static fallible settle_log(struct arena *mem, const char *path, const char *kept, struct err *err)
@@ -224,6 +238,7 @@ fallible store_restore(struct str url, const char *from, const struct clock *clk
 		str_dupz_raw(mem, str_fmt(mem, "%s.before-restore-%lld", path, (long long)(clock_now_ms(clk) / 1000)));
 	*ret_kept = access(path, F_OK) == 0 ? kept : NULL;
 	TRY(sqlite_lock_take(path, &lock, err));
+	TRY(check_alone(mem, from, err));
 	struct rc rc = copy_file(from, temporary, err);
 	if (!FAILED(rc))
 		rc = check_database(temporary, from, err);

@@ -167,6 +167,21 @@ static void what_is_no_good_backup_changes_nothing(void **state)
 	arena_done(&f.mem);
 }
 
+/* Copied as files, its log beside it: without that, it is an older database that looks whole. */
+static void a_copy_of_a_database_in_use_is_refused(void **state)
+{
+	struct test_store *t = *state;
+	struct files f = files_of(t, "copy.db");
+	char copy[600];
+	spoil(t, t->path, "PRAGMA wal_checkpoint");
+	note(t, "here");
+	(void)snprintf(copy, sizeof copy, "cp %s %s && cp %s-wal %s-wal", t->path, f.to, t->path, f.to);
+	assert_int_equal(system(copy), 0);
+	close_store(t);
+	refused(t, &f, "copy.db-wal lies beside it");
+	arena_done(&f.mem);
+}
+
 static void a_damaged_backup_is_refused(void **state)
 {
 	struct test_store *t = *state;
@@ -222,6 +237,7 @@ int main(void)
 						teardown_store),
 		cmocka_unit_test_setup_teardown(a_backup_replaces_no_file, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(what_is_no_good_backup_changes_nothing, setup_store, teardown_store),
+		cmocka_unit_test_setup_teardown(a_copy_of_a_database_in_use_is_refused, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(a_damaged_backup_is_refused, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(a_store_in_use_is_not_replaced, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(a_damaged_database_is_replaced, setup_store, teardown_store),
