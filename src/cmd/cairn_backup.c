@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static const char help_backup[] = "usage: cairn backup FILE [-c FILE]\n"
 				  "\n"
@@ -201,11 +202,30 @@ static fallible put_back(const struct given *g, const struct conf *conf, struct 
 	return OK;
 }
 
+/* The API is to open them, which mostly is not root. */
+static fallible give_to_owner(const struct conf *conf, struct err *err)
+{
+	static const char *const ends[] = { "", ".lock" };
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str url;
+	TRY(url_of_store(conf, &mem, &url, err));
+	if (!str_skip(&url, STR("sqlite:")))
+		return OK;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		const char *path = str_dupz_raw(&mem, str_fmt(&mem, "%.*s%s", STR_FMT(url), ends[i]));
+		if (access(path, F_OK) == 0)
+			TRY(cmd_give_to_owner(path, err));
+	}
+	return OK;
+}
+
 static fallible restore(const struct given *g, const struct conf *conf, struct err *err)
 {
 	if (g->file != NULL)
 		TRY(put_back(g, conf, err));
-	return reconcile(conf, !g->reconcile, err);
+	TRY(give_to_owner(conf, err));
+	TRY(reconcile(conf, !g->reconcile, err));
+	return give_to_owner(conf, err);
 }
 
 /* --- the command lines ----------------------------------------------------------------------------------------------*/

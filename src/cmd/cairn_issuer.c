@@ -191,21 +191,6 @@ static const char *request_path(struct work *w)
 	return str_dupz_raw(&w->mem, str_fmt(&w->mem, "%.*s.csr", STR_FMT(path)));
 }
 
-/* Made by root for a CA that runs as somebody else: whoever owns the folder is to read it. */
-static fallible give_to_owner(const char *path, struct err *err)
-{
-	struct stat folder, file;
-	AUTO(arena_done) struct arena mem = { 0 };
-	struct str dir = str_z(path);
-	while (dir.n > 0 && dir.p[dir.n - 1] != '/')
-		dir.n--;
-	if (stat(str_dupz_raw(&mem, dir), &folder) != 0 || stat(path, &file) != 0)
-		FAIL(err, ERR_IO, "%s: %s", path, strerrordesc_np(errno));
-	if (geteuid() == 0 && folder.st_uid != file.st_uid && chown(path, folder.st_uid, folder.st_gid) != 0)
-		FAIL(err, ERR_IO, "%s: giving it to the folder's owner: %s", path, strerrordesc_np(errno));
-	return OK;
-}
-
 /* --- add ------------------------------------------------------------------------------------------------------------*/
 static fallible add_check(struct work *w, struct err *err)
 {
@@ -258,7 +243,7 @@ static fallible add_signed(struct work *w, struct ca_request *r, const struct au
 	const char *path = issuer_file(w, ".pem");
 	TRY(ca_make_intermediate(w->crypto, r, root->cert, root->key, &rng_system, &made, err));
 	TRY(authority_write_pem(path, "CERTIFICATE", cert_get_der(made), err));
-	TRY(give_to_owner(path, err));
+	TRY(cmd_give_to_owner(path, err));
 	(void)printf("certificate  %s\n", path);
 	TRY(settings_add(w, err));
 	tell_next(w);
@@ -314,7 +299,7 @@ static fallible key_make(struct work *w, const struct authority_key *kind, struc
 	const char *path = issuer_file(w, ".key");
 	TRY(key_generate(kind->kind, kind->rsa_bits, ret, err));
 	TRY(key_write_file(*ret, path, NULL, err));
-	TRY(give_to_owner(path, err));
+	TRY(cmd_give_to_owner(path, err));
 	(void)printf("key          %s\n", path);
 	return OK;
 }
@@ -418,7 +403,7 @@ static fallible certificate_put(struct work *w, struct str pem, struct err *err)
 		(void)printf("the certificate that was there is kept as %s\n", kept);
 	}
 	TRY(file_write_atomic(path, pem, 0644, err));
-	TRY(give_to_owner(path, err));
+	TRY(cmd_give_to_owner(path, err));
 	(void)printf("certificate  %s\n", path);
 	return OK;
 }

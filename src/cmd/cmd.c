@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *cmd_conf_path(const char *flag)
@@ -53,4 +54,18 @@ int cmd_flush(const char *command)
 		return CMD_OK;
 	(void)fprintf(stderr, "cairn %s: writing the output: %s\n", command, strerrordesc_np(errno));
 	return CMD_FAILED;
+}
+
+fallible cmd_give_to_owner(const char *path, struct err *err)
+{
+	struct stat folder, file;
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str dir = str_z(path);
+	while (dir.n > 0 && dir.p[dir.n - 1] != '/')
+		dir.n--;
+	if (stat(str_dupz_raw(&mem, dir), &folder) != 0 || stat(path, &file) != 0)
+		FAIL(err, ERR_IO, "%s: %s", path, strerrordesc_np(errno));
+	if (geteuid() == 0 && folder.st_uid != file.st_uid && chown(path, folder.st_uid, folder.st_gid) != 0)
+		FAIL(err, ERR_IO, "%s: giving it to the folder's owner: %s", path, strerrordesc_np(errno));
+	return OK;
 }

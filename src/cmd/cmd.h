@@ -38,5 +38,7 @@ int cmd_usage(const char *command, const char *fmt, ...) __attribute__((format(p
 int cmd_print(const char *text);
 /* Flushes stdout: a full disk behind `cairn check-config --print > file` must not pass for success. */
 int cmd_flush(const char *command);
+/* A file made by root for a CA that runs as somebody else: whoever owns the folder is to read it. */
+fallible cmd_give_to_owner(const char *path, struct err *err);
 
 #endif

@@ -47,7 +47,10 @@ assert_has "a store in use" "$work/logs/running.log" "already in use by pid"
 ca_stop
 
 note "the older database"
+[ "$(id -u)" != 0 ] || chown 65534 "$ca/store" # of a CA that runs as somebody else
 cairn 0 restore.log restore "$backup"
+assert_eq "whose it is" "$(stat -c %u "$ca/store/cairn.db")" "$(stat -c %u "$ca/store")"
+[ "$(id -u)" != 0 ] || chown -R 0 "$ca/store"
 assert_has "what it says" "$work/logs/restore.log" "restored from $backup" "is kept as" \
 	"2 certificates that the signer's journal has are not in it" "cairn restore --reconcile"
 assert_eq "certificates in it" "$(ca_sql 'SELECT count(*) FROM certificates')" 1
