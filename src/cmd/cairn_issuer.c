@@ -7,7 +7,7 @@
 #include "cmd/cmd.h"
 
 #include "model/model.h"
-#include "sign/keystore.h"
+#include "sign/sign.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -25,8 +25,9 @@ static const char help[] =
 	"usage: cairn issuer list [-c FILE]\n"
 	"       cairn issuer add NAME (--root-key FILE [--root FILE] | --external) [--key KIND] [--name TEXT] [--days "
 	"N]\n"
-	"                        [--permit DOMAIN|RANGE]... [--use USES] [--crl-url URL] [--aia-url URL] [-c FILE]\n"
-	"       cairn issuer certificate NAME FILE [-c FILE]\n"
+	"                        [--permit DOMAIN|RANGE]... [--use USES] [--crl-url URL] [--aia-url URL]\n"
+	"                        [--pkcs11 URI [--pin-file FILE]] [-c FILE]\n"
+	"       cairn issuer certificate NAME FILE [--pkcs11 URI [--pin-file FILE]] [-c FILE]\n"
 	"       cairn issuer activate NAME [--realm REALM] [-c FILE]\n"
 	"       cairn issuer retire NAME [-c FILE]\n"
 	"\n"
@@ -50,10 +51,9 @@ static const char help[] =
 	"      --use USE[,USE...]     what its certificates may be for: server-auth, client-auth, code-signing,\n"
 	"                             email-protection (default: server-auth,client-auth)\n"
 	"      --crl-url, --aia-url URL  http URLs in it, of the root's list and of the root's certificate\n"
-	"  certificate            (--pkcs11 and --pin-file as with add --external) takes the certificate that an "
-	"external root made, or made anew, with those above it, "
+	"  certificate            takes the certificate that an external root made, or made anew, with those above it, "
 	"leaf\n"
-	"                         first: it must go with the key\n"
+	"                         first: it must go with the key (in a token: --pkcs11 and --pin-file as with add)\n"
 	"  activate               lets it issue for a realm, in place of the issuer there whose key is of its kind "
 	"(RSA or\n"
 	"                         ECDSA): clients get the issuer of their own key's kind. Others stay\n"
