@@ -74,6 +74,8 @@ static void unknown_settings_are_named_with_the_nearest_known_one(void **state)
 	(void)state;
 	static const struct refusal rows[] = {
 		{ "apy: {}\n", "c:1:1: apy: found an unknown setting; did you mean api?" },
+		{ "profile:\n  server:\n    eku-client: true\n",
+		  "c:3:5: profile.server.eku-client: found an unknown setting; did you mean profile.server.use?" },
 		{ "api:\n  lisen: x\n", "c:2:3: api.lisen: found an unknown setting; did you mean api.listen?" },
 		{ "realm:\n  corp:\n    name: x\n",
 		  "c:3:5: realm.corp.name: found an unknown setting; did you mean realm.corp.names?" },

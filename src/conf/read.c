@@ -101,6 +101,8 @@ static struct str nearest_key(struct str prefix, struct str key)
 	struct str best = STR_NONE;
 	size_t least = key.n < 6 ? 3 : 4;
 	struct str known = STR_NONE;
+	if (str_eq(key, STR("eku-client")) && key_is_known(prefix, STR("use"))) /* of before there was "use" */
+		return STR("use");
 	for (size_t at = 0; next_key(prefix, &at, &known);) {
 		size_t d = distance(key, known);
 		if (d < least && d < known.n) {
