@@ -143,6 +143,9 @@ expect 0 "valid for         corp.example only" init permit --permit corp.example
 openssl verify -CAfile permit/root/root.pem -untrusted permit/issuer/issuer.pem permit/tls/api.pem >said 2>&1 ||
 	fail "under name constraints: $(cat said)"
 
+expect 1 "No such file or directory" init gone --root-export "$work/none/root.key"
+[ ! -e gone ] || fail "an init that failed left a folder behind"
+
 # --- check-config ------------------------------------------------------------------------------------------------------
 printf 'api:\n  lisen: x\n' >wrong.conf
 expect 1 "wrong.conf:2:3: api.lisen: found an unknown setting; did you mean api.listen?" check-config -c wrong.conf

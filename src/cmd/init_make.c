@@ -36,6 +36,7 @@ struct maker {
 	struct buf request;         /* to that one */
 	struct keystore *keystore;  /* NULL: the issuing key is a file */
 	bool exported;              /* the root's key lies outside of the stage */
+	bool made_dir;              /* it was not there before */
 };
 
 /* --- the folder --- */
@@ -106,7 +107,8 @@ static fallible sync_dir(const char *dir, struct err *err)
 static fallible stage_open(struct maker *m, struct err *err)
 {
 	TRY(init_check_dir(m->plan->dir, err));
-	if (mkdir(m->plan->dir, 0700) != 0 && errno != EEXIST)
+	m->made_dir = mkdir(m->plan->dir, 0700) == 0;
+	if (!m->made_dir && errno != EEXIST)
 		FAIL(err, ERR_IO, "making %s: %s", m->plan->dir, strerrordesc_np(errno));
 	m->stage = join(&m->mem, m->plan->dir, STAGE);
 	if (mkdir(m->stage, 0700) != 0) {
@@ -163,6 +165,8 @@ static void stage_remove(struct maker *m)
 		(void)nftw(join(&m->mem, m->plan->dir, folders[i]), remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	(void)unlink(join(&m->mem, m->plan->dir, "cairn.conf"));
 	(void)nftw(m->stage, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (m->made_dir)
+		(void)rmdir(m->plan->dir);
 }
 
 /* --- keys and certificates --- */
