@@ -146,6 +146,11 @@ openssl verify -CAfile permit/root/root.pem -untrusted permit/issuer/issuer.pem 
 expect 1 "No such file or directory" init gone --root-export "$work/none/root.key"
 [ ! -e gone ] || fail "an init that failed left a folder behind"
 
+# --- grant key ---------------------------------------------------------------------------------------------------------
+(umask 077 && "$cairn" grant key alice --unencrypted -c ca/cairn.conf >said 2>&1) || fail "grant key: $(cat said)"
+[ "$(stat -c %a ca/operators ca/operators/alice.jwk ca/operators/alice.key | xargs)" = "755 644 600" ] ||
+	fail "the programs, who may be another user, cannot read an operator's public key"
+
 # --- check-config ------------------------------------------------------------------------------------------------------
 printf 'api:\n  lisen: x\n' >wrong.conf
 expect 1 "wrong.conf:2:3: api.lisen: found an unknown setting; did you mean api.listen?" check-config -c wrong.conf

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY_FILE_MAX (16 * 1024)
@@ -76,13 +77,20 @@ static fallible key_paths(struct work *w, struct str name, const char **ret_key,
 	return OK;
 }
 
-/* The folder of a file, when it is the only thing that lacks. */
+/* The folder of a file, when it is the only thing that lacks. API and signer read in it, who may be another user than
+ * we: a umask must not close it. */
 static fallible folder_make(struct arena *mem, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
-	return slash == NULL || slash == path
-		       ? OK
-		       : dir_make(str_dupz_raw(mem, str_n(path, (size_t)(slash - path))), 0755, err);
+	if (slash == NULL || slash == path)
+		return OK;
+	const char *folder = str_dupz_raw(mem, str_n(path, (size_t)(slash - path)));
+	if (access(folder, F_OK) == 0)
+		return OK;
+	TRY(dir_make(folder, 0755, err));
+	if (chmod(folder, 0755) != 0)
+		FAIL(err, ERR_IO, "chmod 755 %s: %s", folder, strerrordesc_np(errno));
+	return OK;
 }
 
 static fallible pair_write(struct work *w, const char *key_path, const char *public_path, bool encrypted,
