@@ -416,7 +416,14 @@ fallible validator_new(const struct conf *conf, struct bus *bus, const struct cr
 	cond_init(&v->halt);
 	TRY(tls_client_new(&v->tls, err));
 	TRY(zone_set_new(conf, conf->validator.perspective, &v->zones, err));
-	TRY(workers_new("probe", v->threads, v->probes_max, PROBE_STACK, &v->workers, err));
+	struct rc rc = workers_new("probe", v->threads, v->probes_max, PROBE_STACK, &v->workers, err);
+	if (FAILED(rc)) {
+		err_prefix(err,
+			   "validator.probes-max wants %u threads: lower it, or raise what limits them (TasksMax, a "
+			   "container's pids limit, ulimit -u): ",
+			   v->threads);
+		return rc;
+	}
 	*ret = TAKE(v);
 	return OK;
 }
