@@ -34,6 +34,8 @@ const char *sandbox_unfit(void)
 {
 #ifdef SANITIZED
 	return "this program was built with a sanitizer";
+#elif defined(CAIRN_COVERAGE)
+	return "this program was built to count its lines";
 #else
 	return NULL;
 #endif
