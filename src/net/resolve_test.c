@@ -25,6 +25,12 @@
 
 /* --- the name server ----------------------------------------------------------------------------------------------*/
 
+#define ASKED_MAX 256
+struct asked {
+	uint64_t question; /* a hash of its bytes */
+	int64_t first_ms;
+};
+
 struct dns {
 	int udp, tcp;
 	uint16_t port;
@@ -33,7 +39,9 @@ struct dns {
 	struct packet *out;                   /* the thread's */
 	atomic_int questions, over_tcp, sick; /* SICK_COUNT: healthy */
 	atomic_bool sulks;                    /* "sulky" fails, and only after a while */
-	struct slow *slow;                    /* the thread's: a ring of answers that wait for their time */
+	struct asked asked[ASKED_MAX];        /* the thread's, too: slow questions */
+	size_t asked_count;
+	struct slow *slow; /* the thread's: a ring of answers that wait for their time */
 	size_t slow_first, slow_count;
 };
 
@@ -280,12 +288,30 @@ static bool dns_answer(const struct dns *d, const uint8_t *in, size_t n, bool tc
 	return true;
 }
 
-/* Each packet's answer waits by itself, as with a forwarder that does not join repeated questions. */
+/* How long after it was asked for the first time: a forwarder joins repeated questions, and answers all of them then. One
+ * that does not may be asked anew for as long as its answers take longer than the library's patience. */
+static int64_t dns_joined(struct dns *d, const uint8_t *in, size_t n)
+{
+	uint64_t question = 14695981039346656037u;
+	int64_t now = clock_mono_ms(&clock_system);
+	for (size_t i = 12; i < n && i < 12 + 64; i++) /* the case of letters is random */
+		question = (question ^ (in[i] >= 'A' && in[i] <= 'Z' ? in[i] + 32u : in[i])) * 1099511628211u;
+	size_t i = 0;
+	while (i < d->asked_count && d->asked[i].question != question)
+		i++;
+	if (i == ASKED_MAX)
+		return SLOW_MS;
+	if (i == d->asked_count)
+		d->asked[d->asked_count++] = (struct asked){ question, now };
+	int64_t left = d->asked[i].first_ms + SLOW_MS - now;
+	return left > 1 ? left : 1;
+}
+
 static int64_t dns_delay(struct dns *d, const uint8_t *in, size_t n)
 {
 	const struct host *h = n > 12 ? host_of(in + 12) : NULL;
 	if (h != NULL && strcmp(h->label, "slow") == 0)
-		return SLOW_MS;
+		return dns_joined(d, in, n);
 	return h != NULL && strcmp(h->label, "sulky") == 0 && atomic_load(&d->sulks) ? SULKY_MS : 0;
 }
 
@@ -301,13 +327,15 @@ static void dns_later(struct dns *d, int64_t wait_ms, const struct sockaddr_stor
 
 static void dns_slow(struct dns *d)
 {
-	for (; d->slow_count > 0; d->slow_count--) {
-		const struct slow *s = &d->slow[d->slow_first];
-		if (s->due_ms > clock_mono_ms(&clock_system))
-			return;
+	for (size_t i = 0; i < d->slow_count; i++) {
+		struct slow *s = &d->slow[(d->slow_first + i) % SLOW_MAX];
+		if (s->n == 0 || s->due_ms > clock_mono_ms(&clock_system))
+			continue;
 		(void)!sendto(d->udp, s->b, s->n, 0, (const struct sockaddr *)&s->to, sizeof(struct sockaddr_in));
-		d->slow_first = (d->slow_first + 1) % SLOW_MAX;
+		s->n = 0; /* sent */
 	}
+	for (; d->slow_count > 0 && d->slow[d->slow_first].n == 0; d->slow_count--)
+		d->slow_first = (d->slow_first + 1) % SLOW_MAX;
 }
 
 static void dns_udp(struct dns *d)
