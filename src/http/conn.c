@@ -375,6 +375,9 @@ static size_t conn_head(struct conn *c, struct str in)
 	if (!new_line && in.n <= limits->head_max)
 		return 0;
 	struct str head = end == 0 ? in : str_dup(&c->mem, str_sub(in, 0, end));
+	/* What is said of a head that is too long must not depend on how much of it came at once. */
+	if (head.n > limits->head_max)
+		head.n = limits->head_max + 1;
 	struct err err = { 0 };
 	size_t used = 0;
 	int status = 400;
