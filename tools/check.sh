@@ -198,6 +198,10 @@ step_coverage() {
 	CC=gcc build coverage -Db_coverage=true -Doptimization=0
 	find "$out/coverage" -name '*.gcda' -delete
 	run_tests coverage --timeout-multiplier 4 >"$out/coverage.tests" || { tail -n 40 "$out/coverage.tests" | sed 's/^counted/in all/'; return 1; }
+	# What the operator's commands do is tried end to end only.
+	local tests=() t
+	for t in 31-wrong 40-eab 72-grant 73-restore 74-issuer 75-audit; do tests+=("$root/tests/e2e/$t.sh"); done
+	e2e_run coverage 300 "${tests[@]}"
 	python3 tools/coverage.py "$out/coverage" tools/coverage-floor.txt
 }
 
@@ -302,7 +306,7 @@ title() {
 	tsan) echo 'tests of the folders with threads under ThreadSanitizer' ;;
 	valgrind) echo 'crypto and pki under valgrind' ;;
 	fuzz) echo 'every fuzz target for some seconds' ;;
-	coverage) echo 'line coverage of unit and replay tests' ;;
+	coverage) echo 'line coverage of unit and replay tests, and some end to end' ;;
 	e2e) echo 'end to end: real processes, clients that are not ours' ;;
 	e2e-asan) echo 'end to end with sanitized programs' ;;
 	kill) echo 'kill -9 at random moments under load' ;;
