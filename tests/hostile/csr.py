@@ -25,6 +25,8 @@ def extension_attribute(*extensions):
 def beyond(key, name):
     """Requests for what is not in the order: all of them badCSR."""
     names = acme.general_names([name])
+    yield "must-staple, which the profile does not give", csr(key, [name], extensions=[
+        acme.extension(FEATURE, der.sequence(der.integer(5)))])
     yield "another name", csr(key, ["other.e2e.test"])
     yield "one name more", csr(key, [name, "other.e2e.test"])
     yield "a name that the realm does not allow", csr(key, [name, "www.example.com"])
@@ -149,7 +151,6 @@ def too_much(w):
                                                           der.set_of(der.tlv(der.UTF8, b"secret")))]},
         "an attribute of 9 kB": {"attributes": [der.sequence(der.oid(PASSWORD),
                                                              der.set_of(der.tlv(der.UTF8, b"x" * 9000)))]},
-        "must-staple": {"extensions": [acme.extension(FEATURE, der.sequence(der.integer(5)))]},
         "an unknown critical extension": {"extensions": [acme.extension("1.2.3.4.5", b"\x05\0", True)]},
         "key usage keyCertSign": {"extensions": [acme.extension(KEY_USAGE, der.tlv(3, b"\1\6"), True)]},
         "code signing": {"extensions": [acme.extension(EXT_USAGE, der.sequence(der.oid("1.3.6.1.5.5.7.3.3")))]},
