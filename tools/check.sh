@@ -258,7 +258,7 @@ step_e2e() {
 	local tests=()
 	mapfile -t tests < <(e2e_tests)
 	[ "${#tests[@]}" -gt 0 ] || { echo 'no end-to-end tests found in tests/e2e'; return 1; }
-	e2e_run gcc "${CAIRN_E2E_TIMEOUT:-300}" "${tests[@]}"
+	KILLS=${KILLS:-100} e2e_run gcc "${CAIRN_E2E_TIMEOUT:-300}" "${tests[@]}"
 }
 
 step_e2e_asan() { # those that tests/e2e/asan.txt names, one a line
