@@ -203,7 +203,10 @@ static fallible settle_log(struct arena *mem, const char *path, const char *kept
 {
 	AUTO(connection_auto) sqlite3 *h = NULL;
 	int code = SQLITE_ERROR;
+	/* A connection that has read nothing does not know of the log: its checkpoint would do nothing, and call that good. */
 	if (!FAILED(connect_to(path, SQLITE_OPEN_READWRITE, &h, NULL)))
+		code = sqlite3_exec(h, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+	if (code == SQLITE_OK)
 		code = sqlite3_wal_checkpoint_v2(h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	(void)sqlite3_close(h);
 	h = NULL;

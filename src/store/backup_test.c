@@ -93,19 +93,27 @@ static void the_log_of_a_killed_store_goes_with_the_old_database(void **state)
 	struct test_store *t = *state;
 	struct err err = { 0 };
 	struct files f = files_of(t, "backup.db");
-	char log[160], copy[400];
+	char log[160], copy[800];
 	must(store_backup(str_z(t->url), f.to, &err), &err);
 	note(t, "in the log");
+	(void)snprintf(copy, sizeof copy, "cp %s %s.kept", t->path, t->path);
+	assert_int_equal(system(copy), 0);
 	(void)snprintf(log, sizeof log, "%s-wal", t->path);
 	(void)snprintf(copy, sizeof copy, "cp %s %s.kept", log, log);
 	assert_int_equal(system(copy), 0);
 	close_store(t); /* empties the log: put it back, as a kill would have left it */
-	(void)snprintf(copy, sizeof copy, "cp %s.kept %s", log, log);
+	(void)snprintf(copy, sizeof copy, "cp %s.kept %s && cp %s.kept %s", log, log, t->path, t->path);
 	assert_int_equal(system(copy), 0);
 	restore(t, &f);
 	assert_int_equal(access(log, F_OK), -1);
 	test_open(t);
 	assert_false(noted(t, "in the log"));
+	close_store(t);
+	(void)snprintf(f.to, sizeof f.to, "%s", f.kept);
+	t->now += 2000;
+	restore(t, &f);
+	test_open(t);
+	assert_true(noted(t, "in the log")); /* what was kept has it */
 	arena_done(&f.mem);
 }
 
