@@ -169,6 +169,32 @@ static void signals_are_left_to_the_programs_own_thread(void **state)
 	assert_int_equal(sigismember(&here, SIGTERM), 0);
 }
 
+static void note_thread(void *arg)
+{
+	pthread_t *who = arg;
+	*who = pthread_self();
+}
+
+/* A pool of hundreds that has little to do runs on few warm stacks. */
+static void work_goes_to_whoever_slept_least(void **state)
+{
+	(void)state;
+	enum { THREADS = 8, ROUNDS = 100 };
+	struct workers *w = make_pool(THREADS, 1);
+	const struct timespec nap = { .tv_nsec = 100000 };
+	pthread_t before = { 0 }, now = { 0 };
+	unsigned changes = 0;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		workers_submit_wait(w, note_thread, &now);
+		while (workers_busy(w) > 0) /* whoever takes the lock from here on finds it asleep again */
+			nanosleep(&nap, NULL);
+		changes += i == 0 || !pthread_equal(before, now);
+		before = now;
+	}
+	workers_free(w);
+	assert_in_range(changes, 1, THREADS); /* each may come once, when it has just been started */
+}
+
 static void freeing_nothing_is_fine(void **state)
 {
 	(void)state;
@@ -183,6 +209,7 @@ int main(void)
 		cmocka_unit_test(submit_wait_waits_for_room),
 		cmocka_unit_test(drained_pool_refuses_and_runs_undroppable_work_in_the_caller),
 		cmocka_unit_test(signals_are_left_to_the_programs_own_thread),
+		cmocka_unit_test(work_goes_to_whoever_slept_least),
 		cmocka_unit_test(freeing_nothing_is_fine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
