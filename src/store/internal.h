@@ -13,6 +13,21 @@ struct store_tx {
 	const struct clock *clock; /* for ended_at */
 };
 
+/* What is behind a store: a member of the same name as the public call does its work. A backend embeds struct store as
+ * its first member. */
+struct store_ops {
+	fallible (*tx)(struct store *s, store_fn *fn, void *ctx, struct err *err);
+	fallible (*read)(struct store *s, store_fn *fn, void *ctx, struct err *err);
+	void (*close)(struct store *s);
+	struct store_stats (*stats)(const struct store *s);
+	bool (*is_lost)(const struct store *s);
+};
+struct store {
+	const struct store_ops *ops;
+};
+fallible store_sqlite_open(struct str path, unsigned readers, const struct clock *clk, struct store **ret,
+			   struct err *err);
+
 /* The statements of one file, listed so that a test can ask for the plan of every one. */
 struct sql_set {
 	const char *file;
