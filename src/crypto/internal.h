@@ -15,6 +15,7 @@ struct crypto {
 	EVP_MD *md[DIGEST_COUNT];
 	EVP_MAC *hmac;
 	EVP_CIPHER *aes_gcm; /* 256 bits */
+	struct heat *heat;
 };
 
 /* One row a kind of key: all that differs between them. */
@@ -43,6 +44,7 @@ struct key {
 	EVP_PKEY *evp;
 	const struct key_signer *signer; /* NULL: the private half, if any, is in evp */
 	void *signer_ctx;
+	struct hot *hot; /* P-256 only, otherwise NULL */
 	size_t a_n, b_n; /* x, y; or n, e; or x and nothing */
 	uint8_t parts[];
 };
@@ -55,6 +57,24 @@ static inline struct str key_part_b(const struct key *k)
 {
 	return str_n(k->parts + k->a_n, k->b_n);
 }
+
+/* p256.c: verification by a table of the key's multiples. One may be used by several threads at once. */
+#define P256_LEN 32
+struct p256_table;
+fallible p256_table_new(struct str x, struct str y, struct p256_table **ret, struct err *err);
+void p256_table_free(struct p256_table *t); /* accepts NULL */
+/* sig is r||s. False also when memory or the library fails: ask somebody else then. */
+bool p256_table_verify(const struct p256_table *t, const struct sha256 *digest, struct str sig);
+
+/* hot.c: which keys get such a table. struct heat is a process's, struct hot a key's. */
+struct heat *heat_new(void);
+void heat_free(struct heat *h); /* waits for a table that is being made; keys may outlive it; accepts NULL */
+struct hot *hot_new(struct str x, struct str y);
+void hot_free(struct hot *h); /* accepts NULL */
+/* Its table, or NULL; counts the call, and has a table begun when that was one of very many. */
+const struct p256_table *hot_table(struct heat *heat, struct hot *h);
+fallible hot_make_table(struct heat *heat, struct hot *h, struct err *err); /* now */
+bool hot_has_table(const struct hot *h);
 
 /* ERR_INTERNAL with OpenSSL's own words as the cause. */
 struct rc fail_openssl(struct err *err, const char *what) __attribute__((warn_unused_result));

@@ -94,6 +94,8 @@ static struct key *key_new(EVP_PKEY *evp, enum key_kind kind, bool has_private, 
 	memcpy(k->parts, a.p, a.n);
 	if (b.n > 0)
 		memcpy(k->parts + a.n, b.p, b.n);
+	if (kind == KEY_P256)
+		k->hot = hot_new(a, b);
 	return k;
 }
 
@@ -109,6 +111,7 @@ void key_free(struct key *k)
 		return;
 	if (k->signer != NULL)
 		k->signer->free(k->signer_ctx);
+	hot_free(k->hot);
 	EVP_PKEY_free(k->evp);
 	free(k);
 }
@@ -141,6 +144,16 @@ bool key_public_eq(const struct key *a, const struct key *b)
 EVP_PKEY *key_get_evp(const struct key *k)
 {
 	return k->evp;
+}
+
+fallible key_speed_up(const struct crypto *c, const struct key *k, struct err *err)
+{
+	return k->hot == NULL ? OK : hot_make_table(c->heat, k->hot, err);
+}
+
+bool key_is_fast(const struct key *k)
+{
+	return k->hot != NULL && hot_has_table(k->hot);
 }
 
 enum sig_alg key_sig_alg(const struct key *k)

@@ -100,6 +100,27 @@ static fallible verify_evp(const struct key *k, const EVP_MD *md, struct str in,
 	return OK;
 }
 
+/* sig is r||s. False: not by this way, which says nothing yet. */
+static bool verify_by_table(const struct crypto *c, const struct key *k, enum digest d, struct str in, struct str sig)
+{
+	const struct p256_table *t = k->hot == NULL ? NULL : hot_table(c->heat, k->hot);
+	struct sha256 digest;
+	return t != NULL && d == DIGEST_SHA256 && !FAILED(digest_sha256(c, in, &digest, NULL)) &&
+	       p256_table_verify(t, &digest, sig);
+}
+
+/* The same of a DER signature. Only the one encoding that DER allows is taken: it is made again and compared. */
+static bool verify_der_by_table(const struct crypto *c, const struct key *k, enum digest d, struct str in,
+				struct str sig)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(buf_done) struct buf again = BUF_MAX(2 * SCALAR_MAX + 16);
+	struct str raw;
+	return k->hot != NULL && !FAILED(ecdsa_from_der(sig, P256_LEN, &mem, &raw, NULL)) &&
+	       !FAILED(ecdsa_to_der(raw, &again, NULL)) && str_eq(buf_str(&again), sig) &&
+	       verify_by_table(c, k, d, in, raw);
+}
+
 static const EVP_MD *md_for(const struct crypto *c, const struct key *k, enum digest d)
 {
 	return k->kind == KEY_ED25519 ? NULL : c->md[d];
@@ -123,6 +144,8 @@ fallible sig_verify(const struct crypto *c, const struct key *k, enum sig_alg al
 	if (!scalar_in_range(str_sub(sig, 0, row->coord), row->order) ||
 	    !scalar_in_range(str_sub(sig, row->coord, sig.n), row->order))
 		return bad_signature(err);
+	if (verify_by_table(c, k, row->digest, in, sig))
+		return OK;
 	AUTO(buf_done) struct buf der = BUF_MAX(2 * SCALAR_MAX + 16);
 	TRY(ecdsa_to_der(sig, &der, err));
 	return verify_evp(k, md, in, buf_str(&der), err);
@@ -131,6 +154,8 @@ fallible sig_verify(const struct crypto *c, const struct key *k, enum sig_alg al
 fallible sig_verify_x509(const struct crypto *c, const struct key *k, enum digest d, struct str in, struct str sig,
 			 struct err *err)
 {
+	if (verify_der_by_table(c, k, d, in, sig))
+		return OK;
 	return verify_evp(k, md_for(c, k, d), in, sig, err);
 }
 
