@@ -14,10 +14,10 @@ export LC_ALL=C.UTF-8
 jobs=$(nproc)
 
 static_steps='format layers rfc br spdx headers shell cppcheck'
-unit_steps='build-gcc globals roles man tests'
+unit_steps='build-gcc globals roles man tests counts'
 sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
 e2e_steps='build-gcc e2e'
-all_steps='format layers rfc br spdx headers shell cppcheck build-gcc globals roles man tests build-clang tidy asan tsan valgrind fuzz
+all_steps='format layers rfc br spdx headers shell cppcheck build-gcc globals roles man tests counts build-clang tidy asan tsan valgrind fuzz
 	coverage e2e e2e-asan kill'
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -189,6 +189,11 @@ step_valgrind() { # uninitialised memory, which no sanitizer of gcc sees
 		"${tests[@]}"
 }
 
+step_counts() { # no step of an issuance takes 5 % more instructions than is written down
+	need_build gcc
+	tests/counts/check.sh "$out/gcc"
+}
+
 step_fuzz() { # not to find much in so short a time: to see that each target works and its corpus passes
 	CC=clang build fuzz -Dfuzz=true -Dtests=false
 	tools/run-fuzz.sh "${CAIRN_FUZZ_SECONDS:-5}" "$out/fuzz"
@@ -304,6 +309,7 @@ title() {
 	tidy) echo 'clang-tidy' ;;
 	asan) echo 'the same tests under AddressSanitizer and UBSan' ;;
 	tsan) echo 'tests of the folders with threads under ThreadSanitizer' ;;
+	counts) echo 'instructions of each step of an issuance' ;;
 	valgrind) echo 'crypto and pki under valgrind' ;;
 	fuzz) echo 'every fuzz target for some seconds' ;;
 	coverage) echo 'line coverage of unit and replay tests, and some end to end' ;;
