@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -49,6 +48,7 @@ struct loop {
 	const struct clock *clk;
 	int64_t now;
 	int epoll_fd, wake_fd;
+	int doze_ms; /* -1: no limit */
 	struct loop_io *dead;
 	size_t io_count; /* alive */
 	struct loop_timer **heap;
@@ -79,6 +79,7 @@ fallible loop_new(const struct clock *clk, struct loop **ret, struct err *err)
 	l->now = clock_mono_ms(clk);
 	l->epoll_fd = epoll_fd;
 	l->wake_fd = wake_fd;
+	l->doze_ms = -1;
 	atomic_init(&l->stop, false);
 	pthread_mutex_init(&l->lock, NULL);
 	*ret = l;
@@ -125,7 +126,7 @@ void loop_stop(struct loop *l)
 	wake(l);
 }
 
-void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
+static void post(struct loop *l, struct post p, const atomic_bool *hurry)
 {
 	pthread_mutex_lock(&l->lock);
 	struct post_list *q = &l->posts;
@@ -133,18 +134,36 @@ void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
 		q->cap = q->cap == 0 ? 32 : q->cap * 2;
 		q->p = mem_grow(q->p, sizeof *q->p, q->cap);
 	}
-	q->p[q->n++] = (struct post){ fn, arg };
-	/* One system call a nap, however many posts arrive meanwhile. */
-	bool must_wake = l->asleep;
-	l->asleep = false;
+	q->p[q->n++] = p;
+	/* One system call a nap, however many posts arrive meanwhile. Whoever sets hurry takes the lock before it sleeps, so
+	 * either it finds this post or we find hurry set. */
+	bool must_wake = l->asleep && (hurry == NULL || atomic_load(hurry));
+	if (must_wake)
+		l->asleep = false;
 	pthread_mutex_unlock(&l->lock);
 	if (must_wake)
 		wake(l);
 }
 
+void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)
+{
+	post(l, (struct post){ fn, arg }, NULL);
+}
+
+void loop_post_idly(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg, const atomic_bool *hurry)
+{
+	post(l, (struct post){ fn, arg }, hurry);
+}
+
+void loop_doze(struct loop *l, int max_ms)
+{
+	l->doze_ms = max_ms;
+}
+
 static void run_posts(struct loop *l)
 {
 	pthread_mutex_lock(&l->lock);
+	l->asleep = false;
 	struct post_list batch = l->posts;
 	l->posts = l->running;
 	l->posts.n = 0;
@@ -161,13 +180,6 @@ static bool go_to_sleep(struct loop *l)
 	l->asleep = sleep;
 	pthread_mutex_unlock(&l->lock);
 	return sleep;
-}
-
-static void woke_up(struct loop *l)
-{
-	pthread_mutex_lock(&l->lock);
-	l->asleep = false;
-	pthread_mutex_unlock(&l->lock);
 }
 
 /* --- watches ---------------------------------------------------------------------------------------------------- */
@@ -353,10 +365,12 @@ static void run_timers(struct loop *l)
 static int wait_ms(const struct loop *l)
 {
 	if (l->heap_n == 0)
-		return -1;
+		return l->doze_ms;
 	int64_t left = l->heap[0]->due - l->now;
 	if (left <= 0)
 		return 0;
+	if (l->doze_ms >= 0 && left > l->doze_ms)
+		return l->doze_ms;
 	return left > 3600 * 1000 ? 3600 * 1000 : (int)left;
 }
 
@@ -378,11 +392,11 @@ fallible loop_run(struct loop *l, struct err *err)
 			return OK;
 		bool sleep = go_to_sleep(l);
 		int n = epoll_wait(l->epoll_fd, events, BATCH, sleep ? wait_ms(l) : 0);
-		if (sleep)
-			woke_up(l);
 		if (n < 0 && errno != EINTR)
 			FAIL(err, ERR_IO, "epoll_wait: %s", strerror(errno));
 		l->now = clock_mono_ms(l->clk);
+		/* Awake. And an event may be the answer to what another thread did before it posted. */
+		run_posts(l);
 		for (int i = 0; i < n; i++)
 			dispatch(l, &events[i]);
 		reap(l);

@@ -8,6 +8,8 @@
 
 #include "codec/codec.h"
 
+#include <stdatomic.h>
+
 struct loop;
 struct loop_io;    /* one watched descriptor */
 struct loop_timer; /* one timer, armed or not */
@@ -18,8 +20,15 @@ void loop_free(struct loop *l);
 /* Runs until loop_stop, also one that came before; may be run again. */
 fallible loop_run(struct loop *l, struct err *err);
 void loop_stop(struct loop *l); /* any thread, and signal handlers */
-/* fn runs on the loop's thread soon; any thread. Posts before loop_run are kept. */
+/* fn runs on the loop's thread soon; any thread. Posts before loop_run are kept. What was posted before an event came
+ * runs before the event's callback. */
 void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg);
+/* As loop_post, for what need not be done before the loop has something else to do: no system call, unless *hurry is set,
+ * which the loop's own thread sets when it has come to wait for this post. The owner sees to it that the loop does not
+ * sleep for too long (loop_doze). */
+void loop_post_idly(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg, const atomic_bool *hurry);
+/* The longest sleep from now on; -1: as long as nothing happens. The loop's own thread. */
+void loop_doze(struct loop *l, int max_ms);
 
 #define LOOP_READ 1u
 #define LOOP_WRITE 2u

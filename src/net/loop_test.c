@@ -337,6 +337,79 @@ static void post_wakes_a_sleeping_loop_and_one_before_the_run_is_kept(void **sta
 	loop_free(l);
 }
 
+/* A post that wakes nobody, then an event of the same cause. */
+struct idle_post {
+	struct loop *l;
+	int fd; /* -1: no event comes */
+	atomic_bool hurry;
+	char order[4];
+};
+
+static void on_idle_post(struct loop *l, void *arg)
+{
+	struct idle_post *p = arg;
+	p->order[strlen(p->order)] = 'p';
+	if (p->fd < 0)
+		loop_stop(l);
+}
+
+static void on_its_event(struct loop *l, unsigned events, void *arg)
+{
+	(void)events;
+	struct idle_post *p = arg;
+	p->order[strlen(p->order)] = 'e';
+	loop_stop(l);
+}
+
+static void *post_idly(void *arg)
+{
+	struct idle_post *p = arg;
+	nanosleep(&(struct timespec){ .tv_nsec = 20 * 1000 * 1000 }, NULL); /* the loop sleeps by now */
+	loop_post_idly(p->l, on_idle_post, p, &p->hurry);
+	if (p->fd >= 0)
+		assert_int_equal(write(p->fd, "x", 1), 1);
+	return NULL;
+}
+
+static void give_up(struct loop *l, void *arg)
+{
+	(void)l;
+	(void)arg;
+	fail_msg("the post never came");
+}
+
+static void idle_posts_come_with_the_next_event_or_the_next_look_or_in_a_hurry(void **state)
+{
+	(void)state;
+	static const struct {
+		bool event, hurry;
+		int doze_ms;
+		const char *want;
+	} rows[] = { { true, false, -1, "pe" }, { false, true, -1, "p" }, { false, false, 50, "p" } };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int ends[2];
+		assert_int_equal(pipe(ends), 0);
+		struct idle_post p = { .l = make_loop(), .fd = rows[i].event ? ends[1] : -1 };
+		atomic_store(&p.hurry, rows[i].hurry);
+		struct loop_io *io = NULL;
+		struct err err = { 0 };
+		assert_int_equal(loop_watch(p.l, ends[0], LOOP_READ, on_its_event, &p, &io, &err).kind, ERR_NONE);
+		struct loop_timer *limit = loop_timer_new(p.l, give_up, NULL);
+		loop_timer_set(limit, 20000);
+		loop_doze(p.l, rows[i].doze_ms);
+		pthread_t t;
+		assert_int_equal(pthread_create(&t, NULL, post_idly, &p), 0);
+		assert_int_equal(loop_run(p.l, &err).kind, ERR_NONE);
+		pthread_join(t, NULL);
+		assert_string_equal(p.order, rows[i].want);
+		loop_io_free(io);
+		loop_timer_free(limit);
+		loop_free(p.l);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +422,7 @@ int main(void)
 		cmocka_unit_test(loop_time_advances_with_the_timer),
 		cmocka_unit_test(posts_of_many_threads_all_run_each_threads_in_order),
 		cmocka_unit_test(post_wakes_a_sleeping_loop_and_one_before_the_run_is_kept),
+		cmocka_unit_test(idle_posts_come_with_the_next_event_or_the_next_look_or_in_a_hurry),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * workers.h: a pool of threads for straight-line code, with a bounded queue. A full queue is an answer (503), not a wait.
+ * workers.h: a pool of threads for straight-line code, with a bounded queue. A full queue is an answer (503), not a wait;
+ * and so is one whose first has waited too long, since a length says nothing of the time that it takes.
  */
 #ifndef CAIRN_NET_WORKERS_H
 #define CAIRN_NET_WORKERS_H
@@ -13,8 +14,20 @@ fallible workers_new(const char *name, unsigned threads, unsigned queue_max, siz
 		     struct err *err);
 /* ERR_UNAVAILABLE when the queue is full or the pool is stopping. fn owns arg from a successful call on. */
 fallible workers_submit(struct workers *w, void (*fn)(void *arg), void *arg, struct err *err);
-/* As above, but waits for room instead of refusing: for work that must not be dropped; in a pool that is stopping, fn runs
- * in the caller. Never call it from a worker. */
+
+/* What is taken first. LATER waits while there is any of FIRST, but for one turn in so many: it shall get an answer, too. */
+enum workers_rank { WORKERS_FIRST, WORKERS_LATER, WORKERS_RANK_COUNT };
+#define WORKERS_FIRST_IN_A_ROW 16u
+struct workers_offer {
+	enum workers_rank rank;
+	int64_t now_ms;      /* monotonic, of one clock for all offers of a pool */
+	int64_t patience_ms; /* refused while one of this rank or before it has waited longer than this */
+};
+/* As workers_submit, with a rank; all ranks together have queue_max places, and the last quarter is for WORKERS_FIRST. */
+fallible workers_offer(struct workers *w, const struct workers_offer *offer, void (*fn)(void *arg), void *arg,
+		       struct err *err);
+/* As workers_submit, but waits for room instead of refusing: for work that must not be dropped; in a pool that is stopping,
+ * fn runs in the caller. Never call it from a worker. */
 void workers_submit_wait(struct workers *w, void (*fn)(void *arg), void *arg);
 unsigned workers_busy(const struct workers *w); /* running + queued, a snapshot */
 void workers_drain(struct workers *w); /* no more submissions; returns when the queue is empty and all are idle */

@@ -195,6 +195,99 @@ static void work_goes_to_whoever_slept_least(void **state)
 	assert_in_range(changes, 1, THREADS); /* each may come once, when it has just been started */
 }
 
+struct listed {
+	char *list;
+	char letter;
+};
+
+static void write_down(void *arg)
+{
+	const struct listed *l = arg;
+	l->list[strlen(l->list)] = l->letter;
+}
+
+static void what_finishes_goes_before_what_begins_but_not_for_ever(void **state)
+{
+	(void)state;
+	enum { FIRST = 40, LATER = 4 };
+	struct workers *w = make_pool(1, 100);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	char list[FIRST + LATER + 1] = { 0 };
+	struct listed first = { list, 'f' }, later = { list, 'l' };
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 1);
+	const struct workers_offer o[] = { { WORKERS_FIRST, 1000, 50 }, { WORKERS_LATER, 1000, 50 } };
+	for (unsigned i = 0; i < LATER; i++)
+		assert_int_equal(workers_offer(w, &o[1], write_down, &later, &err).kind, ERR_NONE);
+	for (unsigned i = 0; i < FIRST; i++)
+		assert_int_equal(workers_offer(w, &o[0], write_down, &first, &err).kind, ERR_NONE);
+	open_door(&d);
+	workers_free(w);
+	assert_string_equal(list, "ffffffffffffffffl"
+				  "ffffffffffffffffl"
+				  "ffffffffll");
+}
+
+struct offered {
+	enum workers_rank rank;
+	int64_t now_ms, patience_ms;
+	enum err_kind want;
+};
+
+static void who_waits_too_long_closes_the_queue_to_its_rank_and_those_after_it(void **state)
+{
+	(void)state;
+	static const struct offered rows[] = {
+		{ WORKERS_LATER, 1000, 50, ERR_NONE },        /* nobody waits */
+		{ WORKERS_LATER, 1050, 50, ERR_NONE },        /* for as long as may be */
+		{ WORKERS_LATER, 1051, 50, ERR_UNAVAILABLE }, /* and longer */
+		{ WORKERS_FIRST, 1051, 50, ERR_NONE },        /* not the matter of those before */
+		{ WORKERS_FIRST, 1102, 50, ERR_UNAVAILABLE }, /* but this one is */
+		{ WORKERS_FIRST, 1102, 500, ERR_NONE },       /* everyone has a patience of its own */
+		{ WORKERS_LATER, 1000, 0, ERR_NONE },         /* a clock that another loop read a moment ago */
+		{ WORKERS_FIRST, INT64_MAX, 50, ERR_UNAVAILABLE },
+	};
+	struct workers *w = make_pool(1, 100);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 1);
+	atomic_uint n = 0;
+	unsigned taken = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct workers_offer o = { rows[i].rank, rows[i].now_ms, rows[i].patience_ms };
+		enum err_kind got = workers_offer(w, &o, count, &n, &err).kind;
+		if (got != rows[i].want)
+			fail_msg("row %zu: kind %d, wanted %d: %s", i, (int)got, (int)rows[i].want, err.detail);
+		taken += got == ERR_NONE;
+	}
+	open_door(&d);
+	workers_free(w);
+	assert_int_equal(atomic_load(&n), taken);
+}
+
+static void the_last_places_are_for_what_finishes(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(1, 8);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	atomic_uint n = 0;
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 1);
+	const struct workers_offer later = { WORKERS_LATER, 0, INT64_MAX };
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(workers_offer(w, &later, count, &n, &err).kind, ERR_NONE);
+	assert_int_equal(workers_offer(w, &later, count, &n, &err).kind, ERR_UNAVAILABLE);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(workers_submit(w, count, &n, &err).kind, ERR_NONE);
+	assert_int_equal(workers_submit(w, count, &n, &err).kind, ERR_UNAVAILABLE);
+	open_door(&d);
+	workers_free(w);
+	assert_int_equal(atomic_load(&n), 8);
+}
+
 static void freeing_nothing_is_fine(void **state)
 {
 	(void)state;
@@ -210,6 +303,9 @@ int main(void)
 		cmocka_unit_test(drained_pool_refuses_and_runs_undroppable_work_in_the_caller),
 		cmocka_unit_test(signals_are_left_to_the_programs_own_thread),
 		cmocka_unit_test(work_goes_to_whoever_slept_least),
+		cmocka_unit_test(what_finishes_goes_before_what_begins_but_not_for_ever),
+		cmocka_unit_test(who_waits_too_long_closes_the_queue_to_its_rank_and_those_after_it),
+		cmocka_unit_test(the_last_places_are_for_what_finishes),
 		cmocka_unit_test(freeing_nothing_is_fine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
