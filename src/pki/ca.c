@@ -216,7 +216,7 @@ fallible ca_make_intermediate(const struct crypto *c, const struct ca_request *r
 	TRY(cert_get_key(parent, &k, err));
 	if (!key_public_eq(k, parent_key))
 		FAIL(err, ERR_CONFIG, "parent's key is not the key of its certificate");
-	if (!parent->is_ca || !parent->may_sign_certs || parent->ski.n == 0)
+	if (!parent->is_ca || !cert_may_sign_certs(parent) || parent->ski.n == 0)
 		FAIL(err, ERR_CONFIG, "parent is no CA that may sign certificates");
 	if (r->not_after > parent->not_after)
 		FAIL(err, ERR_CONFIG, "CA certificate would outlive its parent");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cert.c: certificates as they are read: strict DER taken apart by our own reader, and the same bytes held as an X509
- * for TLS. Slices point into the one copy of the DER, so names and key identifiers compare as bytes (RULES R14).
+ * cert.c: certificates as they are read: strict DER taken apart by our own reader. OpenSSL's form of one is made when it
+ * is asked for, because decoding the key alone costs more there than a signature. Slices point into the one copy of the
+ * DER, so names and key identifiers compare as bytes (RULES R14).
  */
 #include "pki/internal.h"
 
@@ -10,7 +11,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define PEM_FILE_MAX (256 * 1024)
 
@@ -24,7 +24,7 @@ void cert_free(struct cert *c)
 {
 	if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	X509_free(c->x509);
+	X509_free(atomic_load_explicit(&c->x509_slot, memory_order_acquire));
 	free(c);
 }
 
@@ -141,6 +141,17 @@ static fallible check_extensions(struct str extensions, struct err *err)
 	return OK;
 }
 
+static fallible split_validity(struct cert *cert, struct str body, struct err *err)
+{
+	struct der from, until;
+	struct cur c = cur_of(body);
+	TRY(der_next(&c, &from, err));
+	TRY(der_next(&c, &until, err));
+	if (!cur_end(&c) || !value_time(&from, &cert->not_before) || !value_time(&until, &cert->not_after))
+		FAIL(err, ERR_MALFORMED, "certificate with a time that is none");
+	return OK;
+}
+
 static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
 {
 	struct der d, seq;
@@ -155,7 +166,8 @@ static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
 	cert->algorithm = d.whole;
 	TRY(der_want(&c, DER_SEQUENCE, &d, err));
 	cert->issuer = d.whole;
-	TRY(der_want(&c, DER_SEQUENCE, &d, err)); /* validity */
+	TRY(der_want(&c, DER_SEQUENCE, &d, err));
+	TRY(split_validity(cert, d.body, err));
 	TRY(der_want(&c, DER_SEQUENCE, &d, err));
 	cert->subject = d.whole;
 	TRY(der_want(&c, DER_SEQUENCE, &d, err));
@@ -176,47 +188,29 @@ static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
 static fallible split_cert(struct cert *cert, struct err *err)
 {
 	struct str der = str_n(cert->der, cert->der_n);
-	struct der whole, tbs, algorithm, signature;
+	struct signed_parts parts;
 	TRY(der_check(der, err));
-	TRY(der_only(der, DER_SEQUENCE, &whole, err));
-	struct cur c = cur_of(whole.body);
-	TRY(der_want(&c, DER_SEQUENCE, &tbs, err));
-	TRY(der_want(&c, DER_SEQUENCE, &algorithm, err));
-	TRY(der_want(&c, DER_BIT_STRING, &signature, err));
-	if (!cur_end(&c))
-		FAIL(err, ERR_MALFORMED, "DER: certificate with more than three members");
-	cert->tbs = tbs.whole;
-	TRY(split_tbs(cert, tbs.whole, err));
-	if (!str_eq(algorithm.whole, cert->algorithm))
+	TRY(signed_split(der, &parts, err));
+	cert->tbs = parts.content;
+	cert->signature = parts.signature;
+	TRY(split_tbs(cert, parts.content, err));
+	if (!str_eq(parts.algorithm, cert->algorithm))
 		FAIL(err, ERR_MALFORMED, "certificate names two signature algorithms");
 	return OK;
 }
 
-static fallible read_time(const ASN1_TIME *t, int64_t *ret, struct err *err)
+/* The values that other code decides by. */
+static fallible read_values(struct cert *cert, struct err *err)
 {
-	struct tm tm = { 0 };
-	if (ASN1_TIME_to_tm(t, &tm) != 1) {
-		ERR_clear_error();
-		FAIL(err, ERR_MALFORMED, "certificate with a time that is none");
-	}
-	*ret = (int64_t)timegm(&tm);
-	return OK;
-}
-
-/* What the parsed form says better than we could. */
-static fallible fill_from_x509(struct cert *cert, struct err *err)
-{
+	struct basic_constraints bc = { 0 };
 	struct ext e;
 	struct der d;
-	TRY(read_time(X509_get0_notBefore(cert->x509), &cert->not_before, err));
-	TRY(read_time(X509_get0_notAfter(cert->x509), &cert->not_after, err));
-	uint32_t flags = X509_get_extension_flags(cert->x509);
-	if ((flags & EXFLAG_INVALID) != 0) {
-		ERR_clear_error();
+	bool good = !cert_find_ext(cert, OID_BASIC_CONSTRAINTS, &e) || value_basic_constraints(e.value, &bc);
+	if (good && cert_find_ext(cert, OID_KEY_USAGE, &e))
+		good = value_key_usage(e.value, &cert->usage) && cert->usage != 0;
+	if (!good || (bc.has_path_len && !bc.ca))
 		FAIL(err, ERR_MALFORMED, "certificate has an extension that does not parse");
-	}
-	cert->is_ca = (flags & EXFLAG_CA) != 0;
-	cert->may_sign_certs = (flags & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(cert->x509) & KU_KEY_CERT_SIGN) != 0;
+	cert->is_ca = bc.ca;
 	if (cert_find_ext(cert, OID_SKI, &e)) {
 		TRY(der_only(e.value, DER_OCTET_STRING, &d, err));
 		cert->ski = d.body;
@@ -230,17 +224,52 @@ fallible cert_read_der(struct str der, struct cert **ret, struct err *err)
 		FAIL(err, ERR_MALFORMED, "certificate of %zu bytes, wanted 1 to %d", der.n, CERT_DER_MAX);
 	AUTO(cert_auto) struct cert *cert = mem_alloc(sizeof *cert + der.n);
 	atomic_init(&cert->refs, 1);
+	atomic_init(&cert->x509_slot, NULL);
+	cert->x509 = &cert->x509_slot;
 	cert->der_n = der.n;
 	memcpy(cert->der, der.p, der.n);
 	TRY(split_cert(cert, err));
-	const uint8_t *p = (const uint8_t *)cert->der;
-	cert->x509 = d2i_X509(NULL, &p, (long)der.n);
-	if (cert->x509 == NULL || p != (const uint8_t *)cert->der + der.n) {
-		err_set(err, ERR_MALFORMED, "certificate does not parse");
-		err_cause_openssl(err);
-		return (struct rc){ ERR_MALFORMED };
+	TRY(read_values(cert, err));
+	*ret = TAKE(cert);
+	return OK;
+}
+
+X509 *cert_get_x509(const struct cert *c)
+{
+	const uint8_t *p = (const uint8_t *)c->der;
+	X509 *x = atomic_load_explicit(c->x509, memory_order_acquire), *first = NULL;
+	if (x != NULL)
+		return x;
+	x = d2i_X509(NULL, &p, (long)c->der_n);
+	ERR_clear_error();
+	if (x == NULL || p != (const uint8_t *)c->der + c->der_n) {
+		X509_free(x);
+		return NULL;
 	}
-	TRY(fill_from_x509(cert, err));
+	if (atomic_compare_exchange_strong(c->x509, &first, x))
+		return x;
+	X509_free(x); /* another thread was first */
+	return first;
+}
+
+bool cert_verifies(const struct cert *c, const struct key *k)
+{
+	X509 *x = cert_get_x509(c);
+	bool good = x != NULL && X509_verify(x, key_get_evp(k)) == 1;
+	ERR_clear_error();
+	return good;
+}
+
+/* What comes from others is read by OpenSSL as well, which their clients will use. */
+static fallible read_twice(struct str der, struct cert **ret, struct err *err)
+{
+	AUTO(cert_auto) struct cert *cert = NULL;
+	TRY(cert_read_der(der, &cert, err));
+	X509 *x = cert_get_x509(cert);
+	bool good = x != NULL && (X509_get_extension_flags(x) & EXFLAG_INVALID) == 0;
+	ERR_clear_error();
+	if (!good)
+		FAIL(err, ERR_MALFORMED, "certificate does not parse");
 	*ret = TAKE(cert);
 	return OK;
 }
@@ -288,7 +317,7 @@ static fallible read_pem_block(BIO *in, struct cert **ret, struct err *err)
 		return OK;
 	if (strcmp(b.name, PEM_STRING_X509) != 0)
 		FAIL(err, ERR_CONFIG, "PEM block of kind \"%s\", wanted CERTIFICATE only", b.name);
-	return cert_read_der(block_der(&b), ret, err);
+	return read_twice(block_der(&b), ret, err);
 }
 
 static fallible read_pem_blocks(BIO *in, struct cert **ret, size_t max, size_t *count, struct err *err)
@@ -374,11 +403,6 @@ fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, siz
 struct str cert_get_der(const struct cert *c)
 {
 	return str_n(c->der, c->der_n);
-}
-
-X509 *cert_get_x509(const struct cert *c)
-{
-	return c->x509;
 }
 
 int64_t cert_get_not_before(const struct cert *c)

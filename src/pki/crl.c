@@ -112,7 +112,7 @@ fallible crl_make(const struct crypto *c, const struct cert *issuer, const struc
 {
 	AUTO(buf_done) struct buf tbs = BUF_MAX(CRL_DER_MAX), der = BUF_MAX(CRL_DER_MAX);
 	TRY(check_list(l, err));
-	if ((X509_get_key_usage(issuer->x509) & KU_CRL_SIGN) == 0 || issuer->ski.n == 0)
+	if ((issuer->usage & USAGE_CRL_SIGN) == 0 || issuer->ski.n == 0)
 		FAIL(err, ERR_CONFIG, "the certificate may not sign revocation lists (keyUsage lacks cRLSign)");
 	struct derw w = derw_begin(&tbs, err);
 	put_tbs(&w, issuer, key, l);

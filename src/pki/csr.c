@@ -7,27 +7,9 @@
 
 #include <stdlib.h>
 
-#define BYTES(lit)                     \
-	{                              \
-		(lit), sizeof(lit) - 1 \
-	}
-
-/* What a request may be signed with: SHA-2 (A23), exact AlgorithmIdentifier bytes. */
-static const struct {
-	struct str algorithm;
-	bool rsa;
-	enum digest digest;
-} csr_algorithms[] = {
-	{ BYTES("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), false, DIGEST_SHA256 },
-	{ BYTES("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"), false, DIGEST_SHA384 },
-	{ BYTES("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"), false, DIGEST_SHA512 },
-	{ BYTES("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"), true, DIGEST_SHA256 },
-	{ BYTES("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00"), true, DIGEST_SHA384 },
-	{ BYTES("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00"), true, DIGEST_SHA512 },
-};
-
 struct csr_parts {
-	struct str info, subject, spki, attributes, algorithm, signature;
+	struct signed_parts whole;
+	struct str subject, spki, attributes;
 };
 
 void csr_done(struct csr *r)
@@ -61,21 +43,13 @@ static fallible split_info(struct str info, struct csr_parts *ret, struct err *e
 
 static fallible split_csr(struct str der, struct csr_parts *ret, struct err *err)
 {
-	struct der seq, info, algorithm, signature;
 	if (der.n > CSR_DER_MAX)
 		FAIL(err, ERR_MALFORMED, "request of %zu bytes, at most %d are served", der.n, CSR_DER_MAX);
 	TRY(der_check(der, err));
-	TRY(der_only(der, DER_SEQUENCE, &seq, err));
-	struct cur c = cur_of(seq.body);
-	TRY(der_want(&c, DER_SEQUENCE, &info, err));
-	TRY(der_want(&c, DER_SEQUENCE, &algorithm, err));
-	TRY(der_want(&c, DER_BIT_STRING, &signature, err));
-	if (!cur_end(&c) || signature.body.p[0] != 0)
+	TRY(signed_split(der, &ret->whole, err));
+	if (ret->whole.signature.n == 0)
 		FAIL(err, ERR_MALFORMED, "DER: not a CertificationRequest");
-	ret->info = info.whole;
-	ret->algorithm = algorithm.whole;
-	ret->signature = str_sub(signature.body, 1, signature.body.n);
-	return split_info(info.whole, ret, err);
+	return split_info(ret->whole.content, ret, err);
 }
 
 static fallible add_name(struct arena *mem, struct csr *r, struct str name, struct err *err)
@@ -268,19 +242,6 @@ static void sort_addrs(struct csr *r)
 	r->addr_count = kept;
 }
 
-static fallible verify_csr(const struct crypto *c, const struct csr_parts *parts, const struct key *k, struct err *err)
-{
-	for (size_t i = 0; i < ARRAY_LEN(csr_algorithms); i++) {
-		if (!str_eq(parts->algorithm, csr_algorithms[i].algorithm))
-			continue;
-		if (csr_algorithms[i].rsa != (key_get_kind(k) == KEY_RSA))
-			FAIL(err, ERR_MALFORMED, "request's signature algorithm does not go with its key");
-		return sig_verify_x509(c, k, csr_algorithms[i].digest, parts->info, parts->signature, err);
-	}
-	FAIL(err, ERR_MALFORMED,
-	     "request's signature algorithm is not served, use ECDSA or RSA with SHA-256, SHA-384 or SHA-512");
-}
-
 static fallible read_csr(const struct crypto *c, struct arena *mem, struct str der, struct csr *r, struct err *err)
 {
 	struct csr_parts parts = { 0 };
@@ -294,7 +255,7 @@ static fallible read_csr(const struct crypto *c, struct arena *mem, struct str d
 	sort_names(r);
 	sort_addrs(r);
 	TRY(key_check(r->key, KEY_USE_CERTIFICATE, err));
-	TRY(verify_csr(c, &parts, r->key, err));
+	TRY(signed_verify(c, &parts.whole, r->key, "request", err));
 	return digest_sha256(c, parts.spki, &r->spki_hash, err);
 }
 
@@ -322,7 +283,7 @@ fallible csr_read_key(const struct crypto *c, struct str der, struct key **ret, 
 	TRY(split_csr(der, &parts, err));
 	TRY(key_from_spki(parts.spki, &k, err));
 	TRY(key_check(k, KEY_USE_CERTIFICATE, err));
-	TRY(verify_csr(c, &parts, k, err));
+	TRY(signed_verify(c, &parts.whole, k, "request", err));
 	*ret = TAKE(k);
 	return OK;
 }

@@ -70,21 +70,47 @@ struct san {
 };
 fallible san_read(struct arena *mem, struct str value, struct san *ret, struct err *err);
 
+/* --- values.c: true when the value has its form --- */
+bool value_time(const struct der *d, int64_t *ret);
+struct basic_constraints {
+	bool ca, has_path_len;
+};
+bool value_basic_constraints(struct str value, struct basic_constraints *ret);
+bool value_key_usage(struct str value, unsigned *ret); /* bit 15 - n is named bit n */
+#define USAGE(n) (0x8000u >> (n))
+#define USAGE_SIGN USAGE(0)
+#define USAGE_KEY_ENCIPHER USAGE(2)
+#define USAGE_DATA_ENCIPHER USAGE(3)
+#define USAGE_KEY_AGREE USAGE(4)
+#define USAGE_CERT_SIGN USAGE(5)
+#define USAGE_CRL_SIGN USAGE(6)
+#define USAGE_ALL 0xff80u
+
 struct cert {
 	atomic_uint refs;
-	X509 *x509;
+	X509 *_Atomic x509_slot;
+	X509 *_Atomic *x509; /* the slot: OpenSSL's form is made when somebody asks for it first */
 	struct str tbs, serial, algorithm, issuer, subject, spki; /* whole elements; serial is the INTEGER's body */
+	struct str signature;  /* what the BIT STRING holds; empty when that is no number of whole bytes */
 	struct str extensions; /* body of the SEQUENCE OF; empty when there is none */
 	struct str ski;        /* keyIdentifier octets; empty when there is none */
-	bool is_ca, may_sign_certs;
+	bool is_ca;
+	unsigned usage; /* value_key_usage; 0: no keyUsage */
 	int64_t not_before, not_after;
 	size_t der_n;
 	char der[];
 };
 struct cert *cert_ref(struct cert *c);
+static inline bool cert_may_sign_certs(const struct cert *c)
+{
+	return (c->usage & USAGE_CERT_SIGN) != 0;
+}
+/* By OpenSSL, whatever the algorithm: for chains, which others may have signed. */
+bool cert_verifies(const struct cert *c, const struct key *k);
 bool cert_find_ext(const struct cert *c, struct str oid, struct ext *ret);
 
 struct issuer {
+	const struct crypto *crypto;
 	struct cert **chain;
 	size_t chain_count;
 	struct key *key;    /* NULL: can describe and lint, not sign */
@@ -132,9 +158,18 @@ struct tbs_head {
 	int64_t not_before, not_after;
 };
 void tbs_put_head(struct derw *w, const struct tbs_head *h);
-/* SEQUENCE { tbs, algorithm, BIT STRING signature } signed by k. */
+/* --- signed.c: SEQUENCE { content, AlgorithmIdentifier, BIT STRING }, as certificates, requests and lists are --- */
+struct signed_parts {
+	struct str content, algorithm; /* whole */
+	struct str signature;          /* what the BIT STRING holds; empty when that is no number of whole bytes */
+};
+fallible signed_split(struct str der, struct signed_parts *ret, struct err *err);
+/* ECDSA or RSA with SHA-2, by the exact AlgorithmIdentifier; `what` it is, for the refusal: "request". */
+fallible signed_verify(const struct crypto *c, const struct signed_parts *parts, const struct key *k, const char *what,
+		       struct err *err);
+/* Signed by k. */
 fallible cert_wrap(const struct crypto *c, const struct key *k, struct str tbs, struct buf *ret_der, struct err *err);
-/* Parses der again and verifies it with k's public half. */
+/* Reads der again, verifies it with k's public half, and has OpenSSL read it too. */
 fallible cert_verify_der(struct str der, const struct key *k, struct cert **ret, struct err *err);
 
 #endif

@@ -5,7 +5,6 @@
  */
 #include "pki/internal.h"
 
-#include <openssl/err.h>
 #include <stdlib.h>
 
 static void issuer_auto(struct issuer **i)
@@ -22,7 +21,7 @@ static fallible check_ca(const struct cert *c, struct err *err)
 {
 	if (!c->is_ca)
 		FAIL(err, ERR_CONFIG, "issuer's certificate is no CA certificate (basicConstraints)");
-	if (!c->may_sign_certs)
+	if (!cert_may_sign_certs(c))
 		FAIL(err, ERR_CONFIG, "issuer's certificate may not sign certificates (keyUsage lacks keyCertSign)");
 	if (c->ski.n == 0 || c->ski.n > 64)
 		FAIL(err, ERR_CONFIG, "issuer's certificate has no usable subjectKeyIdentifier");
@@ -51,10 +50,8 @@ static fallible check_link(const struct cert *child, const struct cert *parent, 
 		FAIL(err, ERR_CONFIG,
 		     "chain is broken: authorityKeyIdentifier is not the next one's subjectKeyIdentifier");
 	TRY(cert_get_key(parent, &k, err));
-	if (X509_verify(child->x509, key_get_evp(k)) != 1) {
-		ERR_clear_error();
+	if (!cert_verifies(child, k))
 		FAIL(err, ERR_CONFIG, "chain is broken: a signature does not verify with the next one's key");
-	}
 	return OK;
 }
 
@@ -112,10 +109,10 @@ fallible chain_check_alternate(const struct cert *issuer, struct cert *const *ch
 fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
 		    struct issuer **ret, struct err *err)
 {
-	(void)c;
 	if (chain_count == 0)
 		FAIL(err, ERR_CONFIG, "issuer has no certificate");
 	AUTO(issuer_auto) struct issuer *i = mem_alloc(sizeof *i);
+	i->crypto = c;
 	i->chain = mem_alloc_n(sizeof(struct cert *), chain_count);
 	for (; i->chain_count < chain_count; i->chain_count++)
 		i->chain[i->chain_count] = cert_ref(chain[i->chain_count]);

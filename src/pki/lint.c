@@ -4,6 +4,7 @@
  * RULES R5), which stops at the first finding, and any certificate, of which all findings are told.
  */
 #include "pki/lint_look.h"
+#include "pki/lint_second.h"
 
 #include <openssl/err.h>
 
@@ -42,23 +43,6 @@ static bool rule_holds(const struct lint_rule *rule, const struct look *l)
 	return (rule->when & WHEN_ASKED) == 0 || l->asked != NULL;
 }
 
-static X509 *read_with_openssl(struct str der)
-{
-	const uint8_t *p = (const uint8_t *)der.p;
-	X509 *x = d2i_X509(NULL, &p, (long)der.n);
-	if (x != NULL && p != (const uint8_t *)der.p + der.n) {
-		X509_free(x);
-		x = NULL;
-	}
-	ERR_clear_error();
-	return x;
-}
-
-static void x509_auto(X509 **x)
-{
-	X509_free(*x);
-}
-
 /* --- before signing --------------------------------------------------------------------------------------------------*/
 static fallible finding(const char *rule, const struct err *sub, struct err *err)
 {
@@ -88,23 +72,21 @@ fallible cert_lint(const struct issuer *i, const struct cert_template *t, const 
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(cert_auto) struct cert *cert = NULL;
-	AUTO(x509_auto) X509 *x509 = NULL;
+	AUTO(second_auto) struct second *second = second_read(der);
 	struct err sub = { 0 }, unread = { 0 };
-	struct rc rc = cert_read_der(der, &cert, &unread);
-	if (FAILED(rc)) /* the rules say better than the reader what is wrong */
-		x509 = read_with_openssl(der);
-	struct look_asked asked = { .issuer = i, .t = t, .r = r, .cert = cert };
+	const struct look_asked asked = { .issuer = i, .t = t, .r = r };
 	struct look l = { .mem = &mem,
 			  .der = der,
 			  .public_rules = t->public_rules,
 			  .must_be_leaf = true,
 			  .issuer_cert = issuer_cert(i),
+			  .issuer_key = i->public,
 			  .asked = &asked,
-			  .x509 = cert == NULL ? x509 : cert->x509 };
+			  .second = second };
 	if (FAILED(look_take_apart(&l, &sub)))
 		return finding("parse", &sub, err);
 	TRY(stop_at_first(&l, false, err));
-	if (FAILED(rc))
+	if (FAILED(cert_read_der(der, &cert, &unread))) /* the rules say better than the reader what is wrong */
 		return finding("parse", &unread, err);
 	return stop_at_first(&l, true, err);
 }
@@ -145,14 +127,20 @@ static void find_all(const struct look *l, struct lint_report *r)
 fallible cert_lint_any(struct arena *mem, const struct lint_how *how, struct str der, struct lint_report *ret,
 		       struct err *err)
 {
-	AUTO(x509_auto) X509 *x509 = read_with_openssl(der);
+	AUTO(second_auto) struct second *second = second_read(der);
+	AUTO(key_auto) struct key *issuer_key = NULL;
 	struct err sub = { 0 };
 	struct lint_report r = { .findings = ARENA_ARRAY(mem, struct lint_finding, rule_count()) };
-	struct look l = {
-		.mem = mem, .der = der, .must_be_leaf = how->must_be_leaf, .issuer_cert = how->issuer, .x509 = x509
-	};
+	if (how->issuer != NULL && FAILED(cert_get_key(how->issuer, &issuer_key, NULL)))
+		issuer_key = NULL; /* of no kind that is served: a finding of some rules */
+	struct look l = { .mem = mem,
+			  .der = der,
+			  .must_be_leaf = how->must_be_leaf,
+			  .issuer_cert = how->issuer,
+			  .issuer_key = issuer_key,
+			  .second = second };
 	struct rc rc = look_take_apart(&l, &sub);
-	if (FAILED(rc) && x509 == NULL)
+	if (FAILED(rc) && second == NULL)
 		FAIL(err, ERR_MALFORMED, "this is no certificate: %s", sub.detail);
 	l.public_rules = how->strictness == LINT_PUBLIC || (how->strictness == LINT_AS_IT_CLAIMS && claims_public(&l));
 	r.public_rules = l.public_rules;

@@ -4,20 +4,13 @@
  * signing (RULES R5) that the certificate is what template and request say and nothing else.
  */
 #include "pki/lint_look.h"
+#include "pki/lint_second.h"
 
 #include <openssl/bn.h>
-#include <openssl/x509v3.h>
 
 static void bn_auto(BIGNUM **p)
 {
 	BN_free(*p);
-}
-
-static void openssl_auto(void *p) /* of a uint8_t **, which C does not convert by itself */
-{
-	void *at;
-	memcpy(&at, p, sizeof at);
-	OPENSSL_free(at);
 }
 
 static void general_names_auto(GENERAL_NAMES **p)
@@ -28,13 +21,13 @@ static void general_names_auto(GENERAL_NAMES **p)
 /* Two readers that understand one certificate differently are how attacks begin. */
 static fallible check_second_reader(const struct look *l, struct err *err)
 {
-	AUTO(openssl_auto) uint8_t *again = NULL;
-	if (l->x509 == NULL)
+	struct str again;
+	if (l->second == NULL)
 		FIND(err, "found bytes that OpenSSL does not read as a certificate");
-	int n = i2d_re_X509_tbs(l->x509, &again);
-	if (n < 0 || !str_eq(str_n(again, (size_t)n), l->tbs))
-		FIND(err, "found %zu bytes that OpenSSL encodes to %d others", l->tbs.n, n);
-	if ((X509_get_extension_flags(l->x509) & EXFLAG_INVALID) != 0)
+	TRY(second_write_tbs(l->second, l->mem, &again, err));
+	if (!str_eq(again, l->tbs))
+		FIND(err, "found %zu bytes that OpenSSL encodes to %zu others", l->tbs.n, again.n);
+	if (!second_exts_parse(l->second))
 		FIND(err, "found an extension that OpenSSL does not read");
 	return OK;
 }
@@ -50,7 +43,7 @@ static fallible check_validity(const struct look *l, struct err *err)
 
 static fallible check_serial(const struct look *l, struct err *err)
 {
-	AUTO(bn_auto) BIGNUM *found = ASN1_INTEGER_to_BN(X509_get0_serialNumber(l->x509), NULL);
+	AUTO(bn_auto) BIGNUM *found = ASN1_INTEGER_to_BN(l->second->tbs->serial, NULL);
 	uint8_t bytes[SERIAL_LEN];
 	if (found == NULL || BN_is_negative(found) || BN_is_zero(found) || BN_num_bits(found) > 159)
 		FIND(err, "found a serial that is not in 1 to 2^159-1");
@@ -78,7 +71,7 @@ static fallible check_subject(const struct look *l, struct err *err)
 {
 	static const struct cert_subject none = { 0 };
 	const struct cert_subject *s = l->asked->r->subject == NULL ? &none : l->asked->r->subject;
-	const X509_NAME *subject = X509_get_subject_name(l->x509);
+	const X509_NAME *subject = l->second->tbs->subject;
 	const struct {
 		int nid;
 		struct str want;
@@ -103,11 +96,10 @@ static fallible check_subject(const struct look *l, struct err *err)
 
 static fallible check_public_key(const struct look *l, struct err *err)
 {
-	struct str want;
-	AUTO(openssl_auto) uint8_t *found = NULL;
+	struct str want, found;
 	TRY(key_spki(l->mem, l->asked->r->key, &want, err));
-	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(l->x509), &found);
-	if (n < 0 || !str_eq(str_n(found, (size_t)n), want))
+	TRY(second_write_key(l->second, l->mem, &found, err));
+	if (!str_eq(found, want))
 		FIND(err, "found a SubjectPublicKeyInfo that is not the subscriber's");
 	return key_check(l->asked->r->key, KEY_USE_CERTIFICATE, err);
 }
@@ -124,28 +116,29 @@ static fallible check_extensions(const struct look *l, struct err *err)
 		{ NID_basic_constraints, true, true },
 		{ NID_authority_key_identifier, true, false },
 		{ NID_info_access, l->asked->t->aia_url.n > 0, false },
-		{ NID_subject_alt_name, true, X509_NAME_entry_count(X509_get_subject_name(l->x509)) == 0 },
+		{ NID_subject_alt_name, true, X509_NAME_entry_count(l->second->tbs->subject) == 0 },
 		{ NID_certificate_policies, l->asked->t->policy_count > 0, false },
 		{ NID_crl_distribution_points, l->asked->t->crl_url.n > 0, false },
 		{ NID_tlsfeature, l->asked->r->must_staple, false },
 	};
+	const STACK_OF(X509_EXTENSION) *exts = l->second->tbs->extensions;
 	int wanted = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int at = X509_get_ext_by_NID(l->x509, rows[i].nid, -1);
+		int at = X509v3_get_ext_by_NID(exts, rows[i].nid, -1);
 		if ((at >= 0) != rows[i].wanted)
 			FIND(err, "found %s %s, wanted %s", at >= 0 ? "a" : "no", OBJ_nid2sn(rows[i].nid),
 			     rows[i].wanted ? "one" : "none");
 		if (at < 0)
 			continue;
 		wanted++;
-		if (X509_get_ext_by_NID(l->x509, rows[i].nid, at) >= 0)
+		if (X509v3_get_ext_by_NID(exts, rows[i].nid, at) >= 0)
 			FIND(err, "found two %s, wanted one", OBJ_nid2sn(rows[i].nid));
-		if ((X509_EXTENSION_get_critical(X509_get_ext(l->x509, at)) != 0) != rows[i].critical)
+		if ((X509_EXTENSION_get_critical(X509v3_get_ext(exts, at)) != 0) != rows[i].critical)
 			FIND(err, "found %s %scritical, wanted %scritical", OBJ_nid2sn(rows[i].nid),
 			     rows[i].critical ? "not " : "", rows[i].critical ? "" : "not ");
 	}
-	if (X509_get_ext_count(l->x509) != wanted)
-		FIND(err, "found %d extensions, wanted %d", X509_get_ext_count(l->x509), wanted);
+	if (X509v3_get_ext_count(exts) != wanted)
+		FIND(err, "found %d extensions, wanted %d", X509v3_get_ext_count(exts), wanted);
 	return OK;
 }
 
@@ -162,7 +155,8 @@ static struct str wanted_name(const struct look *l, size_t i, int *ret_type)
 
 static fallible check_san(const struct look *l, struct err *err)
 {
-	AUTO(general_names_auto) GENERAL_NAMES *names = X509_get_ext_d2i(l->x509, NID_subject_alt_name, NULL, NULL);
+	bool there;
+	AUTO(general_names_auto) GENERAL_NAMES *names = second_ext(l->second, NID_subject_alt_name, &there);
 	int count = names == NULL ? -1 : sk_GENERAL_NAME_num(names);
 	size_t wanted = l->asked->r->name_count + l->asked->r->addr_count + l->asked->r->email_count;
 	if (count < 1 || (size_t)count != wanted)
@@ -192,42 +186,46 @@ static fallible check_names(const struct look *l, struct err *err)
 }
 
 /* The value of an extension that has one right encoding only. */
-static fallible want_value(const struct look *l, struct str oid, struct str want, const char *what, struct err *err)
+static fallible want_value(const struct look *l, enum look_kind kind, struct str want, const char *what,
+			   struct err *err)
 {
-	struct ext e;
-	if (!cert_find_ext(l->asked->cert, oid, &e) || !str_eq(e.value, want))
+	if (l->known[kind] == NULL || !str_eq(l->known[kind]->value, want))
 		FIND(err, "found other bytes than %s", what);
 	return OK;
 }
 
 static fallible check_key_usage(const struct look *l, struct err *err)
 {
-	bool rsa = key_get_kind(l->asked->r->key) == KEY_RSA;
-	uint32_t found = X509_get_key_usage(l->x509), may = rsa ? KU_KEY_ENCIPHERMENT : KU_KEY_AGREEMENT;
-	if ((found & KU_DIGITAL_SIGNATURE) == 0 ||
-	    (found & ~(KU_DIGITAL_SIGNATURE | (l->asked->t->key_encipherment ? may : 0))) != 0)
+	const unsigned sign = 1u << 0, encipher = 1u << 2, agree = 1u << 4; /* RFC 5280 4.2.1.3 */
+	unsigned found = 0, may = key_get_kind(l->asked->r->key) == KEY_RSA ? encipher : agree;
+	bool there;
+	ASN1_BIT_STRING *usage = second_ext(l->second, NID_key_usage, &there);
+	for (int i = 0; usage != NULL && i < 9; i++)
+		found |= ASN1_BIT_STRING_get_bit(usage, i) != 0 ? 1u << i : 0;
+	ASN1_BIT_STRING_free(usage);
+	if ((found & sign) == 0 || (found & ~(sign | (l->asked->t->key_encipherment ? may : 0))) != 0)
 		FIND(err, "found usage bits 0x%x, wanted digitalSignature and nothing that the template does not have",
 		     found);
-	return want_value(l, OID_KEY_USAGE, leaf_key_usage(l->asked->t, l->asked->r->key),
+	return want_value(l, X_KEY_USAGE, leaf_key_usage(l->asked->t, l->asked->r->key),
 			  "those of the template and key", err);
 }
 
 static fallible check_ext_key_usage(const struct look *l, struct err *err)
 {
-	static const uint32_t bits[] = { XKU_SSL_SERVER, XKU_SSL_CLIENT, XKU_CODE_SIGN, XKU_SMIME };
-	uint32_t want = 0;
+	static const int purposes[] = { NID_server_auth, NID_client_auth, NID_code_sign, NID_email_protect };
+	unsigned found = 0, want = l->asked->t->ekus;
 	int want_count = 0;
-	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
-		bool wanted = (l->asked->t->ekus & 1u << i) != 0;
-		want |= wanted ? bits[i] : 0;
-		want_count += wanted;
-	}
-	EXTENDED_KEY_USAGE *eku = X509_get_ext_d2i(l->x509, NID_ext_key_usage, NULL, NULL);
+	bool there;
+	EXTENDED_KEY_USAGE *eku = second_ext(l->second, NID_ext_key_usage, &there);
 	int count = eku == NULL ? -1 : sk_ASN1_OBJECT_num(eku);
+	for (size_t i = 0; i < ARRAY_LEN(purposes); i++) {
+		want_count += (want & 1u << i) != 0;
+		for (int k = 0; k < count; k++)
+			found |= OBJ_obj2nid(sk_ASN1_OBJECT_value(eku, k)) == purposes[i] ? 1u << i : 0;
+	}
 	EXTENDED_KEY_USAGE_free(eku);
-	if (want == 0 || X509_get_extended_key_usage(l->x509) != want || count != want_count)
-		FIND(err, "found %d usages 0x%x, wanted %d usages 0x%x", count, X509_get_extended_key_usage(l->x509),
-		     want_count, want);
+	if (want == 0 || found != want || count != want_count)
+		FIND(err, "found %d usages 0x%x, wanted %d usages 0x%x", count, found, want_count, want);
 	return OK;
 }
 
@@ -242,7 +240,8 @@ static fallible check_policies(const struct look *l, struct err *err)
 {
 	if (l->asked->t->policy_count == 0)
 		return OK;
-	CERTIFICATEPOLICIES *policies = X509_get_ext_d2i(l->x509, NID_certificate_policies, NULL, NULL);
+	bool there;
+	CERTIFICATEPOLICIES *policies = second_ext(l->second, NID_certificate_policies, &there);
 	bool good = policies != NULL && (size_t)sk_POLICYINFO_num(policies) == l->asked->t->policy_count;
 	for (size_t i = 0; good && i < l->asked->t->policy_count; i++)
 		good = is_policy(sk_POLICYINFO_value(policies, (int)i), l->asked->t->policies[i]);
@@ -254,7 +253,7 @@ static fallible check_policies(const struct look *l, struct err *err)
 
 static fallible check_tls_feature(const struct look *l, struct err *err)
 {
-	return l->asked->r->must_staple ? want_value(l, OID_TLS_FEATURE, MUST_STAPLE, "status_request alone", err) : OK;
+	return l->asked->r->must_staple ? want_value(l, X_TLS_FEATURE, MUST_STAPLE, "status_request alone", err) : OK;
 }
 
 /* The one URL of a GeneralName. */
@@ -270,7 +269,8 @@ static fallible check_crl_url(const struct look *l, struct err *err)
 {
 	if (l->asked->t->crl_url.n == 0)
 		return OK;
-	CRL_DIST_POINTS *points = X509_get_ext_d2i(l->x509, NID_crl_distribution_points, NULL, NULL);
+	bool there;
+	CRL_DIST_POINTS *points = second_ext(l->second, NID_crl_distribution_points, &there);
 	bool good = points != NULL && sk_DIST_POINT_num(points) == 1;
 	if (good) {
 		const DIST_POINT *p = sk_DIST_POINT_value(points, 0);
@@ -288,7 +288,8 @@ static fallible check_aia_url(const struct look *l, struct err *err)
 {
 	if (l->asked->t->aia_url.n == 0)
 		return OK;
-	AUTHORITY_INFO_ACCESS *aia = X509_get_ext_d2i(l->x509, NID_info_access, NULL, NULL);
+	bool there;
+	AUTHORITY_INFO_ACCESS *aia = second_ext(l->second, NID_info_access, &there);
 	bool good = aia != NULL && sk_ACCESS_DESCRIPTION_num(aia) == 1;
 	if (good) {
 		const ACCESS_DESCRIPTION *d = sk_ACCESS_DESCRIPTION_value(aia, 0);

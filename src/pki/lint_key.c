@@ -135,9 +135,15 @@ static fallible check_ec_plain(const struct look *l, struct err *err)
 static fallible check_ec_on_curve(const struct look *l, struct err *err)
 {
 	AUTO(key_auto) struct key *k = NULL;
+	struct str asked;
 	size_t n = coordinate_bytes(l);
 	if (!l->key_good || n == 0 || !point_is_plain(l, n))
 		return OK;
+	if (l->asked != NULL) { /* what these bytes come to is at hand already, when they are those of the request */
+		TRY(key_spki(l->mem, l->asked->r->key, &asked, err));
+		if (str_eq(asked, l->spki))
+			return key_check(l->asked->r->key, KEY_USE_CERTIFICATE, err);
+	}
 	TRY(key_from_ec(l->key_kind, str_sub(l->key_bits, 1, 1 + n), str_sub(l->key_bits, 1 + n, 1 + 2 * n), &k, err));
 	return key_check(k, KEY_USE_CERTIFICATE, err);
 }

@@ -5,8 +5,6 @@
  */
 #include "pki/lint_look.h"
 
-#include <stdio.h>
-
 /* --- extension values: true when the value has its form --------------------------------------------------------------*/
 static bool body_of(struct str value, unsigned tag, struct str *ret)
 {
@@ -36,34 +34,12 @@ static bool open_list(struct str value, struct str *ret_body, size_t *ret_count)
 
 static bool look_basic_constraints(struct look *l, struct str value)
 {
-	struct der d;
-	struct str body;
-	if (!body_of(value, DER_SEQUENCE, &body))
-		return false;
-	struct cur c = cur_of(body);
-	if (der_peek(&c, DER_BOOLEAN)) {
-		if (FAILED(der_want(&c, DER_BOOLEAN, &d, NULL)) || d.body.n != 1)
-			return false;
-		l->bc_ca = d.body.p[0] != 0;
-	}
-	if (der_peek(&c, DER_INTEGER)) {
-		if (FAILED(der_want(&c, DER_INTEGER, &d, NULL)) || d.body.n != 1 || (uint8_t)d.body.p[0] > 0x7f)
-			return false;
-		l->bc_has_path_len = true;
-	}
-	return cur_end(&c);
+	return value_basic_constraints(value, &l->constraints);
 }
 
 static bool look_key_usage(struct look *l, struct str value)
 {
-	struct str bits;
-	if (!body_of(value, DER_BIT_STRING, &bits) || bits.n == 0 || bits.n > 3 || (uint8_t)bits.p[0] > 7)
-		return false;
-	if (bits.n > 1)
-		l->usage = (unsigned)(uint8_t)bits.p[1] << 8;
-	if (bits.n > 2)
-		l->usage |= (uint8_t)bits.p[2];
-	return true;
+	return value_key_usage(value, &l->usage);
 }
 
 static bool look_eku(struct look *l, struct str value)
@@ -334,24 +310,6 @@ struct str look_oid_text(struct arena *mem, struct str oid)
 }
 
 /* --- its parts -------------------------------------------------------------------------------------------------------*/
-/* RFC 5280 4.1.2.5: Zulu, to the second, nothing else. time_read knows the calendar. */
-static bool read_time(const struct der *d, int64_t *ret)
-{
-	bool utc = d->tag == DER_UTC_TIME;
-	size_t year = utc ? 2 : 4;
-	const char *p = d->body.p;
-	char text[TIME_TEXT_MAX];
-	if (d->body.n != year + 11 || p[d->body.n - 1] != 'Z')
-		return false;
-	for (size_t i = 0; i + 1 < d->body.n; i++)
-		if (p[i] < '0' || p[i] > '9')
-			return false;
-	const char *century = !utc ? "" : p[0] < '5' ? "20" : "19";
-	(void)snprintf(text, sizeof text, "%s%.*s-%.2s-%.2sT%.2s:%.2s:%.2sZ", century, (int)year, p, p + year,
-		       p + year + 2, p + year + 4, p + year + 6, p + year + 8);
-	return !FAILED(time_read(str_z(text), ret, NULL));
-}
-
 /* RDNSequence; what it holds goes into the look when it is the subject's. */
 static bool look_rdns(struct look *l, struct str name, bool keep)
 {
@@ -479,7 +437,7 @@ static fallible look_validity(struct look *l, struct str body, struct err *err)
 	TRY(der_next(&c, &l->not_after, err));
 	if (!cur_end(&c))
 		FAIL(err, ERR_MALFORMED, "validity with more than two times");
-	l->times_good = read_time(&l->not_before, &l->from) && read_time(&l->not_after, &l->until);
+	l->times_good = value_time(&l->not_before, &l->from) && value_time(&l->not_after, &l->until);
 	return OK;
 }
 
@@ -519,24 +477,21 @@ static fallible look_tbs(struct look *l, struct str body, struct err *err)
 
 fallible look_take_apart(struct look *l, struct err *err)
 {
-	struct der whole, tbs, algorithm, signature;
+	struct signed_parts parts;
+	struct der tbs;
 	if (l->der.n == 0 || l->der.n > CERT_DER_MAX)
 		FAIL(err, ERR_MALFORMED, "certificate of %zu bytes, wanted 1 to %d", l->der.n, CERT_DER_MAX);
-	TRY(der_only(l->der, DER_SEQUENCE, &whole, err));
-	struct cur c = cur_of(whole.body);
-	TRY(der_want(&c, DER_SEQUENCE, &tbs, err));
-	TRY(der_want(&c, DER_SEQUENCE, &algorithm, err));
-	TRY(der_want(&c, DER_BIT_STRING, &signature, err));
-	if (!cur_end(&c))
-		FAIL(err, ERR_MALFORMED, "certificate with more than three members");
-	l->tbs = tbs.whole;
-	l->algorithm_outside = algorithm.whole;
+	TRY(signed_split(l->der, &parts, err));
+	TRY(der_only(parts.content, DER_SEQUENCE, &tbs, err));
+	l->tbs = parts.content;
+	l->algorithm_outside = parts.algorithm;
+	l->signature = parts.signature;
 	TRY(look_tbs(l, tbs.body, err));
 	l->issuer_good = look_rdns(l, l->issuer, false);
 	l->subject_good = look_rdns(l, l->subject, true);
 	look_into_extensions(l);
 	look_key(l);
 	look_rsa(l);
-	l->is_ca = l->good[X_BASIC_CONSTRAINTS] && l->bc_ca;
+	l->is_ca = l->good[X_BASIC_CONSTRAINTS] && l->constraints.ca;
 	return OK;
 }

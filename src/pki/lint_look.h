@@ -78,7 +78,6 @@ struct look_asked {
 	const struct issuer *issuer;
 	const struct cert_template *t;
 	const struct cert_request *r;
-	const struct cert *cert; /* the same, by the reader of all other code */
 };
 
 struct look {
@@ -86,11 +85,12 @@ struct look {
 	struct str der;
 	bool public_rules, is_ca, must_be_leaf;
 	const struct cert *issuer_cert; /* NULL: not known */
+	const struct key *issuer_key;   /* its; NULL: not known, or of no kind that is served */
 	const struct look_asked *asked; /* NULL: a certificate from anywhere */
-	X509 *x509;                     /* NULL: OpenSSL does not read it */
+	const struct second *second;    /* NULL: OpenSSL does not read it */
 
 	struct str tbs, version, serial, algorithm, issuer, subject, spki, extensions;
-	struct str algorithm_outside;
+	struct str algorithm_outside, signature;
 	struct der not_before, not_after;
 	bool has_unique_ids;
 
@@ -104,9 +104,8 @@ struct look {
 
 	const struct look_ext *known[X_COUNT]; /* the first of its kind; NULL: not there */
 	bool good[X_COUNT];                    /* there, and its value has the right form */
-	bool bc_ca;
-	bool bc_has_path_len;
-	unsigned usage; /* bit 15 - n is named bit n of KeyUsage */
+	struct basic_constraints constraints;
+	unsigned usage;
 	struct str *ekus;
 	size_t eku_count;
 	struct look_name *san;
@@ -127,15 +126,6 @@ struct look {
 	bool rsa_good;
 	struct str rsa_n, rsa_e; /* without leading zeros */
 };
-
-#define USAGE(n) (0x8000u >> (n))
-#define USAGE_SIGN USAGE(0)
-#define USAGE_KEY_ENCIPHER USAGE(2)
-#define USAGE_DATA_ENCIPHER USAGE(3)
-#define USAGE_KEY_AGREE USAGE(4)
-#define USAGE_CERT_SIGN USAGE(5)
-#define USAGE_CRL_SIGN USAGE(6)
-#define USAGE_ALL 0xff80u
 
 /* Fills *l, whose mem, der and what is known beforehand are set. ERR_MALFORMED: these bytes are no certificate. */
 fallible look_take_apart(struct look *l, struct err *err);

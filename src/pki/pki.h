@@ -54,7 +54,7 @@ fallible cert_read_pem_file(const char *path, struct cert **ret, size_t max, siz
 void cert_free(struct cert *c);
 void cert_auto(struct cert **c);
 struct str cert_get_der(const struct cert *c);     /* borrowed */
-X509 *cert_get_x509(const struct cert *c);         /* borrowed; for net/tls and tests */
+X509 *cert_get_x509(const struct cert *c);         /* borrowed; NULL: OpenSSL does not read it */
 int64_t cert_get_not_before(const struct cert *c); /* unix seconds */
 int64_t cert_get_not_after(const struct cert *c);
 fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err);

@@ -5,8 +5,6 @@
  */
 #include "pki/internal.h"
 
-#include <openssl/err.h>
-
 #define COMMON_NAME_MAX 64 /* RFC 5280 A.1, ub-common-name */
 
 /* By the bits of EKU_SERVER to EKU_EMAIL. */
@@ -268,83 +266,4 @@ fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, c
 	TRY(put_extensions(&w, i, t, r, err));
 	derw_close(&w);
 	return derw_end(&w);
-}
-
-fallible cert_wrap(const struct crypto *c, const struct key *k, struct str tbs, struct buf *ret_der, struct err *err)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	struct str signature;
-	TRY(sig_sign_x509(c, k, tbs, &mem, &signature, err));
-	struct derw w = derw_begin(ret_der, err);
-	derw_open(&w, DER_SEQUENCE);
-	derw_raw(&w, tbs);
-	derw_raw(&w, key_x509_algorithm(k));
-	derw_bits(&w, signature);
-	derw_close(&w);
-	return derw_end(&w);
-}
-
-/* A fault while signing (hardware, memory) can give away the key along with a wrong signature, so none leaves
- * unverified. OpenSSL parses and verifies: another code than the one that wrote the bytes. */
-fallible cert_verify_der(struct str der, const struct key *k, struct cert **ret, struct err *err)
-{
-	AUTO(cert_auto) struct cert *cert = NULL;
-	TRY(cert_read_der(der, &cert, err));
-	if (X509_verify(cert->x509, key_get_evp(k)) != 1) {
-		err_set(err, ERR_INTERNAL, "the signature just made does not verify");
-		err_cause_openssl(err);
-		return (struct rc){ ERR_INTERNAL };
-	}
-	*ret = TAKE(cert);
-	return OK;
-}
-
-/* sign by signer, verify by the public half that the world will use */
-static fallible sign_and_check(const struct crypto *c, const struct key *signer, const struct key *verifier,
-			       struct str tbs, struct buf *ret_der, struct err *err)
-{
-	AUTO(buf_done) struct buf der = BUF_MAX(CERT_DER_MAX);
-	AUTO(cert_auto) struct cert *cert = NULL;
-	struct err sub = { 0 };
-	TRY(cert_wrap(c, signer, tbs, &der, err));
-	if (FAILED(cert_verify_der(buf_str(&der), verifier, &cert, &sub))) {
-		err_set(err, ERR_INTERNAL, "signed certificate is no good: %s", sub.detail);
-		err_cause(err, "%s", sub.cause);
-		return (struct rc){ ERR_INTERNAL };
-	}
-	if (!str_eq(cert->tbs, tbs))
-		FAIL(err, ERR_INTERNAL, "signed certificate holds other bytes than those given");
-	return buf_add(ret_der, buf_str(&der), err);
-}
-
-/* Of a TBS, the issuer's name must be ours before our key touches it. */
-static fallible check_tbs_issuer(const struct issuer *i, struct str tbs, struct err *err)
-{
-	struct der seq, d;
-	TRY(der_only(tbs, DER_SEQUENCE, &seq, err));
-	struct cur c = cur_of(seq.body);
-	TRY(der_want(&c, DER_CONTEXT_MADE(0), &d, err));
-	TRY(der_want(&c, DER_INTEGER, &d, err));
-	TRY(der_want(&c, DER_SEQUENCE, &d, err));
-	if (!str_eq(d.whole, key_x509_algorithm(i->public)))
-		FAIL(err, ERR_INTERNAL, "TBS names another signature algorithm than the issuer's");
-	TRY(der_want(&c, DER_SEQUENCE, &d, err));
-	if (!str_eq(d.whole, issuer_cert(i)->subject))
-		FAIL(err, ERR_INTERNAL, "TBS names another issuer");
-	return OK;
-}
-
-fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
-		       struct err *err)
-{
-	if (i->key == NULL)
-		FAIL(err, ERR_INTERNAL, "issuer has no private key here");
-	TRY(check_tbs_issuer(i, tbs, err));
-	return sign_and_check(c, i->key, i->public, tbs, ret_der, err);
-}
-
-fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
-			     struct err *err)
-{
-	return sign_and_check(c, i->throwaway, i->throwaway, tbs, ret_der, err);
 }
