@@ -8,9 +8,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SEATS_OF_WORKERS(w) \
-	((unsigned)((w)*3 / 4)) /* a quarter of the workers, one at least, never waits for a signer */
-
 /* All but the configuration, which is the caller's when a view cannot be made. */
 static void view_done(struct view *v)
 {
@@ -148,7 +145,7 @@ fallible acme_new(const struct acme_deps *deps, struct conf *conf, struct acme *
 	if (!FAILED(rc))
 		rc = keycache_new(&a->keys, err);
 	if (!FAILED(rc))
-		rc = waitroom_new(SEATS_OF_WORKERS(conf->api.workers), &a->room, err);
+		rc = waitroom_new((unsigned)conf->api.workers, &a->room, err);
 	if (!FAILED(rc))
 		rc = view_new(conf, &a->view, err);
 	if (FAILED(rc)) {

@@ -10,6 +10,7 @@
 #include "pki/pki.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 /* --- one configuration in use; requests hold a reference while they run -------------------------------------------*/
 struct view_issuer {
@@ -50,19 +51,23 @@ void keycache_free(struct keycache *k);
 /* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. */
 fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
 
-/* --- wait.c: where a finalize waits a moment for its certificate --- */
+/* --- wait.c: where a request waits a moment for what it has set going --- */
 struct waitroom;
+enum wait_for { WAIT_SIGNER, WAIT_VALIDATOR, WAIT_COUNT };
 struct waiting {
 	struct id id;
-	bool done;
+	enum wait_for what;
+	sem_t called;
+	_Atomic bool done;
 	struct waiting *next;
 };
-fallible waitroom_new(unsigned seats, struct waitroom **ret, struct err *err);
+/* A quarter of the workers, one at least, never waits for anybody; half of them never wait for a validator. */
+fallible waitroom_new(unsigned workers, struct waitroom **ret, struct err *err);
 void waitroom_free(struct waitroom *w);
 /* Takes a seat before the job is sent, so that its result cannot slip by; false when the room is full. */
-bool waitroom_enter(struct waitroom *w, struct waiting *seat, struct id id);
-/* Until waitroom_call(id) or wait_ms has passed; gives the seat back. */
-void waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms);
+bool waitroom_enter(struct waitroom *w, struct waiting *seat, enum wait_for what, struct id id);
+/* Until waitroom_call(id), and then true, or until wait_ms have passed; gives the seat back. */
+bool waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms);
 void waitroom_call(struct waitroom *w, struct id id);
 
 struct acme {

@@ -272,5 +272,7 @@ fallible acme_apply_verdict(struct acme *a, struct str body, struct err *err)
 		log_verdict(&v, order);
 	if (!FAILED(rc))
 		caa_after(&v.caa);
+	if (!FAILED(rc) && v.outcome != NULL)
+		waitroom_call(a->room, v.challenge.id);
 	return OK;
 }

@@ -92,6 +92,7 @@ struct answer {
 	struct authz_row authz;
 	struct attempt_row attempt;
 	bool started;
+	bool last; /* nothing else of its order is open: the client will do nothing else before it is decided */
 };
 
 static fallible challenge_of_call(struct answer *a, struct store_tx *tx, struct err *err)
@@ -117,6 +118,15 @@ static fallible attempt_order(struct answer *a, struct store_tx *tx, struct id *
 	size_t count;
 	TRY(orders_of_authz(tx, a->c->mem, a->authz.id, ORDER_PENDING, &orders, &count, err));
 	*ret = count > 0 ? orders[count - 1] : (struct id){ 0 };
+	return OK;
+}
+
+static fallible attempt_is_last(struct answer *a, struct store_tx *tx, struct err *err)
+{
+	size_t open = 0;
+	if (!id_is_zero(a->attempt.order))
+		TRY(order_open_authzs(tx, a->attempt.order, a->authz.thumbprint, a->c->now_ms, &open, err));
+	a->last = open <= 1;
 	return OK;
 }
 
@@ -175,6 +185,7 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 		.sends = 1,
 	};
 	TRY(attempt_order(a, tx, &a->attempt.order, err));
+	TRY(attempt_is_last(a, tx, err));
 	TRY(attempt_insert(tx, &a->attempt, err));
 	TRY(challenge_begin(tx, a->challenge.id, a->attempt.id, err));
 	a->challenge.status = CHALLENGE_PROCESSING;
@@ -182,24 +193,40 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 	return OK;
 }
 
+/* *ret_waited: there may be more to tell than "processing". */
+static void send_and_wait(struct answer *a, bool *ret_waited)
+{
+	struct call *c = a->c;
+	struct waitroom *room = c->a->room;
+	struct waiting seat;
+	struct err why = { 0 };
+	int64_t wait_ms = a->last ? c->conf->api.challenge_wait_ms : 0;
+	bool seated = wait_ms > 0 && waitroom_enter(room, &seat, WAIT_VALIDATOR, a->challenge.id);
+	bool sent = !FAILED(jobs_send_validation(c->a, c->view, a->attempt.id, &why));
+	if (!sent) /* the sweeper sends it again */
+		LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a->attempt.order),
+		    KV_ID("attempt", a->attempt.id), KV_ERR(&why));
+	FP("acme.attempt_sent");
+	*ret_waited = seated && waitroom_wait(room, &seat, sent ? wait_ms : 0);
+}
+
 fallible post_challenge(struct call *c, struct err *err)
 {
 	struct answer a = { .c = c };
+	bool waited = false;
 	if (c->payload == NULL) { /* POST-as-GET */
 		TRY(store_read(c->a->d.store, challenge_read, &a, err));
 		return reply_challenge(c, &a.challenge, err);
 	}
 	TRY(store_tx(c->a->d.store, answer_tx, &a, err));
 	if (a.started) {
-		struct err why = { 0 };
 		FP("acme.attempt_made");
 		LOG(c->a->d.log, LOG_INFO, "validation started", KV_ID("order", a.attempt.order),
 		    KV_ID("authz", a.authz.id), KV_ID("attempt", a.attempt.id), KV_STR("name", a.authz.ident.value),
 		    KV_Z("method", challenge_type_name(a.challenge.type)));
-		if (FAILED(jobs_send_validation(c->a, c->view, a.attempt.id, &why))) /* the sweeper sends it again */
-			LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a.attempt.order),
-			    KV_ID("attempt", a.attempt.id), KV_ERR(&why));
-		FP("acme.attempt_sent");
+		send_and_wait(&a, &waited);
 	}
+	if (waited)
+		TRY(store_read(c->a->d.store, challenge_read, &a, err));
 	return reply_challenge(c, &a.challenge, err);
 }

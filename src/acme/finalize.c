@@ -323,14 +323,14 @@ static void send_and_wait(struct finalize *f)
 	struct acme *a = c->a;
 	struct waiting seat;
 	struct err why = { 0 };
-	bool seated = waitroom_enter(a->room, &seat, f->order.id);
+	bool seated = waitroom_enter(a->room, &seat, WAIT_SIGNER, f->order.id);
 	bool sent = f->intent.held ? caa_send(&f->caa) : !FAILED(jobs_send_signing(a, f->intent.id, &why));
 	if (!sent && !f->intent.held)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));
 	FP("acme.sign_job_sent");
 	if (seated)
-		waitroom_wait(a->room, &seat, sent ? c->conf->api.finalize_wait_ms : 0);
+		(void)waitroom_wait(a->room, &seat, sent ? c->conf->api.finalize_wait_ms : 0);
 }
 
 static fallible finalize_run(struct finalize *f, struct err *err)

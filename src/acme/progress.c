@@ -48,5 +48,7 @@ fallible acme_apply_progress(struct acme *a, struct str body, struct err *err)
 		    KV_ID("authz", t.attempt.authz), KV_ID("attempt", t.attempt.id),
 		    KV_STR("perspective", t.said.perspective), KV_BOOL("too_late", !t.kept),
 		    KV_STR("detail", t.said.problem_detail));
+	if (!FAILED(rc)) /* it takes longer: the client has no reason to wait at our door */
+		waitroom_call(a->room, t.attempt.challenge);
 	return OK;
 }

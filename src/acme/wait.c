@@ -1,32 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wait.c: the waiting room. A finalize takes a seat before its job is sent, waits a moment, and then reads the order
- * again whatever happened: being called or not decides only how long it waited, never what it answers.
+ * wait.c: the waiting room. A request takes a seat before its job is sent, waits a moment, and then reads again whatever
+ * happened: being called or not decides only how long it waited, never what it answers. Each seat has a semaphore of
+ * its own, so a call wakes whom it is for and nobody else.
  */
 #include "acme/app.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
-struct waitroom {
+#define ROWS 64
+
+struct row {
 	pthread_mutex_t lock;
-	pthread_cond_t called;
 	struct waiting *first;
-	unsigned taken, seats;
+};
+struct waitroom {
+	uint8_t hash_key[16];
+	unsigned seats, seats_of[WAIT_COUNT];
+	_Atomic unsigned taken, taken_of[WAIT_COUNT];
+	struct row rows[ROWS];
 };
 
-fallible waitroom_new(unsigned seats, struct waitroom **ret, struct err *err)
+fallible waitroom_new(unsigned workers, struct waitroom **ret, struct err *err)
 {
+	(void)err;
 	struct waitroom *w = mem_alloc(sizeof *w);
-	pthread_condattr_t attr;
-	if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-	    pthread_cond_init(&w->called, &attr) != 0) {
-		free(w);
-		FAIL(err, ERR_IO, "cannot make a condition variable");
-	}
-	pthread_condattr_destroy(&attr);
-	pthread_mutex_init(&w->lock, NULL);
-	w->seats = seats;
+	w->seats = workers - (workers + 3) / 4;
+	w->seats_of[WAIT_SIGNER] = w->seats;
+	w->seats_of[WAIT_VALIDATOR] = workers / 2;
+	rng_fill(&rng_system, w->hash_key, sizeof w->hash_key);
+	for (size_t i = 0; i < ROWS; i++)
+		pthread_mutex_init(&w->rows[i].lock, NULL);
 	*ret = w;
 	return OK;
 }
@@ -35,64 +42,119 @@ void waitroom_free(struct waitroom *w)
 {
 	if (w == NULL)
 		return;
-	pthread_cond_destroy(&w->called);
-	pthread_mutex_destroy(&w->lock);
+	for (size_t i = 0; i < ROWS; i++)
+		pthread_mutex_destroy(&w->rows[i].lock);
 	free(w);
 }
 
-bool waitroom_enter(struct waitroom *w, struct waiting *seat, struct id id)
+static struct row *row_of(struct waitroom *w, struct id id)
 {
-	bool room;
-	pthread_mutex_lock(&w->lock);
-	room = w->taken < w->seats;
-	if (room) {
-		*seat = (struct waiting){ .id = id, .next = w->first };
-		w->first = seat;
-		w->taken++;
-	}
-	pthread_mutex_unlock(&w->lock);
-	return room;
+	return &w->rows[hash_keyed(w->hash_key, str_n(id.b, sizeof id.b)) % ROWS];
 }
 
-static void waitroom_leave(struct waitroom *w, struct waiting *seat)
+static bool seat_take(_Atomic unsigned *taken, unsigned seats)
 {
-	for (struct waiting **at = &w->first; *at != NULL; at = &(*at)->next) {
+	if (atomic_fetch_add(taken, 1) < seats)
+		return true;
+	atomic_fetch_sub(taken, 1);
+	return false;
+}
+
+static void seat_give_back(struct waitroom *w, enum wait_for what)
+{
+	atomic_fetch_sub(&w->taken_of[what], 1);
+	atomic_fetch_sub(&w->taken, 1);
+}
+
+bool waitroom_enter(struct waitroom *w, struct waiting *seat, enum wait_for what, struct id id)
+{
+	if (!seat_take(&w->taken, w->seats))
+		return false;
+	if (!seat_take(&w->taken_of[what], w->seats_of[what])) {
+		atomic_fetch_sub(&w->taken, 1);
+		return false;
+	}
+	struct row *row = row_of(w, id);
+	*seat = (struct waiting){ .id = id, .what = what };
+	sem_init(&seat->called, 0, 0);
+	pthread_mutex_lock(&row->lock);
+	seat->next = row->first;
+	row->first = seat;
+	pthread_mutex_unlock(&row->lock);
+	return true;
+}
+
+/* false: somebody who calls it has taken it out already. */
+static bool row_leave(struct row *row, const struct waiting *seat)
+{
+	bool found = false;
+	pthread_mutex_lock(&row->lock);
+	for (struct waiting **at = &row->first; *at != NULL && !found; at = &(*at)->next) {
 		if (*at != seat)
 			continue;
 		*at = seat->next;
-		w->taken--;
-		return;
+		found = true;
+		break;
 	}
+	pthread_mutex_unlock(&row->lock);
+	return found;
 }
 
-void waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms)
+static struct timespec moment_in(int64_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += wait_ms / 1000;
-	until.tv_nsec += (wait_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
 	}
-	pthread_mutex_lock(&w->lock);
-	while (!seat->done && pthread_cond_timedwait(&w->called, &w->lock, &until) == 0)
-		;
-	waitroom_leave(w, seat);
-	pthread_mutex_unlock(&w->lock);
+	return t;
+}
+
+static int called_by(struct waiting *seat, const struct timespec *until)
+{
+	int rc;
+	do
+		rc = sem_clockwait(&seat->called, CLOCK_MONOTONIC, until);
+	while (rc != 0 && errno == EINTR);
+	/* ThreadSanitizer does not know sem_clockwait: to it, this is what comes after the caller's last look. */
+	return rc == 0 && atomic_load(&seat->done) ? 0 : rc;
+}
+
+bool waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms)
+{
+	const struct timespec until = moment_in(wait_ms);
+	bool called = called_by(seat, &until) == 0;
+	/* Nobody who calls may still hold the seat when it goes: who has taken it out is about to wake it. */
+	while (!called && !row_leave(row_of(w, seat->id), seat))
+		called = sem_wait(&seat->called) == 0;
+	sem_destroy(&seat->called);
+	seat_give_back(w, seat->what);
+	return called;
 }
 
 void waitroom_call(struct waitroom *w, struct id id)
 {
-	bool any = false;
-	pthread_mutex_lock(&w->lock);
-	for (struct waiting *s = w->first; s != NULL; s = s->next) {
-		if (id_eq(s->id, id)) {
-			s->done = true;
-			any = true;
+	struct row *row = row_of(w, id);
+	struct waiting *found = NULL;
+	pthread_mutex_lock(&row->lock);
+	for (struct waiting **at = &row->first; *at != NULL;) {
+		struct waiting *seat = *at;
+		if (!id_eq(seat->id, id)) {
+			at = &seat->next;
+			continue;
 		}
+		*at = seat->next;
+		seat->next = found;
+		found = seat;
 	}
-	if (any)
-		pthread_cond_broadcast(&w->called);
-	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_unlock(&row->lock);
+	while (found != NULL) {
+		struct waiting *seat = found;
+		found = seat->next; /* with its waking the seat is gone */
+		atomic_store(&seat->done, true);
+		sem_post(&seat->called);
+	}
 }

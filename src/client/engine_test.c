@@ -435,6 +435,39 @@ static void one_name_is_one_short_story(void **state)
 	check_clean(w);
 }
 
+/* RFC 8555 7.1.6: a valid challenge makes its authorization valid. One that is anything else decides nothing here. */
+static void a_challenge_answered_with_its_outcome_saves_a_poll(void **state)
+{
+	static const struct {
+		const char *body;
+		bool saves;
+	} rows[] = {
+		{ "{\"status\":\"valid\"}", true },
+		{ "{\"status\":\"processing\"}", false },
+		{ "{\"status\":\"invalid\"}", false },
+		{ "{\"status\":7}", false },
+		{ "{}", false },
+	};
+	struct world *w = *state;
+	struct err err = { 0 };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct twist twist = {
+			.url = HOST "/chall/", .status = 200, .after = true, .body = rows[i].body
+		};
+		w->srv.twists = &twist;
+		w->srv.twist_count = 1;
+		w->srv.finalized = w->srv.told[0] = false;
+		w->srv.csr = STR_NONE;
+		w->srv.polls[0] = rows[i].saves ? 1 : 0; /* so that the order says that it is ready */
+		w->story[0] = '\0';
+		MUST(obtain(w, &err));
+		assert_int_equal(strstr(w->story, "poll authorization") == NULL, rows[i].saves);
+		assert_non_null(strstr(w->story, "withdraw answer, finalize, fetch certificate, done"));
+	}
+	w->srv.twist_count = 0;
+	check_clean(w);
+}
+
 static void a_directory_without_a_nonce_costs_one_request(void **state)
 {
 	static const struct twist twists[] = { { .url = HOST "/directory",
@@ -1480,6 +1513,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_name_is_one_short_story, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_challenge_answered_with_its_outcome_saves_a_poll, world_setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(a_directory_without_a_nonce_costs_one_request, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(a_second_order_keeps_directory_account_and_nonce, world_setup,

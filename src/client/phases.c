@@ -648,10 +648,14 @@ static fallible challenge_ask(struct client *cl, struct str *ret_url, struct buf
 static fallible challenge_answer(struct client *cl, const struct client_reply *r, const struct json *body,
 				 struct err *err)
 {
+	struct client_authz *z = &cl->authzs[cl->at];
+	struct str status = STR_NONE;
 	(void)r;
-	(void)body;
 	(void)err;
-	cl->authzs[cl->at].told = true;
+	z->told = true;
+	/* RFC 8555 7.1.6: with a valid challenge the authorization is valid, too. What else the answer may be, the
+	 * authorization will tell. */
+	z->done = !FAILED(json_may_str(body, "status", 32, &status, NULL)) && str_eq(status, STR("valid"));
 	tell_next(cl);
 	return OK;
 }

@@ -144,7 +144,8 @@ struct conf {
 		struct conf_list tls_names; /* names and addresses in that certificate */
 		int64_t loops, workers;     /* 0 loops: one a core */
 		int64_t nonce_life_s;
-		int64_t finalize_wait_ms; /* how long finalize waits for the signer before it answers "processing" */
+		int64_t finalize_wait_ms;  /* how long finalize waits for the signer before it answers "processing" */
+		int64_t challenge_wait_ms; /* the same of an answered challenge and the validators */
 		int64_t connections_max;
 		int64_t drain_ms;
 	} api;

@@ -84,6 +84,10 @@ static const struct conf_row rows[] = {
 	  "How long a nonce stays usable." },
 	{ "api.finalize-wait", CONF_MILLIS, AT(api.finalize_wait_ms), "3s", 0, 30000, NULL, NULL, RELOAD,
 	  "How long finalize waits for the signer before it answers \"processing\"." },
+	{ "api.challenge-wait", CONF_MILLIS, AT(api.challenge_wait_ms), "250ms", 0, 30000, NULL, NULL, RELOAD,
+	  "How long a client that asks for a challenge to be validated waits for the outcome before it is answered "
+	  "\"processing\", when nothing else of the order is open. With half of the workers waiting so, it is answered "
+	  "at once." },
 	{ "api.connections-max", CONF_INT, AT(api.connections_max), "10000", 16, 1000000, NULL, "CAIRN_CONNECTIONS_MAX",
 	  RESTART, "Open connections at once; idle ones make room for new ones." },
 	{ "api.drain", CONF_MILLIS, AT(api.drain_ms), "20s", 0, 25000, NULL, NULL, RELOAD,

@@ -87,13 +87,15 @@ static fallible conf_make(struct world *w, const char *realm_text, struct err *e
 	AUTO(buf_done) struct buf text = BUF_MAX(65536);
 	TRY(buf_addf(&text, err,
 		     "state-dir: %s\n"
-		     "api:\n  base-url: %s\n  finalize-wait: 0ms\n  tls-own: false\n"
+		     "api:\n  base-url: %s\n%s  tls-own: false\n"
 		     "signer:\n  journal: journal\n"
 		     "issuer:\n  default:\n    certificate: issuer.pem\n    key: issuer.key\n%s"
 		     "perspective:\n  local:\n    key: local.key\n    public-key: local.jwk\n"
 		     "operator:\n  ops:\n    public-key: ops.jwk\n"
 		     "%s",
-		     w->dir, WORLD_BASE, w->issuer_text != NULL ? w->issuer_text : "",
+		     w->dir, WORLD_BASE,
+		     w->waits_text != NULL ? w->waits_text : "  finalize-wait: 0ms\n  challenge-wait: 0ms\n",
+		     w->issuer_text != NULL ? w->issuer_text : "",
 		     realm_text != NULL ? realm_text
 					: "realm:\n  default:\n    names: [\"*.a.test\", \"*.b.test\"]\n"
 					  "zone:\n  default:\n    attempts: 1\n"));

@@ -65,6 +65,7 @@ struct world {
 	fallible (*meanwhile)(void *ctx, bool *ret_killed, struct err *err);
 	void *meanwhile_ctx;
 	struct secret seal_key;
+	const char *waits_text; /* the api's settings of its waits; NULL: it waits for nobody */
 	const char
 		*issuer_text; /* more settings of the issuer, as indented YAML lines, from the next configuration on */
 };
