@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main.c: cairn-bench, a load generator for ACME servers: sets the clients up, starts the clock, stops it, reports. What
+ * it measures and how cheaply is told in bench/README.md.
+ */
+#include "generator.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define RSA_KEYS_MAX 8
+#define VERIFY_SHARE 16
+#define PREPARE 200
+
+/* --- the clock -------------------------------------------------------------------------------------------------------*/
+
+static void time_up(struct loop *l, void *arg)
+{
+	struct bench *b = arg;
+	(void)l;
+	if (b->phase != PHASE_RUN)
+		return;
+	b->tally.time_up_us = mono_us();
+	b->phase = PHASE_OVER;
+}
+
+void bench_ready(struct bench *b)
+{
+	b->phase = PHASE_RUN;
+	b->busy = b->o->clients;
+	b->begun = 0;
+	tally_begin(&b->tally);
+	b->next_us = b->tally.began_us;
+	if (b->o->seconds > 0)
+		loop_timer_set(b->time_up, (int64_t)b->o->seconds * 1000);
+	for (unsigned i = 0; i < b->o->clients; i++)
+		client_begin(b->clients[i]);
+}
+
+void bench_idle(struct bench *b)
+{
+	time_up(b->loop, b); /* when the orders ended before the time */
+	tally_end(&b->tally);
+	loop_stop(b->loop);
+}
+
+/* --- set-up ----------------------------------------------------------------------------------------------------------*/
+
+static fallible address_of(const struct url *u, struct addr *ret, struct err *err)
+{
+	if (u->host_is_addr) {
+		*ret = u->addr;
+		return OK;
+	}
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *found = NULL;
+	struct sockaddr_storage sa = { 0 };
+	uint16_t port;
+	int rc = getaddrinfo(str_dupz_raw(&mem, u->host), NULL, &hints, &found);
+	if (rc != 0)
+		FAIL(err, ERR_CONFIG, "the server's address: %s", gai_strerror(rc));
+	memcpy(&sa, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	if (!addr_of_sockaddr(&sa, ret, &port))
+		FAIL(err, ERR_CONFIG, "the server has no address that is served");
+	return OK;
+}
+
+static fallible server_read(struct bench *b, struct err *err)
+{
+	const struct options *o = b->o;
+	struct url u;
+	TRY(url_read(&b->mem, o->server, 512, &u, err));
+	if (!u.https)
+		FAIL(err, ERR_CONFIG, "--server wants an https URL");
+	/* Up to the path, as it was given: the URLs of the directory begin the same way. */
+	size_t path = str_find(o->server, '/', sizeof "https://" - 1);
+	b->base = str_sub(o->server, 0, path);
+	b->conn.authority = str_sub(o->server, sizeof "https://" - 1, path);
+	b->conn.host = str_dupz_raw(&b->mem, u.host);
+	b->conn.port = u.port;
+	b->conn.loop = b->loop;
+	TRY(address_of(&u, &b->conn.addr, err));
+	return conn_tls_new(o->ca_file, &b->conn.tls, err);
+}
+
+static fallible clients_new(struct bench *b, struct bench_key **keys, unsigned key_count, struct err *err)
+{
+	for (unsigned i = 0; i < key_count; i++)
+		TRY(bench_key_new(b->signing, b->o->alg, &keys[i], err));
+	for (unsigned i = 0; i < b->o->clients; i++) {
+		b->clients[i] = client_new(b, i, keys[i % key_count]);
+		TRY(client_set_up(b->clients[i], err));
+	}
+	return OK;
+}
+
+static void files_raise(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count, struct web **web, struct err *err)
+{
+	TRY(loop_new(&clock_system, &b->loop, err));
+	TRY(signing_new(&b->signing, err));
+	TRY(signing_measure(&b->tally.sign_us, err));
+	TRY(looker_new(b->o->roots, b->o->share, &b->looker, err));
+	TRY(server_read(b, err));
+	b->time_up = loop_timer_new(b->loop, time_up, b);
+	TRY(clients_new(b, keys, key_count, err));
+	TRY(web_new(b, (uint16_t)b->o->challenge_port, web, err));
+	client_start(b->clients[0]); /* the directory; then the others */
+	TRY(loop_run(b->loop, err));
+	if (b->broken)
+		FAIL(err, ERR_CLOSED, "it could not be set up");
+	return OK;
+}
+
+static void bench_done(struct bench *b, struct bench_key **keys, unsigned key_count, struct web *web)
+{
+	web_free(web);
+	for (unsigned i = 0; i < b->o->clients; i++)
+		client_free(b->clients[i]);
+	for (unsigned i = 0; i < key_count; i++)
+		bench_key_free(keys[i]);
+	if (b->time_up != NULL)
+		loop_timer_free(b->time_up);
+	SSL_CTX_free(b->conn.tls);
+	looker_free(b->looker);
+	signing_free(b->signing);
+	loop_free(b->loop);
+	arena_done(&b->mem);
+	free(b->clients);
+}
+
+/* --- the command line ------------------------------------------------------------------------------------------------*/
+
+static const char usage[] =
+	"usage: cairn-bench --server DIRECTORY-URL (--seconds S | --orders N) [options]\n"
+	"\n"
+	"  --ca-file FILE          roots to trust for the server's own certificate (none: it is not looked at)\n"
+	"  --root FILE             roots that the issued certificates must lead to\n"
+	"  --clients N             each with an account and a connection of its own (1)\n"
+	"  --names N               in each certificate (1)\n"
+	"  --challenge TYPE        http-01\n"
+	"  --challenge-port P      where it is answered, on 127.0.0.1 (5002); also --http-port\n"
+	"  --only REQUEST          newnonce, newaccount, neworder, read or revoke, instead of whole issuances\n"
+	"  --prepare N             certificates to issue before the clock starts, with --only revoke (200)\n"
+	"  --account-alg ALG       ES256, or RS256 (clients then share eight accounts)\n"
+	"  --connection KEPT       kept, order (a new one for each order) or request\n"
+	"  --rate N                orders begun in a second, whether or not the last ones have ended; the wait counts\n"
+	"  --overload              503 and 429 are no failures: the client comes back after Retry-After\n"
+	"  --poll-ms N             look again after so long, whatever Retry-After says (10; 0: do as the server says)\n"
+	"  --timeout S             of one request, and of one order's polling (60)\n"
+	"  --verify-share N        one certificate in N is also verified whole by OpenSSL (16)\n"
+	"  --watch NAME=PID        report what this process used meanwhile; up to eight\n"
+	"  --names-suffix S        (.load.test)\n"
+	"  --json                  report as one JSON object\n"
+	"\n"
+	"exit status: 0 everything was as it must be, 1 otherwise\n";
+
+enum opt {
+	OPT_SERVER = 256,
+	OPT_CA_FILE,
+	OPT_ROOT,
+	OPT_CLIENTS,
+	OPT_NAMES,
+	OPT_CHALLENGE,
+	OPT_PORT,
+	OPT_ONLY,
+	OPT_PREPARE,
+	OPT_ALG,
+	OPT_CONNECTION,
+	OPT_RATE,
+	OPT_OVERLOAD,
+	OPT_POLL,
+	OPT_TIMEOUT,
+	OPT_SHARE,
+	OPT_WATCH,
+	OPT_SUFFIX,
+	OPT_SECONDS,
+	OPT_ORDERS,
+	OPT_JSON,
+	OPT_HELP
+};
+
+static const struct option long_options[] = {
+	{ "server", required_argument, NULL, OPT_SERVER },
+	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
+	{ "root", required_argument, NULL, OPT_ROOT },
+	{ "clients", required_argument, NULL, OPT_CLIENTS },
+	{ "names", required_argument, NULL, OPT_NAMES },
+	{ "challenge", required_argument, NULL, OPT_CHALLENGE },
+	{ "challenge-port", required_argument, NULL, OPT_PORT },
+	{ "http-port", required_argument, NULL, OPT_PORT },
+	{ "only", required_argument, NULL, OPT_ONLY },
+	{ "prepare", required_argument, NULL, OPT_PREPARE },
+	{ "account-alg", required_argument, NULL, OPT_ALG },
+	{ "connection", required_argument, NULL, OPT_CONNECTION },
+	{ "rate", required_argument, NULL, OPT_RATE },
+	{ "overload", no_argument, NULL, OPT_OVERLOAD },
+	{ "poll-ms", required_argument, NULL, OPT_POLL },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "verify-share", required_argument, NULL, OPT_SHARE },
+	{ "watch", required_argument, NULL, OPT_WATCH },
+	{ "names-suffix", required_argument, NULL, OPT_SUFFIX },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "orders", required_argument, NULL, OPT_ORDERS },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char *const task_names[TASK_COUNT] = {
+	[TASK_ISSUE] = "issue",        [TASK_NEW_NONCE] = "newnonce", [TASK_NEW_ACCOUNT] = "newaccount",
+	[TASK_NEW_ORDER] = "neworder", [TASK_READ] = "read",          [TASK_REVOKE] = "revoke",
+};
+static const char *const challenge_names[CHALLENGE_COUNT] = { "http-01", "dns-01", "tls-alpn-01" };
+static const char *const alg_names[] = { "ES256", "RS256" };
+static const char *const kept_names[] = { "kept", "order", "request" };
+
+static bool one_of(const char *arg, const char *const *names, size_t count, unsigned *ret)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(arg, names[i]) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_number(const char *arg, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	return !FAILED(str_u64(str_z(arg), max, ret, NULL)) && *ret >= min;
+}
+
+static bool take_count(const char *arg, unsigned max, unsigned *ret)
+{
+	uint64_t n = 0;
+	bool good = take_number(arg, 1, max, &n);
+	*ret = (unsigned)n;
+	return good;
+}
+
+static bool take_watch(struct tally *t, char *arg)
+{
+	char *pid = strchr(arg, '=');
+	uint64_t n = 0;
+	if (pid == NULL || t->watched_count == WATCH_MAX || !take_number(pid + 1, 1, INT32_MAX, &n))
+		return false;
+	*pid = '\0';
+	t->watched[t->watched_count++] = (struct watched){ .name = arg, .pid = (long)n };
+	return true;
+}
+
+static bool take_word(struct options *o, int c, const char *arg)
+{
+	unsigned i = 0;
+	bool good;
+	switch (c) {
+	case OPT_ONLY:
+		good = one_of(arg, task_names, TASK_COUNT, &i);
+		o->task = (enum task)i;
+		return good;
+	case OPT_CHALLENGE:
+		good = one_of(arg, challenge_names, CHALLENGE_COUNT, &i);
+		o->challenge = (enum challenge)i;
+		return good;
+	case OPT_ALG:
+		good = one_of(arg, alg_names, ARRAY_LEN(alg_names), &i);
+		o->alg = (enum bench_alg)i;
+		return good;
+	case OPT_CONNECTION:
+		good = one_of(arg, kept_names, ARRAY_LEN(kept_names), &i);
+		o->kept = (enum kept)i;
+		return good;
+	default:
+		return false;
+	}
+}
+
+static bool take_option(struct options *o, struct tally *t, int c, char *arg)
+{
+	switch (c) {
+	case OPT_SERVER:
+		o->server = str_z(arg);
+		return true;
+	case OPT_CA_FILE:
+		o->ca_file = arg;
+		return true;
+	case OPT_ROOT:
+		o->roots = arg;
+		return true;
+	case OPT_SUFFIX:
+		o->suffix = str_z(arg);
+		return true;
+	case OPT_CLIENTS:
+		return take_count(arg, CLIENTS_MAX, &o->clients);
+	case OPT_NAMES:
+		return take_count(arg, NAMES_MAX, &o->names);
+	case OPT_SHARE:
+		return take_count(arg, 1000000, &o->share);
+	case OPT_PORT:
+		return take_count(arg, UINT16_MAX, &o->challenge_port);
+	case OPT_PREPARE:
+		return take_number(arg, 1, 100000, &o->prepare);
+	case OPT_RATE:
+		return take_number(arg, 1, 1000000, &o->rate);
+	case OPT_POLL:
+		return take_number(arg, 0, 60000, &o->poll_ms);
+	case OPT_TIMEOUT:
+		return take_number(arg, 1, 3600, &o->timeout_s);
+	case OPT_SECONDS:
+		return take_number(arg, 1, 1000000, &o->seconds);
+	case OPT_ORDERS:
+		return take_number(arg, 1, UINT32_MAX, &o->orders);
+	case OPT_WATCH:
+		return take_watch(t, arg);
+	case OPT_OVERLOAD:
+		o->overload = true;
+		return true;
+	case OPT_JSON:
+		o->json = true;
+		return true;
+	default:
+		return take_word(o, c, arg);
+	}
+}
+
+static bool options_read(struct options *o, struct tally *t, int argc, char **argv)
+{
+	int c;
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		if (!take_option(o, t, c, optarg)) {
+			(void)fputs(usage, c == OPT_HELP ? stdout : stderr);
+			return false;
+		}
+	if (optind == argc && o->server.n > 0 && (o->seconds > 0 || o->orders > 0))
+		return true;
+	(void)fputs(usage, stderr);
+	return false;
+}
+
+static fallible report(const struct bench *b, struct err *err)
+{
+	const struct options *o = b->o;
+	char mode[64];
+	(void)snprintf(mode, sizeof mode, "%s, %s, %s, connection %s",
+		       o->task == TASK_ISSUE ? "issue" : task_names[o->task], challenge_names[o->challenge],
+		       alg_names[o->alg], kept_names[o->kept]);
+	const struct report_about a = { mode, o->clients, o->names, o->share, looker_verified(b->looker) };
+	if (o->json)
+		return report_json(&b->tally, &a, err);
+	report_text(&b->tally, &a);
+	return OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {
+		.suffix = STR(".load.test"),
+		.clients = 1,
+		.names = 1,
+		.share = VERIFY_SHARE,
+		.challenge_port = 5002,
+		.timeout_s = 60,
+		.poll_ms = 10,
+		.prepare = PREPARE,
+	};
+	struct bench b = { .o = &o };
+	struct bench_key *keys[CLIENTS_MAX] = { NULL };
+	struct web *web = NULL;
+	struct err err = { 0 };
+	if (!options_read(&o, &b.tally, argc, argv))
+		return 1;
+	(void)signal(SIGPIPE, SIG_IGN);
+	files_raise();
+	(void)snprintf(b.run_id, sizeof b.run_id, "%05llx", (unsigned long long)time(NULL) & 0xfffff);
+	b.clients = mem_alloc_n(sizeof(struct client *), o.clients);
+	unsigned key_count = o.alg == BENCH_RS256 && o.clients > RSA_KEYS_MAX ? RSA_KEYS_MAX : o.clients;
+	struct rc rc = run(&b, keys, key_count, &web, &err);
+	if (!FAILED(rc))
+		rc = report(&b, &err);
+	if (FAILED(rc))
+		(void)fprintf(stderr, "cairn-bench: %s\n", err.detail);
+	bench_done(&b, keys, key_count, web);
+	return FAILED(rc) || b.tally.failed > 0 || b.tally.done == 0 ? 1 : 0;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tally.c: histograms of a fixed size, failures by kind, and what /proc says of the processes that are watched.
+ */
+#include "generator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROC_MAX 65536
+
+int64_t mono_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* --- histograms ------------------------------------------------------------------------------------------------------*/
+
+/* Below HIST_STEPS each number has a place of its own; from there on an octave has HIST_STEPS. */
+static size_t hist_place(uint64_t us)
+{
+	unsigned top = us < HIST_STEPS ? 0 : 63u - (unsigned)__builtin_clzll(us) - 4;
+	if (top == 0)
+		return (size_t)us;
+	size_t at = (size_t)top * HIST_STEPS + (size_t)(us >> (top - 1)) - HIST_STEPS;
+	return at < HIST_OCTAVES * HIST_STEPS ? at : HIST_OCTAVES * HIST_STEPS - 1;
+}
+
+static uint64_t hist_value(size_t place)
+{
+	size_t top = place / HIST_STEPS;
+	return top == 0 ? place : (uint64_t)(place % HIST_STEPS + HIST_STEPS) << (top - 1);
+}
+
+void hist_add(struct hist *h, int64_t us)
+{
+	uint64_t v = us < 0 ? 0 : (uint64_t)us;
+	h->at[hist_place(v)]++;
+	h->count++;
+	h->sum += v;
+	if (v > h->max)
+		h->max = v;
+}
+
+uint64_t hist_at(const struct hist *h, double share)
+{
+	uint64_t want = (uint64_t)((double)h->count * share), seen = 0;
+	for (size_t i = 0; i < HIST_OCTAVES * HIST_STEPS; i++) {
+		seen += h->at[i];
+		if (seen > want)
+			return hist_value(i);
+	}
+	return h->max;
+}
+
+/* --- failures --------------------------------------------------------------------------------------------------------*/
+
+void tally_failure(struct tally *t, const char *what, const char *detail)
+{
+	size_t i = 0;
+	t->failed++;
+	while (i < t->kind_count && strncmp(t->kinds[i].what, what, sizeof t->kinds[i].what - 1) != 0)
+		i++;
+	if (i == KINDS_MAX)
+		return; /* the sum has it */
+	if (i == t->kind_count) {
+		t->kind_count++;
+		(void)snprintf(t->kinds[i].what, sizeof t->kinds[i].what, "%s", what);
+		(void)snprintf(t->kinds[i].first, sizeof t->kinds[i].first, "%s", detail);
+	}
+	t->kinds[i].count++;
+}
+
+/* --- what it costs ---------------------------------------------------------------------------------------------------*/
+
+static bool proc_read(long pid, const char *file, struct buf *ret)
+{
+	char path[64];
+	(void)snprintf(path, sizeof path, "/proc/%ld/%s", pid, file);
+	return !FAILED(file_read(path, PROC_MAX, ret, NULL));
+}
+
+/* The number behind a label; 0 when it is not there. */
+static uint64_t number_after(struct str text, const char *label)
+{
+	const char *at = memmem(text.p, text.n, label, strlen(label));
+	return at == NULL ? 0 : strtoull(at + strlen(label), NULL, 10);
+}
+
+/* proc(5): utime and stime are fields 14 and 15; the name in parentheses may hold blanks. */
+static void cpu_read(struct str stat, struct usage *ret)
+{
+	double tick_us = 1e6 / (double)sysconf(_SC_CLK_TCK);
+	const char *at = memrchr(stat.p, ')', stat.n);
+	unsigned long user = 0, sys = 0;
+	if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
+		return;
+	ret->user_us = (double)user * tick_us;
+	ret->sys_us = (double)sys * tick_us;
+}
+
+static void usage_read(long pid, struct usage *ret)
+{
+	AUTO(buf_done) struct buf text = BUF_MAX(PROC_MAX + 1);
+	*ret = (struct usage){ .written = UINT64_MAX };
+	if (proc_read(pid, "stat", &text) && !FAILED(buf_add_char(&text, '\0', NULL)))
+		cpu_read(buf_str(&text), ret);
+	if (proc_read(pid, "io", &text))
+		ret->written = number_after(buf_str(&text), "\nwrite_bytes: ");
+	if (proc_read(pid, "smaps_rollup", &text)) {
+		uint64_t all = number_after(buf_str(&text), "\nPss:");
+		ret->anonymous_kib = number_after(buf_str(&text), "\nPss_Anon:");
+		ret->file_kib = all > ret->anonymous_kib ? all - ret->anonymous_kib : 0;
+	}
+}
+
+/* Of ourselves exactly, without a tick's coarseness. */
+static void own_usage(struct usage *ret)
+{
+	struct timespec t;
+	usage_read(getpid(), ret);
+	double ticks = ret->user_us + ret->sys_us;
+	if (ticks <= 0 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
+		return;
+	double exact = (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+	ret->sys_us *= exact / ticks;
+	ret->user_us = exact - ret->sys_us;
+}
+
+void tally_begin(struct tally *t)
+{
+	memset(t->hist, 0, sizeof t->hist);
+	t->done = t->failed = t->refused = t->bad_nonces = t->reconnects = t->kind_count = 0;
+	t->challenge_us = 0;
+	for (size_t i = 0; i < t->watched_count; i++)
+		usage_read(t->watched[i].pid, &t->watched[i].before);
+	own_usage(&t->own_before);
+	t->began_us = mono_us();
+}
+
+void tally_end(struct tally *t)
+{
+	t->ended_us = mono_us();
+	own_usage(&t->own_after);
+	for (size_t i = 0; i < t->watched_count; i++)
+		usage_read(t->watched[i].pid, &t->watched[i].after);
+}
