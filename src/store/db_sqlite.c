@@ -405,6 +405,9 @@ fallible sqlite_open(const char *path, enum sqlite_role role, _Atomic bool *lost
 		err_cause(err, "%s", made->h == NULL ? "out of memory" : sqlite3_errmsg(made->h));
 		FAIL(err, ERR_CONFIG, "opening the database %s failed: %s", path, sqlite3_errstr(code & 0xff));
 	}
+	/* Otherwise a statement that compares a column of a partial index's condition with a parameter is parsed and planned
+	 * again whenever another value is bound: at every use. */
+	(void)sqlite3_db_config(made->h, SQLITE_DBCONFIG_ENABLE_QPSG, 1, NULL);
 	(void)sqlite3_busy_timeout(made->h, role == SQLITE_CHECKPOINTER ? CHECKPOINT_BUSY_MS : BUSY_MS);
 	struct rc rc = run_pragmas(made, role, err);
 	if (FAILED(rc)) {

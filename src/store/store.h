@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store.h: rows for ACME objects, in transactions. store_tx returns when the commit is durable (promise 1); on SQLite
- * one writer thread puts the transactions of all waiting threads into one commit, each in a savepoint of its own. Calls
+ * the first of the waiting threads puts the transactions of all into one commit, each in a savepoint of its own. Calls
  * block, so never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON
  * CONFLICT).
  *

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_sqlite.c: the threads around a SQLite database. Writers wait in a list; one thread takes the whole list, runs each member
- * in a savepoint and commits once: a disk that syncs slowly makes wider commits, not fewer. Readers share a few
- * connections. A third thread copies the write-ahead log back into the file.
+ * store_sqlite.c: many threads on one SQLite database. Writers wait in a list. Whoever comes first leads: it takes the
+ * whole list, runs each member in a savepoint, commits once and hands the lead to the first who came meanwhile. So a disk
+ * that syncs slowly makes wider commits, not fewer, and one who is alone waits for no other thread. Readers share a few
+ * connections. A thread of its own copies the write-ahead log back into the file.
  */
 #include "store/internal.h"
 
@@ -26,7 +27,8 @@ struct waiter { /* on the waiting thread's stack */
 	struct err *err;
 	struct rc rc;
 	struct waiter *next;
-	sem_t done;
+	sem_t woken; /* rc is there, or leads is set */
+	bool leads;
 };
 
 struct sqlite_store {
@@ -35,13 +37,11 @@ struct sqlite_store {
 	_Atomic bool lost;
 	int lock_fd;
 
-	struct db *writer;
-	pthread_t writer_thread;
-	bool writer_runs;
+	struct db *writer;          /* the leader's */
 	pthread_mutex_t queue_lock; /* queue_head .. stopping */
-	pthread_cond_t queue_filled;
+	pthread_cond_t lead_free;
 	struct waiter *queue_head, **queue_tail;
-	bool stopping;
+	bool has_leader, stopping;
 
 	pthread_mutex_t reader_lock; /* readers_free, free_count */
 	pthread_cond_t reader_freed;
@@ -73,13 +73,15 @@ static bool is_lost(const struct store *base)
 	return ((const struct sqlite_store *)base)->lost;
 }
 
-/* --- the writer ---------------------------------------------------------------------------------------------------*/
-static void answer(struct waiter *w)
+/* --- writers ------------------------------------------------------------------------------------------------------*/
+/* Wakes all of a batch but its leader, who is awake. */
+static void answer(struct waiter *w, const struct waiter *leader)
 {
 	struct waiter *next;
 	for (; w != NULL; w = next) {
 		next = w->next; /* w is gone once its thread wakes */
-		(void)sem_post(&w->done);
+		if (w != leader)
+			(void)sem_post(&w->woken);
 	}
 }
 
@@ -148,7 +150,7 @@ static void want_checkpoint(struct sqlite_store *s, bool now)
 	(void)pthread_mutex_unlock(&s->checkpoint_lock);
 }
 
-static void commit_batch(struct sqlite_store *s, struct waiter *batch)
+static void commit_batch(struct sqlite_store *s, struct waiter *batch, const struct waiter *leader)
 {
 	struct err err = { 0 };
 	struct rc rc = run_batch(s, batch, &err);
@@ -161,7 +163,7 @@ static void commit_batch(struct sqlite_store *s, struct waiter *batch)
 		}
 		fail_batch(s, batch, rc, &err);
 	}
-	answer(batch);
+	answer(batch, leader);
 
 	unsigned frames = sqlite_wal_frames(s->writer);
 	want_checkpoint(s, frames >= CHECKPOINT_AT);
@@ -169,46 +171,64 @@ static void commit_batch(struct sqlite_store *s, struct waiter *batch)
 		(void)FAILED(sqlite_checkpoint(s->writer, false, NULL)); /* tried again after the next commit */
 }
 
-static void *writer_main(void *arg)
+/* One batch, the leader's own transaction in it; then the lead goes to the next, so that nobody works for others for longer
+ * than he would have waited. */
+static void lead(struct sqlite_store *s, struct waiter *me)
 {
-	struct sqlite_store *s = (struct sqlite_store *)arg;
-	for (;;) {
-		(void)pthread_mutex_lock(&s->queue_lock);
-		while (s->queue_head == NULL && !s->stopping)
-			(void)pthread_cond_wait(&s->queue_filled, &s->queue_lock);
-		struct waiter *batch = s->queue_head;
-		s->queue_head = NULL;
-		s->queue_tail = &s->queue_head;
-		(void)pthread_mutex_unlock(&s->queue_lock);
-		if (batch == NULL)
-			return NULL; /* stopping, and nobody waits */
-		commit_batch(s, batch);
+	(void)pthread_mutex_lock(&s->queue_lock);
+	struct waiter *batch = s->queue_head;
+	s->queue_head = NULL;
+	s->queue_tail = &s->queue_head;
+	(void)pthread_mutex_unlock(&s->queue_lock);
+
+	commit_batch(s, batch, me);
+
+	(void)pthread_mutex_lock(&s->queue_lock);
+	struct waiter *next = s->queue_head;
+	s->has_leader = next != NULL;
+	if (next == NULL && s->stopping)
+		(void)pthread_cond_signal(&s->lead_free);
+	(void)pthread_mutex_unlock(&s->queue_lock);
+	if (next != NULL) {
+		next->leads = true;
+		(void)sem_post(&next->woken);
 	}
+}
+
+/* Into the list; *ret_leads: nobody else does. False: the store is closing. */
+static bool join_queue(struct sqlite_store *s, struct waiter *w, bool *ret_leads)
+{
+	(void)pthread_mutex_lock(&s->queue_lock);
+	bool open = !s->stopping;
+	if (open) {
+		*s->queue_tail = w;
+		s->queue_tail = &w->next;
+		*ret_leads = !s->has_leader;
+		s->has_leader = true;
+	}
+	(void)pthread_mutex_unlock(&s->queue_lock);
+	return open;
 }
 
 static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
 {
 	struct sqlite_store *s = self(base);
 	struct waiter w = { .fn = fn, .ctx = ctx, .err = err, .rc = OK };
+	bool leads = false;
 	if (s->lost)
 		return refuse_lost(err);
-	if (sem_init(&w.done, 0, 0) != 0)
+	if (sem_init(&w.woken, 0, 0) != 0)
 		FAIL(err, ERR_INTERNAL, "sem_init failed");
-	(void)pthread_mutex_lock(&s->queue_lock);
-	bool stopping = s->stopping;
-	if (!stopping) {
-		*s->queue_tail = &w;
-		s->queue_tail = &w.next;
-		if (s->queue_head == &w)
-			(void)pthread_cond_signal(&s->queue_filled);
-	}
-	(void)pthread_mutex_unlock(&s->queue_lock);
-	if (!stopping) {
-		while (sem_wait(&w.done) != 0)
+	bool open = join_queue(s, &w, &leads);
+	if (open && !leads) {
+		while (sem_wait(&w.woken) != 0)
 			continue; /* EINTR */
+		leads = w.leads;  /* whoever woke us wrote it; not to be read before */
 	}
-	(void)sem_destroy(&w.done);
-	if (stopping)
+	if (leads)
+		lead(s, &w);
+	(void)sem_destroy(&w.woken);
+	if (!open)
 		FAIL(err, ERR_UNAVAILABLE, "the server is stopping: try again later");
 	return w.rc;
 }
@@ -312,14 +332,14 @@ static void *checkpoint_main(void *arg)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------------------*/
-static void stop_threads(struct sqlite_store *s)
+/* Whoever waits in the list is served first. */
+static void stop_writing(struct sqlite_store *s)
 {
 	(void)pthread_mutex_lock(&s->queue_lock);
 	s->stopping = true;
-	(void)pthread_cond_signal(&s->queue_filled);
+	while (s->has_leader)
+		(void)pthread_cond_wait(&s->lead_free, &s->queue_lock);
 	(void)pthread_mutex_unlock(&s->queue_lock);
-	if (s->writer_runs)
-		(void)pthread_join(s->writer_thread, NULL);
 
 	(void)pthread_mutex_lock(&s->checkpoint_lock);
 	s->checkpoint_stops = true;
@@ -340,7 +360,7 @@ static void close_store(struct store *base)
 	if (base == NULL)
 		return;
 	struct sqlite_store *s = self(base);
-	stop_threads(s);
+	stop_writing(s);
 	for (size_t i = 0; i < s->reader_count; i++)
 		close_db(s->readers[i]);
 	close_db(s->checkpointer);
@@ -349,7 +369,7 @@ static void close_store(struct store *base)
 	close_db(s->writer);
 	fd_close(&s->lock_fd);
 	(void)pthread_mutex_destroy(&s->queue_lock);
-	(void)pthread_cond_destroy(&s->queue_filled);
+	(void)pthread_cond_destroy(&s->lead_free);
 	(void)pthread_mutex_destroy(&s->reader_lock);
 	(void)pthread_cond_destroy(&s->reader_freed);
 	(void)pthread_mutex_destroy(&s->checkpoint_lock);
@@ -373,7 +393,7 @@ static struct sqlite_store *store_new(unsigned readers, const struct clock *clk)
 	s->readers = (struct db **)mem_alloc_n(sizeof(struct db *), readers);
 	s->readers_free = (struct db **)mem_alloc_n(sizeof(struct db *), readers);
 	(void)pthread_mutex_init(&s->queue_lock, NULL);
-	(void)pthread_cond_init(&s->queue_filled, NULL);
+	(void)pthread_cond_init(&s->lead_free, NULL);
 	(void)pthread_mutex_init(&s->reader_lock, NULL);
 	(void)pthread_cond_init(&s->reader_freed, NULL);
 	(void)pthread_mutex_init(&s->checkpoint_lock, NULL);
@@ -399,16 +419,12 @@ static fallible open_connections(struct sqlite_store *s, const char *path, unsig
 	return OK;
 }
 
-static fallible start_threads(struct sqlite_store *s, struct err *err)
+static fallible start_thread(struct sqlite_store *s, struct err *err)
 {
-	int e = pthread_create(&s->writer_thread, NULL, writer_main, s);
-	s->writer_runs = e == 0;
-	if (e == 0) {
-		e = pthread_create(&s->checkpoint_thread, NULL, checkpoint_main, s);
-		s->checkpointer_runs = e == 0;
-	}
+	int e = pthread_create(&s->checkpoint_thread, NULL, checkpoint_main, s);
+	s->checkpointer_runs = e == 0;
 	if (e != 0)
-		FAIL(err, ERR_IO, "starting the store's threads: %s", strerror(e));
+		FAIL(err, ERR_IO, "starting the store's thread: %s", strerror(e));
 	return OK;
 }
 
@@ -438,7 +454,7 @@ fallible store_sqlite_open(struct str path, unsigned readers, const struct clock
 	AUTO(store_auto) struct sqlite_store *s = store_new(readers, clk);
 	s->base.ops = &store_sqlite_ops;
 	TRY(open_connections(s, path_z, readers, err));
-	TRY(start_threads(s, err));
+	TRY(start_thread(s, err));
 	*ret = &s->base;
 	s = NULL;
 	return OK;
