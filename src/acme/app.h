@@ -44,13 +44,6 @@ fallible nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX], struct err *err
 /* Once only, and within life_s; ERR_BAD_NONCE otherwise. */
 fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct err *err);
 
-/* --- keycache.c: account keys, decoded once, found by thumbprint ---------------------------------------------------*/
-struct keycache;
-fallible keycache_new(struct keycache **ret, struct err *err);
-void keycache_free(struct keycache *k);
-/* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. */
-fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
-
 /* --- wait.c: where a request waits a moment for what it has set going --- */
 struct waitroom;
 enum wait_for { WAIT_SIGNER, WAIT_VALIDATOR, WAIT_COUNT };

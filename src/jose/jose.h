@@ -20,6 +20,19 @@ fallible jwk_read_text(struct str text, struct key **ret, struct err *err);
 /* The canonical JWK: required members only, in RFC 7638 order. This is what is stored and what is hashed. */
 fallible jwk_write(const struct key *k, struct buf *ret, struct err *err);
 fallible jwk_thumbprint(const struct crypto *c, const struct key *k, struct thumbprint *ret, struct err *err);
+/* Of a canonical JWK, without looking whether it is one. */
+fallible jwk_thumbprint_of_text(const struct crypto *c, struct str canonical, struct thumbprint *ret, struct err *err);
+
+/* --- keycache.c: account keys, decoded once, found by thumbprint; safe from several threads ----------------------*/
+struct keycache;
+fallible keycache_new(struct keycache **ret, struct err *err);
+void keycache_free(struct keycache *k); /* accepts NULL */
+/* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. The thumbprint is
+ * believed: it comes from where the account does. */
+fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
+/* The same for a JWK whose thumbprint nobody has said. Only one in its canonical form is kept. k NULL: decoded each time. */
+fallible keycache_read(struct keycache *k, const struct crypto *c, struct str jwk, struct thumbprint *ret_thumbprint,
+		       struct key **ret, struct err *err);
 
 /* A JWS that has been taken apart but not verified. Slices live in the arena. */
 struct jws {

@@ -117,15 +117,20 @@ fallible jwk_write(const struct key *k, struct buf *ret, struct err *err)
 	return buf_add(ret, STR("\"}"), err);
 }
 
-fallible jwk_thumbprint(const struct crypto *c, const struct key *k, struct thumbprint *ret, struct err *err)
+fallible jwk_thumbprint_of_text(const struct crypto *c, struct str canonical, struct thumbprint *ret, struct err *err)
 {
-	AUTO(buf_done) struct buf jwk = BUF_MAX(JWK_TEXT_MAX);
 	AUTO(buf_done) struct buf text = BUF_MAX(THUMBPRINT_LEN);
 	struct sha256 hash;
-	TRY(jwk_write(k, &jwk, err));
-	TRY(digest_sha256(c, buf_str(&jwk), &hash, err));
+	TRY(digest_sha256(c, canonical, &hash, err));
 	TRY(b64url_add(&text, str_n(hash.b, sizeof hash.b), err));
 	*ret = (struct thumbprint){ 0 };
 	memcpy(ret->z, text.p, text.n);
 	return OK;
+}
+
+fallible jwk_thumbprint(const struct crypto *c, const struct key *k, struct thumbprint *ret, struct err *err)
+{
+	AUTO(buf_done) struct buf jwk = BUF_MAX(JWK_TEXT_MAX);
+	TRY(jwk_write(k, &jwk, err));
+	return jwk_thumbprint_of_text(c, buf_str(&jwk), ret, err);
 }

@@ -151,6 +151,7 @@ static fallible task_build(struct batch *b, struct task *t, struct err *err)
 				    .refused_keys = s->keys.refused,
 				    .operator_keys = s->keys.operators,
 				    .revoked = s->revoked.list,
+				    .accounts = s->accounts,
 				    .now_ms = clock_now_ms(s->clk) };
 	AUTO(rechecked_done) struct rechecked held = { .email_count = 0 };
 	TRY(recheck_job(&rk, b->mem, t->job, &held, &t->alarm, err));

@@ -12,11 +12,12 @@
 /* The key that signed finalize: the account may have another by now, but what was proven was proven under this one. */
 fallible check_account(struct check *x, struct err *err)
 {
-	if (FAILED(jwk_read_text(x->job->account_jwk, &x->account, err))) {
-		err_prefix(err, "account key: ");
-		return (struct rc){ ERR_BAD_PUBLIC_KEY };
-	}
-	return jwk_thumbprint(x->rk->crypto, x->account, &x->thumbprint, err);
+	struct rc rc =
+		keycache_read(x->rk->accounts, x->rk->crypto, x->job->account_jwk, &x->thumbprint, &x->account, err);
+	if (!FAILED(rc))
+		return OK;
+	err_prefix(err, "account key: ");
+	return (struct rc){ ERR_BAD_PUBLIC_KEY };
 }
 
 struct str own_url(const struct check *x, const char *what, struct id id, const char *tail)

@@ -118,6 +118,7 @@ struct recheck {
 	struct key *const *operator_keys;    /* as conf->operators; NULL: no grant counts */
 	struct revoked_grants revoked;
 	const struct key_list *refused_keys; /* NULL: none */
+	struct keycache *accounts;           /* NULL: each account's key is decoded each time */
 	int64_t now_ms;
 };
 struct rechecked { /* what may be certified; slices in the arena */

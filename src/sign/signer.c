@@ -134,6 +134,7 @@ fallible signer_new(const struct conf *conf, const struct crypto *crypto, const 
 	s->crew = crew_new(keystore_width(s->keystore));
 	TRY(realms_check(s, conf, err));
 	TRY(pinned_keys_read(conf, &s->keys, err));
+	TRY(keycache_new(&s->accounts, err));
 	TRY(journal_open(conf_path(conf, &mem, conf->signer.journal), s->keep_ms, crypto, clk, &s->journal, err));
 	journal_tell(s);
 	*ret = TAKE(s);
@@ -164,6 +165,7 @@ void signer_free(struct signer *s)
 		pthread_join(s->thread, NULL);
 	journal_close(s->journal);
 	pinned_keys_done(&s->keys);
+	keycache_free(s->accounts);
 	arena_done(&s->revoked.mem);
 	for (size_t i = 0; i < s->issuer_count; i++) {
 		issuer_free(s->issuers[i].issuer);

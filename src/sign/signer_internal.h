@@ -57,6 +57,7 @@ struct signer {
 	struct signer_issuer *issuers;
 	size_t issuer_count;
 	struct pinned_keys keys;
+	struct keycache *accounts; /* of those whose orders are signed */
 	struct revoked_file revoked;
 	int64_t keep_ms;
 	struct journal *journal;

@@ -2,9 +2,10 @@
  *
  * keycache_test.c: whatever is kept or has been pushed out, the key that comes back is that of the thumbprint.
  */
-#include "acme/app.h"
+#include "jose/jose.h"
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -99,6 +100,39 @@ static void a_key_in_use_outlives_its_place(void **state)
 	get(b, 1, str_z(b->prints[1].z));
 }
 
+/* The same words in another spelling are the same key, with the same thumbprint, but no text to keep it by. */
+static void a_jwk_is_kept_by_its_canonical_text_only(void **state)
+{
+	struct bench *b = *state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct err err = { 0 };
+	struct str canonical = buf_str(&b->jwks[2]);
+	const struct {
+		struct str jwk;
+		bool kept;
+	} rows[] = {
+		{ canonical, true },
+		{ str_fmt(&mem, " %.*s", STR_FMT(canonical)), false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(key_auto) struct key *first = NULL, *again = NULL, *uncached = NULL;
+		struct thumbprint print[3];
+		MUST(keycache_read(b->cache, b->crypto, rows[i].jwk, &print[0], &first, &err));
+		MUST(keycache_read(b->cache, b->crypto, rows[i].jwk, &print[1], &again, &err));
+		MUST(keycache_read(NULL, b->crypto, rows[i].jwk, &print[2], &uncached, &err));
+		assert_true(key_public_eq(first, b->keys[2]));
+		assert_true(key_public_eq(again, b->keys[2]));
+		assert_true(key_public_eq(uncached, b->keys[2]));
+		assert_int_equal(first == again, rows[i].kept);
+		for (size_t n = 0; n < ARRAY_LEN(print); n++)
+			assert_string_equal(print[n].z, b->prints[2].z);
+	}
+	struct key *none = NULL;
+	struct thumbprint print;
+	MUST_FAIL(keycache_read(b->cache, b->crypto, STR("{}"), &print, &none, &err), ERR_MALFORMED, "kty");
+	assert_null(none);
+}
+
 #define THREADS 4
 struct reader {
 	pthread_t thread;
@@ -144,6 +178,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_key_is_that_of_the_thumbprint, bench_open, bench_close),
 		cmocka_unit_test_setup_teardown(what_is_kept_is_not_decoded_again, bench_open, bench_close),
 		cmocka_unit_test_setup_teardown(damaged_rows_are_refused, bench_open, bench_close),
+		cmocka_unit_test_setup_teardown(a_jwk_is_kept_by_its_canonical_text_only, bench_open, bench_close),
 		cmocka_unit_test_setup_teardown(a_key_in_use_outlives_its_place, bench_open, bench_close),
 		cmocka_unit_test_setup_teardown(threads_share_it, bench_open, bench_close),
 	};

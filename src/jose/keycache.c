@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * keycache.c: account keys decoded once. The cache is keyed by thumbprint, so it can never give a wrong or an outdated
- * key: which thumbprint an account has is read from the store with each request.
+ * key: which thumbprint an account has is read from the store with each request, and the signer computes it.
  */
-#include "acme/app.h"
+#include "jose/jose.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define SETS 1024
@@ -73,25 +74,59 @@ static void set_put(struct set *s, struct str thumbprint, struct key *key, struc
 	victim->used = ++s->tick;
 }
 
+static struct set *set_of(struct keycache *k, struct str thumbprint)
+{
+	return &k->sets[hash_keyed(k->hash_key, thumbprint) % SETS];
+}
+
+static struct key *cache_find(struct keycache *k, struct str thumbprint)
+{
+	struct set *s = set_of(k, thumbprint);
+	pthread_mutex_lock(&s->lock);
+	struct key *found = set_find(s, thumbprint);
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+static void cache_put(struct keycache *k, struct str thumbprint, struct key *key)
+{
+	AUTO(key_auto) struct key *old = NULL;
+	struct set *s = set_of(k, thumbprint);
+	pthread_mutex_lock(&s->lock);
+	set_put(s, thumbprint, key, &old);
+	pthread_mutex_unlock(&s->lock);
+}
+
 fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err)
 {
 	if (thumbprint.n != THUMBPRINT_LEN)
 		FAIL(err, ERR_INTERNAL, "a stored thumbprint has %zu characters", thumbprint.n);
-	struct set *s = &k->sets[hash_keyed(k->hash_key, thumbprint) % SETS];
-	pthread_mutex_lock(&s->lock);
-	struct key *found = set_find(s, thumbprint);
-	pthread_mutex_unlock(&s->lock);
-	if (found != NULL) {
+	struct key *found = cache_find(k, thumbprint);
+	if (found == NULL) {
+		TRY(jwk_read_text(jwk, &found, err));
+		cache_put(k, thumbprint, found);
+	}
+	*ret = found;
+	return OK;
+}
+
+fallible keycache_read(struct keycache *k, const struct crypto *c, struct str jwk, struct thumbprint *ret_thumbprint,
+		       struct key **ret, struct err *err)
+{
+	AUTO(key_auto) struct key *key = NULL;
+	struct thumbprint of_text, of_key;
+	TRY(jwk_thumbprint_of_text(c, jwk, &of_text, err));
+	struct key *found = k == NULL ? NULL : cache_find(k, str_n(of_text.z, THUMBPRINT_LEN));
+	if (found != NULL) { /* what is kept under a hash of this text was made of this text */
+		*ret_thumbprint = of_text;
 		*ret = found;
 		return OK;
 	}
-
-	AUTO(key_auto) struct key *key = NULL;
-	AUTO(key_auto) struct key *old = NULL;
 	TRY(jwk_read_text(jwk, &key, err));
-	pthread_mutex_lock(&s->lock);
-	set_put(s, thumbprint, key, &old);
-	pthread_mutex_unlock(&s->lock);
+	TRY(jwk_thumbprint(c, key, &of_key, err));
+	if (k != NULL && memcmp(of_key.z, of_text.z, THUMBPRINT_LEN) == 0)
+		cache_put(k, str_n(of_key.z, THUMBPRINT_LEN), key);
+	*ret_thumbprint = of_key;
 	*ret = TAKE(key);
 	return OK;
 }
