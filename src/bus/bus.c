@@ -117,12 +117,22 @@ fallible bus_start(struct bus *b, struct err *err)
 	return OK;
 }
 
-fallible bus_publish(struct bus *b, struct str topic, struct str body, struct err *err)
+static fallible check_message(struct str topic, struct str body, struct err *err)
 {
 	TRY(check_topic(topic, err));
 	if (body.n > BUS_BODY_MAX)
 		FAIL(err, ERR_TOO_LARGE, "bus message of %zu bytes is over the limit of %d", body.n, BUS_BODY_MAX);
-	return b->ops->publish(b, topic, body, err);
+	return OK;
+}
+
+fallible bus_publish(struct bus *b, struct str topic, struct str body, struct err *err)
+{
+	TRY(check_message(topic, body, err));
+	(void)pthread_mutex_lock(&b->mu);
+	struct rc rc = b->ops->publish(b, topic, body, err);
+	b->ops->push(b);
+	(void)pthread_mutex_unlock(&b->mu);
+	return rc;
 }
 
 struct str bus_delivery_body(const struct bus_delivery *d)
@@ -143,22 +153,47 @@ static void destroy(struct bus *b)
 	free(b);
 }
 
+/* With mu held. */
+static void settle_held(struct bus *b, struct bus_delivery *d, bool done)
+{
+	b->ops->settle(b, d, done);
+	b->out--;
+	if (b->out == 0)
+		(void)pthread_cond_signal(&b->idle);
+	b->ops->push(b);
+}
+
 static void settle(struct bus_delivery *d, bool done)
 {
 	struct bus *b = d->bus;
 	(void)pthread_mutex_lock(&b->mu);
-	if (b->closed)
-		free(d); /* its hub or connection is long gone */
-	else
-		b->ops->settle(b, d, done);
-	b->out--;
-	bool last = b->out == 0;
 	bool closed = b->closed;
-	if (last && !closed)
-		(void)pthread_cond_signal(&b->idle);
+	if (closed) {
+		free(d); /* its hub or connection is long gone */
+		b->out--;
+	} else {
+		settle_held(b, d, done);
+	}
+	bool last = b->out == 0;
 	(void)pthread_mutex_unlock(&b->mu);
 	if (last && closed)
 		destroy(b);
+}
+
+fallible bus_answer(struct bus_delivery *d, struct str topic, struct str body, struct err *err)
+{
+	struct bus *b = d->bus;
+	TRY(check_message(topic, body, err));
+	(void)pthread_mutex_lock(&b->mu);
+	struct rc rc = { ERR_UNAVAILABLE };
+	if (b->closed)
+		err_set(err, ERR_UNAVAILABLE, "the bus is stopped");
+	else
+		rc = b->ops->publish(b, topic, body, err);
+	if (!FAILED(rc))
+		settle_held(b, d, true);
+	(void)pthread_mutex_unlock(&b->mu);
+	return rc;
 }
 
 void bus_ack(struct bus_delivery *d)

@@ -66,6 +66,9 @@ struct str bus_delivery_body(const struct bus_delivery *d);
 struct str bus_delivery_topic(const struct bus_delivery *d);
 void bus_ack(struct bus_delivery *d);  /* done; frees the delivery and gives the credit back */
 void bus_nack(struct bus_delivery *d); /* give it to somebody again later */
+/* bus_publish and bus_ack as one: what came of the delivery, in one piece on its way to the hub. When it fails, nothing
+ * was sent, and the delivery stays with the caller. */
+fallible bus_answer(struct bus_delivery *d, struct str topic, struct str body, struct err *err);
 /* Connected consumers of a topic, for status and doctor (hub only). */
 unsigned bus_consumers(struct bus *b, struct str topic);
 bool bus_connected(struct bus *b);

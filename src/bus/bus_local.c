@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bus_local.c: the bus over a Unix socket: the hub serves it, everybody else connects. One thread a bus, one lock a
- * bus: the thread holds it but in poll(2), in handlers and in event; other threads append to a peer's buffer under it
- * and wake the thread, which sends everything that has gathered with one call a peer.
+ * bus: the thread holds it but in poll(2), in handlers and in event. Other threads append to a peer's buffer under it.
+ * While the thread is in poll(2) they send that buffer themselves, which spares waking it; what the socket does not take,
+ * and what comes while it is at work, is the thread's to send, with one call a peer.
  */
 #include "bus/internal.h"
 #include "bus/proto.h"
@@ -47,6 +48,7 @@ struct peer {
 	int64_t since_ms, heard_ms, asked_ms;
 	bool greeted;
 	bool paused;
+	bool full;                       /* the socket: only the thread sends, when poll(2) says so */
 	struct sub *subs[PEER_SUBS_MAX]; /* hub */
 	uint16_t sub_count;
 	struct err doom; /* set: to be dropped, for this reason, by the bus's thread */
@@ -68,7 +70,8 @@ struct local {
 	pthread_t thread;
 	bool running;
 	bool stopping;
-	bool polling; /* the thread waits, and nobody has woken it yet */
+	bool polling;  /* the thread waits, and nobody has woken it yet */
+	bool gathered; /* something was appended that nobody has tried to send */
 	int64_t now_ms;
 	struct peer *peers; /* a client has at most one */
 	size_t peer_count;
@@ -158,7 +161,7 @@ static void send_frame(struct local *l, struct peer *p, const struct bus_frame *
 		err_set(&why, ERR_CLOSED, "the peer does not read: %s", err.detail);
 		doom(l, p, &why);
 	}
-	wake(l);
+	l->gathered = true;
 }
 
 static void peer_add(struct local *l, int fd, uid_t uid, pid_t pid)
@@ -497,6 +500,7 @@ static void flush(struct local *l, struct peer *p)
 	if (p->out.n == 0 || p->doom.kind != ERR_NONE)
 		return;
 	ssize_t n = send(p->fd, p->out.p, p->out.n, MSG_NOSIGNAL);
+	p->full = n < (ssize_t)p->out.n;
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return;
@@ -646,6 +650,22 @@ static void flush_all(struct local *l)
 {
 	for (struct peer *p = l->peers; p != NULL; p = p->next)
 		flush(l, p);
+	l->gathered = false;
+}
+
+static void local_push(struct bus *b)
+{
+	struct local *l = local_of(b);
+	if (!l->gathered || !l->polling)
+		return; /* the thread sends before it waits again */
+	l->gathered = false;
+	for (struct peer *p = l->peers; p != NULL; p = p->next) {
+		if (p->full)
+			continue; /* poll(2) waits for it */
+		flush(l, p);
+		if (p->full)
+			wake(l); /* it does not yet */
+	}
 }
 
 static void *run(void *arg)
@@ -763,16 +783,9 @@ static fallible client_publish(struct local *l, struct str topic, struct str bod
 static fallible local_publish(struct bus *b, struct str topic, struct str body, struct err *err)
 {
 	struct local *l = local_of(b);
-	(void)pthread_mutex_lock(&b->mu);
-	struct rc rc = OK;
-	if (l->stopping) {
-		err_set(err, ERR_UNAVAILABLE, "the bus is stopping");
-		rc.kind = ERR_UNAVAILABLE;
-	} else {
-		rc = b->conf.hub ? topics_publish(&l->topics, topic, body, err) : client_publish(l, topic, body, err);
-	}
-	(void)pthread_mutex_unlock(&b->mu);
-	return rc;
+	if (l->stopping)
+		FAIL(err, ERR_UNAVAILABLE, "the bus is stopping");
+	return b->conf.hub ? topics_publish(&l->topics, topic, body, err) : client_publish(l, topic, body, err);
 }
 
 static void local_settle(struct bus *b, struct bus_delivery *d, bool done)
@@ -841,6 +854,7 @@ const struct bus_ops bus_local_ops = {
 	.start = local_start,
 	.publish = local_publish,
 	.settle = local_settle,
+	.push = local_push,
 	.consumers = local_consumers,
 	.connected = local_connected,
 	.stop = local_stop,

@@ -256,6 +256,36 @@ static void messages_reach_handlers_both_ways(void **state)
 	bus_free(hub);
 }
 
+/* With one credit: the second job only comes when the first one's acknowledgement was there. */
+static void an_answer_publishes_and_gives_the_credit_back(void **state)
+{
+	const struct place *at = (const struct place *)*state;
+	struct worker up = WORKER(ACK);
+	struct worker down = WORKER(KEEP);
+	struct bus *hub = new_bus(at, true, "api", NULL, NULL);
+	assert_false(FAILED(bus_consume(hub, STR("results"), 4, handle, &up, NULL)));
+	start(hub);
+	struct bus *client = start_consumer(at, "signer", 1, &down);
+	post(hub, "one");
+	post(hub, "two");
+	EVENTUALLY(down.got == 1 && down.kept_count == 1);
+	struct bus_delivery *one = take_kept(&down);
+	assert_true(FAILED(bus_answer(one, STR("No Topic"), STR("x"), NULL)));
+	assert_string_equal(down.first, "one"); /* still ours */
+	assert_false(FAILED(bus_answer(one, STR("results"), STR("done"), NULL)));
+	EVENTUALLY(up.got == 1 && down.got == 2);
+	assert_string_equal(up.first, "done");
+	bus_stop(client);
+	EVENTUALLY(down.kept_count == 1);
+	struct bus_delivery *two = take_kept(&down);
+	struct err err = { 0 };
+	assert_int_equal(bus_answer(two, STR("results"), STR("late"), &err).kind, ERR_UNAVAILABLE);
+	bus_nack(two);
+	bus_free(client);
+	bus_free(hub);
+	assert_int_equal(up.got, 1);
+}
+
 static void credits_are_the_most_that_a_consumer_holds(void **state)
 {
 	const struct place *at = (const struct place *)*state;
@@ -950,6 +980,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BUS_TEST(messages_reach_handlers_both_ways),
+		BUS_TEST(an_answer_publishes_and_gives_the_credit_back),
 		BUS_TEST(credits_are_the_most_that_a_consumer_holds),
 		BUS_TEST(a_refused_message_comes_again_after_a_second),
 		BUS_TEST(what_a_dead_consumer_held_goes_to_another),

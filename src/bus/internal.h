@@ -38,14 +38,15 @@ struct bus_delivery {
 };
 struct bus_delivery *delivery_new(struct str topic, struct str body);
 
-/* Backends take bus->mu themselves, but settle and close run under it. settle ends the use of a delivery that a handler
- * held and takes it over. */
+/* Backends take bus->mu themselves, but publish, settle, push and close run under it. settle ends the use of a delivery
+ * that a handler held and takes it over; push sends what both have left to be sent. */
 struct bus_ops {
 	struct str scheme;
 	fallible (*open)(const struct bus_conf *conf, struct bus **ret, struct err *err);
 	fallible (*start)(struct bus *b, struct err *err);
 	fallible (*publish)(struct bus *b, struct str topic, struct str body, struct err *err);
 	void (*settle)(struct bus *b, struct bus_delivery *d, bool done);
+	void (*push)(struct bus *b);
 	unsigned (*consumers)(struct bus *b, struct str topic);
 	bool (*connected)(struct bus *b);
 	void (*stop)(struct bus *b);

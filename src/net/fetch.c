@@ -364,9 +364,11 @@ static fallible framing_check(const struct exchange *x, struct err *err)
 
 /* OpenSSL writes without MSG_NOSIGNAL, and a program that embeds us may not ignore SIGPIPE: hold it back, and eat the
  * one that we caused. */
-static CURLcode perform(CURL *c)
+static CURLcode perform(CURL *c, bool may_use_tls)
 {
 	sigset_t pipe_set, old, pending;
+	if (!may_use_tls) /* libcurl's own writes have the flag */
+		return curl_easy_perform(c);
 	sigemptyset(&pipe_set);
 	sigaddset(&pipe_set, SIGPIPE);
 	sigpending(&pending);
@@ -410,7 +412,8 @@ static fallible exchange_run(CURL *c, CURLSH *connections, struct exchange *x, s
 	TRY(set_exchange(c, x, &mem, err));
 	TRY(set_pin(c, x->rq, to, &mem, err));
 	TRY(set_method(c, x->rq, headers, &mem, err));
-	CURLcode rc = perform(c);
+	/* A kept connection of an earlier exchange may be of TLS, and is closed here when it has grown old. */
+	CURLcode rc = perform(c, connections != NULL || !str_starts(x->rq->url, STR("http:")));
 	reply_finish(c, x);
 	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && x->reply->body_cut))
 		return framing_check(x, err);

@@ -108,11 +108,9 @@ static void serve_result(struct signer *s, struct bus_delivery *d, const struct 
 	struct err err = { 0 };
 	struct rc rc = sign_result_write(r, &body, &err);
 	if (rc.kind == ERR_NONE)
-		rc = bus_publish(s->bus, STR(TOPIC_SIGNED), buf_str(&body), &err);
-	if (rc.kind == ERR_NONE) {
-		bus_ack(d);
+		rc = bus_answer(d, STR(TOPIC_SIGNED), buf_str(&body), &err);
+	if (rc.kind == ERR_NONE)
 		return;
-	}
 	LOG(s->log, LOG_WARNING, "result not handed over", KV_ID("order", r->order), KV_ID("issuance", r->issuance),
 	    KV_ERR(&err));
 	bus_nack(d);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * validator.c: the running validator. The bus thread only hands a delivery to the pool; a pool thread reads the job,
- * probes, signs and publishes the verdict, and acknowledges after that: a validator that dies in between leaves the job
- * to be delivered again. Threads have small stacks, because there may be many and they mostly sleep in a probe.
+ * probes, signs, and publishes the verdict with its acknowledgement: a validator that dies before leaves the job to be
+ * delivered again. Threads have small stacks, because there may be many and they mostly sleep in a probe.
  */
 #include "validate/internal.h"
 
@@ -273,8 +273,16 @@ static fallible verdict_sign(const struct validator *v, const struct validate_jo
 	return verdict_message_write(&m, ret, err);
 }
 
-/* True: the delivery is done with. False: somebody should have it again, because our verdict could not be sent. */
-static bool job_answer(struct validator *v, const struct validate_job *job, const struct verdict *verdict)
+/* What becomes of a delivery. */
+enum ending {
+	JOB_DONE,     /* nothing is to be said about it */
+	JOB_ANSWERED, /* its verdict is sent, and the delivery is gone */
+	JOB_AGAIN,    /* somebody should have it again */
+	ENDING_COUNT
+};
+
+static enum ending job_answer(struct validator *v, struct bus_delivery *d, const struct validate_job *job,
+			      const struct verdict *verdict)
 {
 	AUTO(buf_done) struct buf message = BUF_MAX(MESSAGE_MAX);
 	struct err err = { 0 };
@@ -282,19 +290,20 @@ static bool job_answer(struct validator *v, const struct validate_job *job, cons
 		/* The same would happen again: the sweeper ends the attempt. */
 		LOG(v->log, LOG_ERROR, "verdict not made", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
 		    KV_ERR(&err));
-		return true;
+		return JOB_DONE;
 	}
 	FP("validate.before_publish");
-	if (!FAILED(bus_publish(v->bus, STR(TOPIC_VERDICT), buf_str(&message), &err))) {
+	if (!FAILED(bus_answer(d, STR(TOPIC_VERDICT), buf_str(&message), &err))) {
 		FP("validate.after_publish");
-		return true;
+		return JOB_ANSWERED;
 	}
 	LOG(v->log, LOG_WARNING, "verdict not published", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
 	    KV_ERR(&err));
-	return false;
+	return JOB_AGAIN;
 }
 
-static bool job_probe(struct validator *v, const struct validate_job *job, struct arena *mem)
+static enum ending job_probe(struct validator *v, struct bus_delivery *d, const struct validate_job *job,
+			     struct arena *mem)
 {
 	pthread_mutex_lock(&v->lock);
 	struct zone_set *zones = zone_set_ref(v->zones);
@@ -308,43 +317,50 @@ static bool job_probe(struct validator *v, const struct validate_job *job, struc
 	if (stopping) {
 		LOG(v->log, LOG_INFO, "probe given back", KV_ID("order", job->order), KV_ID("attempt", job->attempt),
 		    KV_STR("name", job->ident.value));
-		return false;
+		return JOB_AGAIN;
 	}
 	log_outcome(v, job, &verdict, &why);
-	return job_answer(v, job, &verdict);
+	return job_answer(v, d, job, &verdict);
 }
 
-static bool job_run(struct validator *v, struct str body)
+static enum ending job_run(struct validator *v, struct bus_delivery *d)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct validate_job job;
 	struct err err = { 0 };
-	if (FAILED(validate_job_read(&mem, body, &job, &err))) {
+	if (FAILED(validate_job_read(&mem, bus_delivery_body(d), &job, &err))) {
 		LOG(v->log, LOG_ERROR, "validate job refused", KV_ERR(&err));
-		return true; /* it would not read better the next time */
+		return JOB_DONE; /* it would not read better the next time */
 	}
 	int64_t late = clock_now_ms(v->clk) - job.deadline_ms;
 	if (late >= 0) {
 		LOG(v->log, LOG_WARNING, "validate job too late", KV_ID("order", job.order),
 		    KV_ID("attempt", job.attempt), KV_I64("late_ms", late));
-		return true;
+		return JOB_DONE;
 	}
 	if (!attempt_begin(v, job.attempt)) {
 		LOG(v->log, LOG_INFO, "validate job repeated", KV_ID("order", job.order),
 		    KV_ID("attempt", job.attempt));
-		return true;
+		return JOB_DONE;
 	}
-	bool done = job_probe(v, &job, &mem);
+	enum ending how = job_probe(v, d, &job, &mem);
 	attempt_end(v, job.attempt);
-	return done;
+	return how;
 }
 
-static void task_end(struct validator *v, struct bus_delivery *d, bool done)
+static void task_end(struct validator *v, struct bus_delivery *d, enum ending how)
 {
-	if (done)
+	switch (how) {
+	case JOB_DONE:
 		bus_ack(d);
-	else
+		break;
+	case JOB_AGAIN:
 		bus_nack(d);
+		break;
+	case JOB_ANSWERED:
+	case ENDING_COUNT:
+		break;
+	}
 	pthread_mutex_lock(&v->lock);
 	v->taken--;
 	pthread_cond_broadcast(&v->idle);
@@ -358,7 +374,7 @@ static void task_run(void *arg)
 	pthread_mutex_lock(&v->lock);
 	bool stopping = v->stopping;
 	pthread_mutex_unlock(&v->lock);
-	task_end(v, task->delivery, !stopping && job_run(v, bus_delivery_body(task->delivery)));
+	task_end(v, task->delivery, stopping ? JOB_AGAIN : job_run(v, task->delivery));
 	free(task);
 }
 
@@ -374,7 +390,7 @@ static void on_job(void *ctx, struct bus_delivery *d)
 	if (!FAILED(workers_submit(v->workers, task_run, task, NULL)))
 		return;
 	free(task);
-	task_end(v, d, false);
+	task_end(v, d, JOB_AGAIN);
 }
 
 /* --- starting and stopping ----------------------------------------------------------------------------------------*/
