@@ -253,7 +253,6 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: bench-evidence FLOOR: the microseconds that bench-floor prints\n");
 		return 2;
 	}
-	json_seed(&rng_system);
 	MUST(crypto_new(&b.crypto, &err));
 	MUST(key_generate(KEY_P256, 0, &b.account, &err));
 	MUST(key_generate(KEY_P256, 0, &b.subscriber, &err));

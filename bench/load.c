@@ -472,7 +472,6 @@ int main(int argc, char **argv)
 	(void)sigaddset(&term, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &term, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	json_seed(&rng_system);
 	struct worker *workers = mem_alloc_n(sizeof *workers, o.clients);
 	struct rc rc = crypto_new(&crypto, &err);
 	s.crypto = crypto;

@@ -258,7 +258,6 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: bench-signer [JOBS [BATCH]]\n");
 		return 2;
 	}
-	json_seed(&rng_system);
 	town_make(&b);
 	FILE *none = fopen("/dev/null", "w");
 	if (none == NULL)

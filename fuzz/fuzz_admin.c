@@ -13,7 +13,6 @@ static struct conf *conf_once(void)
 {
 	static struct conf *conf;
 	if (conf == NULL) {
-		json_seed(&rng_system);
 		CHECK(!FAILED(
 			conf_read_text(STR("realm:\n  default:\n    profiles: [server, short]\n"
 					   "profile:\n  server:\n    lifetime: 90d\n  short:\n    lifetime: 7d\n"),

@@ -22,7 +22,6 @@ static const struct fixture *fixture_get(void)
 {
 	static struct fixture f; /* made once a process: keys are slow, and not what is looked at */
 	if (f.c == NULL) {
-		json_seed(&rng_system);
 		CHECK(!FAILED(crypto_new(&f.c, NULL)));
 		CHECK(!FAILED(key_generate(KEY_P256, 0, &f.key, NULL)));
 		CHECK(!FAILED(key_generate(KEY_P256, 0, &f.next, NULL)));

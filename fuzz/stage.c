@@ -199,7 +199,6 @@ struct stage *stage_get(void)
 		stage_close();
 	if (!is_open(s)) {
 		static bool closes; /* registered after OpenSSL's own, so that it runs before that */
-		json_seed(&rng_system);
 		if (access("/dev/shm", W_OK) == 0)
 			(void)setenv("TMPDIR", "/dev/shm", 0); /* every request would wait for the disk otherwise */
 		stage_open(s);

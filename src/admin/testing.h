@@ -76,7 +76,6 @@ static inline int setup_folder(void **state)
 {
 	struct err err = { 0 };
 	struct test_admin *t = (struct test_admin *)mem_alloc(sizeof *t);
-	json_seed(&rng_system);
 	(void)snprintf(t->folder, sizeof t->folder, "/tmp/cairn-admin-XXXXXX");
 	if (mkdtemp(t->folder) == NULL)
 		return -1;

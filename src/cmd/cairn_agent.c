@@ -564,6 +564,5 @@ int main(int argc, char **argv)
 	(void)sigaction(SIGINT, &act, NULL); /* answers that are up come down before we go */
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	json_seed(&rng_system);
 	return command->run(&o, &stop_asked);
 }

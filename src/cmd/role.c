@@ -124,7 +124,6 @@ static fallible role_start(struct role *r, struct err *err)
 {
 	pthread_condattr_t attr;
 	enum log_level level;
-	json_seed(&rng_system);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_mutex_init(&r->changing, NULL);
 	pthread_condattr_init(&attr);

@@ -30,19 +30,17 @@ fallible oid_read(struct str text, struct oid *ret, struct err *err);
 
 /* Length of the well-formed UTF-8 sequence at s[at] (Unicode table 3-7), 0 when there is none; at < s.n. */
 size_t utf8_len(struct str s, size_t at);
+/* So many bytes at the start of s stand in a JSON string as they are, one for one: printable ASCII without " and backslash. */
+size_t json_plain(struct str s);
 
 struct str hex_encode(struct arena *mem, struct str bytes); /* lower case */
 fallible hex_decode(struct arena *mem, struct str text, size_t max, struct str *ret, struct err *err);
 
 /* --- JSON (RFC 8259) --------------------------------------------------------------------------------------------
- * Reading: jansson behind a depth check, duplicates, NULs, bad UTF-8 and trailing bytes refused. The document owns
- * every value; borrowed pointers and slices die with it. Absent and null are the same to the getters. */
+ * Reading: nesting over a limit, duplicates, NULs, bad UTF-8 and trailing bytes refused. The document owns every value;
+ * borrowed pointers and slices die with it. Absent and null are the same to the getters. */
 #define JSON_DEPTH_MAX 16
 struct json; /* one value, borrowed from its document; NULL stands for "absent" everywhere below */
-
-/* Gives jansson's tables their secret. Once, before threads and before lock-down: it would open /dev/urandom itself at
- * its first object, and fall back to the time when it may not. */
-void json_seed(const struct rng *rng);
 
 /* The top must be an object. *ret is freed with json_free. Errors are ERR_MALFORMED and say line and column. */
 fallible json_read(struct str text, size_t max, struct json **ret, struct err *err);

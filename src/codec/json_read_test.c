@@ -34,6 +34,10 @@ static void good_and_bad_texts_are_told_apart(void **state)
 		{ Z("{\"a\":\"\\ud83d\\ude00\"}"), true },
 		{ Z("{\"a\":\"\xf0\x9f\x98\x80\"}"), true },
 		{ Z("{\"a\":\"[[[[[[[[[[[[[[[[[[[[{{{{\"}"), true },
+		{ Z("{\"a\":\"\x7f plain enough\"}"), true },
+		{ Z("{\"a\":\"\xc3\xa9 \\u00e9 \\ud83d\\ude00 \\/\\b\\f\\n\\r\\t\"}"), true },
+		{ Z("{\"a\":-0}"), true },
+		{ Z("{\"a\":[[],{}, 0e0 ,-1.5E+3,null,true,false]}"), true },
 		{ Z("{\"a\":\"\\\"[[[[[[[[[[[[[[[[[[[[[\"}"), true },
 		{ Z(""), false },
 		{ Z(" "), false },
@@ -62,6 +66,30 @@ static void good_and_bad_texts_are_told_apart(void **state)
 		{ Z("{\"a\":\"\\x41\"}"), false },
 		{ Z("{\"a\":9223372036854775808}"), false },
 		{ Z("{\"a\":1e999}"), false },
+		{ Z("{\"a\":-9223372036854775809}"), false },
+		{ Z("{\"a\":99999999999999999999}"), false },
+		{ Z("{\"a\":-}"), false },
+		{ Z("{\"a\":1.}"), false },
+		{ Z("{\"a\":1e}"), false },
+		{ Z("{\"a\":0x10}"), false },
+		{ Z("{\"a\":tru}"), false },
+		{ Z("{\"a\":truefalse}"), false },
+		{ Z("{\"a\":nul"), false },
+		{ Z("{\"a\":1"), false },
+		{ Z("{\"a\":"), false },
+		{ Z("{\"a\" 1}"), false },
+		{ Z("{\"a\":1 \"b\":2}"), false },
+		{ Z("{\"a\":[1 2]}"), false },
+		{ Z("{\"a\":[1,]}"), false },
+		{ Z("{,}"), false },
+		{ Z("{\"a\":\"abcdefgh\x1fijklmno\"}"), false },
+		{ Z("{\"a\":\"abcdefgh\xffijklmno\"}"), false },
+		{ Z("{\"a\":\"\\u12"), false },
+		{ Z("{\"a\":\"\\u12g4\"}"), false },
+		{ Z("{\"a\":\"\\ud83dx\"}"), false },
+		{ Z("{\"a\":\"\\ud83d\\u0041\"}"), false },
+		{ Z("{\"a\":\"\xe2\x82"), false },
+		{ Z("{\f}"), false },
 		{ Z("{\"a\":01}"), false },
 		{ Z("{\"a\":+1}"), false },
 		{ Z("{\"a\":.5}"), false },
@@ -157,6 +185,43 @@ static void errors_say_line_and_column(void **state)
 	assert_int_equal(json_read(STR("{\n \"a\": 1,\n \"a\": 2}"), 100, &top, &err).kind, ERR_MALFORMED);
 	assert_non_null(strstr(err.detail, "line 3 column 4"));
 	assert_non_null(strstr(err.detail, "duplicate"));
+}
+
+/* Names are compared one with another in a small object and sorted in a large one. */
+static void a_name_that_occurs_twice_is_found_in_an_object_of_any_size(void **state)
+{
+	(void)state;
+	for (size_t count = 2; count < 200; count++) {
+		for (size_t again = 0; again < 2; again++) {
+			AUTO(buf_done) struct buf b = BUF_MAX(65536);
+			AUTO(json_auto) struct json *top = NULL;
+			struct err err = { 0 };
+			for (size_t i = 0; i < count; i++) {
+				bool last = i + 1 == count;
+				size_t name = (last && again == 1 ? count / 2 - 1 : i) * 7919 % 1000;
+				assert_false(FAILED(buf_addf(&b, &err, "%s\"%zu\":%zu%s", i == 0 ? "{" : "", name, i,
+							     last ? "}" : ",")));
+			}
+			assert_int_equal(json_read(buf_str(&b), b.n, &top, &err).kind,
+					 again == 1 ? ERR_MALFORMED : ERR_NONE);
+			if (again == 1)
+				assert_non_null(strstr(err.detail, "duplicate name"));
+		}
+	}
+}
+
+static void runs_of_plain_bytes_end_where_the_first_other_one_stands(void **state)
+{
+	(void)state;
+	for (size_t at = 0; at < 40; at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			char text[40];
+			memset(text, 'x', sizeof text);
+			text[at] = (char)c;
+			bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+			assert_int_equal(json_plain(str_n(text, sizeof text)), plain ? sizeof text : at);
+		}
+	}
 }
 
 static struct json *read_or_die(const char *text)
@@ -342,21 +407,16 @@ static void json_log_lines_are_json_whatever_is_in_them(void **state)
 	}
 }
 
-static void seeding_may_happen_before_the_first_document(void **state)
-{
-	(void)state;
-	json_seed(&rng_system);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(seeding_may_happen_before_the_first_document),
 		cmocka_unit_test(good_and_bad_texts_are_told_apart),
 		cmocka_unit_test(depth_16_is_read_and_17_is_not),
 		cmocka_unit_test(wide_is_not_deep),
 		cmocka_unit_test(an_object_of_64_kib_is_read_and_the_limit_is_exact),
 		cmocka_unit_test(errors_say_line_and_column),
+		cmocka_unit_test(a_name_that_occurs_twice_is_found_in_an_object_of_any_size),
+		cmocka_unit_test(runs_of_plain_bytes_end_where_the_first_other_one_stands),
 		cmocka_unit_test(values_are_what_the_text_says),
 		cmocka_unit_test(getters_name_the_key_and_what_was_wanted),
 		cmocka_unit_test(members_that_are_not_known_are_named),

@@ -120,6 +120,25 @@ size_t utf8_len(struct str s, size_t at)
 	return 0;
 }
 
+#define EACH UINT64_C(0x0101010101010101)
+
+size_t json_plain(struct str s)
+{
+	size_t at = 0;
+	for (; s.n - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+		uint64_t w;
+		memcpy(&w, s.p + at, sizeof w);
+		/* A byte that is not plain sets a top bit: its own or its neighbour's, who is looked at below too. */
+		uint64_t odd =
+			w | (w + EACH) | (w - EACH * ' ') | ((w ^ EACH * '"') - EACH) | ((w ^ EACH * '\\') - EACH);
+		if ((odd & EACH * 0x80) != 0)
+			break;
+	}
+	while (at < s.n && s.p[at] >= ' ' && s.p[at] < 0x7f && s.p[at] != '"' && s.p[at] != '\\')
+		at++;
+	return at;
+}
+
 static void put_escaped(struct jw *w, unsigned code)
 {
 	char text[16];
@@ -160,6 +179,9 @@ static void put_string(struct jw *w, struct str v)
 	put(w, STR("\""));
 	size_t from = 0; /* what is plain goes out in runs */
 	for (size_t at = 0; at < v.n && !broken(w);) {
+		at += json_plain(str_sub(v, at, v.n));
+		if (at == v.n)
+			break;
 		size_t len = utf8_len(v, at);
 		if (len > 0 && is_plain(v.p + at, len)) {
 			at += len;

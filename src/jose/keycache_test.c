@@ -173,7 +173,6 @@ static void threads_share_it(void **state)
 
 int main(void)
 {
-	json_seed(&rng_system);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_key_is_that_of_the_thumbprint, bench_open, bench_close),
 		cmocka_unit_test_setup_teardown(what_is_kept_is_not_decoded_again, bench_open, bench_close),

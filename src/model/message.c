@@ -12,65 +12,40 @@
 #define IDENT_VALUE_MAX (NAME_MAX_LEN + 2)
 
 /* --- alphabets ----------------------------------------------------------------------------------------------------*/
-static bool is_word_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-	       c == '-';
-}
+/* Of one word of a set: its bits for the characters from..to, which must lie in one block of 64. */
+#define RANGE(from, to) (UINT64_MAX << ((from) % 64) & UINT64_MAX >> (63 - (to) % 64))
+#define ONE(c) RANGE(c, c)
+#define DIGITS RANGE('0', '9')
+#define LETTERS (RANGE('A', 'Z') | RANGE('a', 'z'))
+#define PRINTABLE RANGE(' ', '?'), RANGE('@', '~')
 
-static bool is_text_char(char c)
-{
-	return c >= 0x20 && c <= 0x7e;
-}
-
-static bool is_lines_char(char c)
-{
-	return is_text_char(c) || c == '\n';
-}
-
-/* Sequences are the JSON reader's business; a writer's own bad ones come out as U+FFFD. */
-static bool is_utf8_char(char c)
-{
-	unsigned char b = (unsigned char)c;
-	return b >= 0x20 && b != 0x7f;
-}
-
-static bool is_b64url_char(char c)
-{
-	return is_word_char(c) && c != '.';
-}
-
-static bool is_hex_char(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
-
-static bool is_any_char(char c)
-{
-	(void)c;
-	return true;
-}
-
+/* Sequences of UTF-8 are the JSON reader's business; a writer's own bad ones come out as U+FFFD. */
 static const struct alphabet {
-	bool (*has)(char c);
 	const char *name;
+	uint64_t ascii[2];
+	bool beyond; /* and every byte from 0x80 on */
 } alphabets[FIELD_KIND_COUNT] = {
-	[FIELD_WORD] = { is_word_char, "letters, digits and . _ -" },
-	[FIELD_TEXT] = { is_text_char, "printable ASCII" },
-	[FIELD_LINES] = { is_lines_char, "printable ASCII and newlines" },
-	[FIELD_UTF8] = { is_utf8_char, "text without control characters" },
-	[FIELD_B64URL] = { is_b64url_char, "base64url" },
-	[FIELD_HEX] = { is_hex_char, "lower-case hex" },
-	[FIELD_TOKEN] = { is_b64url_char, "base64url" },
-	[FIELD_BYTES] = { is_any_char, "bytes" },
+	[FIELD_WORD] = { "letters, digits and . _ -", { DIGITS | ONE('.') | ONE('-'), LETTERS | ONE('_') }, false },
+	[FIELD_TEXT] = { "printable ASCII", { PRINTABLE }, false },
+	[FIELD_LINES] = { "printable ASCII and newlines", { ONE('\n') | PRINTABLE }, false },
+	[FIELD_UTF8] = { "text without control characters", { PRINTABLE }, true },
+	[FIELD_B64URL] = { "base64url", { DIGITS | ONE('-'), LETTERS | ONE('_') }, false },
+	[FIELD_HEX] = { "lower-case hex", { DIGITS, RANGE('a', 'f') }, false },
+	[FIELD_TOKEN] = { "base64url", { DIGITS | ONE('-'), LETTERS | ONE('_') }, false },
+	[FIELD_BYTES] = { "bytes", { UINT64_MAX, UINT64_MAX }, true },
 };
+
+static bool alphabet_has(const struct alphabet *a, unsigned char c)
+{
+	return c < 0x80 ? (a->ascii[c / 64] >> c % 64 & 1) != 0 : a->beyond;
+}
 
 static fallible text_check(const char *key, enum field_kind kind, size_t min, size_t max, struct str s, struct err *err)
 {
 	if (s.n < min || s.n > max)
 		FAIL(err, ERR_MALFORMED, "\"%s\" has %zu bytes, %zu to %zu are allowed", key, s.n, min, max);
 	for (size_t i = 0; i < s.n; i++) {
-		if (!alphabets[kind].has(s.p[i]))
+		if (!alphabet_has(&alphabets[kind], (unsigned char)s.p[i]))
 			FAIL(err, ERR_MALFORMED, "\"%s\" holds byte 0x%02x at %zu, only %s may be there", key,
 			     (unsigned)(unsigned char)s.p[i], i, alphabets[kind].name);
 	}
@@ -488,7 +463,7 @@ static bool is_lacking(const struct field *f, const void *m)
 		return *(const size_t *)at(m, f->count_at) == 0;
 	if (f->kind == FIELD_TIME)
 		return *(const int64_t *)at(m, f->at) == 0;
-	assert(alphabets[f->kind].has != NULL);
+	assert(alphabets[f->kind].name != NULL);
 	return ((const struct str *)at(m, f->at))->n == 0;
 }
 
@@ -527,19 +502,27 @@ fallible message_write(const struct message *d, const void *m, struct buf *ret, 
 	return rc;
 }
 
+static fallible members_are_known(const struct message *d, const struct json *top, struct err *err)
+{
+	const char *known[MESSAGE_FIELDS_MAX + 2] = { "v" };
+	size_t found = 1;
+	assert(d->field_count <= MESSAGE_FIELDS_MAX);
+	for (size_t i = 0; i < d->field_count; i++) {
+		known[i + 1] = d->fields[i].key;
+		found += json_get(top, d->fields[i].key) != NULL;
+	}
+	return found == json_count(top) ? OK : json_only(top, known, err); /* the list only when it is needed */
+}
+
 static fallible read_fields(const struct message *d, struct arena *mem, struct str text, void *ret, struct err *err)
 {
 	AUTO(json_auto) struct json *top = NULL;
 	TRY(json_read(text, d->text_max, &top, err));
 
-	const char *known[MESSAGE_FIELDS_MAX + 2] = { "v" };
-	assert(d->field_count <= MESSAGE_FIELDS_MAX);
-	for (size_t i = 0; i < d->field_count; i++)
-		known[i + 1] = d->fields[i].key;
 	/* The version first: another version's members would only be called unknown. */
 	int64_t version;
 	TRY(json_want_i64(top, "v", JOB_VERSION, JOB_VERSION, &version, err));
-	TRY(json_only(top, known, err));
+	TRY(members_are_known(d, top, err));
 	for (size_t i = 0; i < d->field_count; i++) {
 		const struct field *f = &d->fields[i];
 		if (f->may_lack && json_get(top, f->key) == NULL)
@@ -547,7 +530,7 @@ static fallible read_fields(const struct message *d, struct arena *mem, struct s
 		TRY(ops[f->kind].get(f, mem, top, ret, err));
 		TRY(ops[f->kind].check(f, ret, err)); /* there, it is not empty */
 	}
-	return message_check(d, ret, err);
+	return d->check == NULL ? OK : d->check(ret, err);
 }
 
 fallible message_read(const struct message *d, struct arena *mem, struct str text, void *ret, struct err *err)

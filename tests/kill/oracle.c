@@ -533,7 +533,6 @@ int main(int argc, char **argv)
 			    .own_count = (size_t)(argc - 5),
 			    .quorum = (int64_t)quorum,
 			    .now_ms = clock_now_ms(&clock_system) };
-	json_seed(&rng_system);
 	struct rc rc = oracle_run(&o, argv[1], argv[2], argv[3], &err);
 	oracle_done(&o);
 	if (FAILED(rc)) {

@@ -1114,7 +1114,6 @@ static int open_world(void **state)
 	struct err err = { 0 };
 	struct fixture *f = mem_alloc(sizeof *f);
 	struct sha256 hash;
-	json_seed(&rng_system);
 	MUST(world_open(&f->w, REALM(""), &err));
 	MUST(world_account_new(&f->w, &f->alice, &err));
 	MUST(world_account_new(&f->w, &f->bob, &err));

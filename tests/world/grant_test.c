@@ -265,6 +265,5 @@ int main(void)
 		WORLD(a_preauthorization_of_a_granted_name_is_valid),
 		WORLD(an_order_uses_a_limited_number_of_grants),
 	};
-	json_seed(&rng_system);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

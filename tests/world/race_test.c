@@ -336,7 +336,6 @@ static int open_world(void **state)
 {
 	struct err err = { 0 };
 	struct fixture *f = mem_alloc(sizeof *f);
-	json_seed(&rng_system);
 	MUST(world_open(&f->w,
 			"realm:\n  default:\n    names: [\"*.a.test\"]\n    accounts-per-hour: 0\n"
 			"    orders-per-hour: 0\n",

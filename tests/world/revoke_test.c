@@ -810,7 +810,6 @@ static int open_world(void **state)
 {
 	struct err err = { 0 };
 	struct fixture *f = mem_alloc(sizeof *f);
-	json_seed(&rng_system);
 	MUST(world_open(&f->w, REALM, &err));
 	issuer_open(f);
 	MUST(world_account_new(&f->w, &f->alice, &err));
