@@ -37,6 +37,7 @@ fallible crypto_new(struct crypto **ret, struct err *err)
 	c->aes_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	if (c->aes_gcm == NULL)
 		return fail_openssl(err, "AES-256-GCM");
+	TRY(p256_new(&c->p256, err));
 	c->heat = heat_new();
 	*ret = TAKE(c);
 	return OK;
@@ -47,6 +48,7 @@ void crypto_free(struct crypto *c)
 	if (c == NULL)
 		return;
 	heat_free(c->heat);
+	p256_free(c->p256);
 	for (size_t i = 0; i < DIGEST_COUNT; i++)
 		EVP_MD_free(c->md[i]);
 	EVP_MAC_free(c->hmac);

@@ -154,11 +154,15 @@ static void table_begin(struct heat *heat, struct hot *h)
 	(void)pthread_mutex_unlock(&heat->lock);
 }
 
-const struct p256_table *hot_table(struct heat *heat, struct hot *h)
+const struct p256_table *hot_table(struct heat *heat, struct hot *h, bool *ret_again)
 {
 	const struct p256_table *t = atomic_load_explicit(&h->table, memory_order_acquire);
-	if (t == NULL &&
-	    (atomic_fetch_add_explicit(&h->verified, 1, memory_order_relaxed) + 1) % HOT_VERIFICATIONS == 0)
+	*ret_again = true;
+	if (t != NULL)
+		return t;
+	unsigned count = atomic_fetch_add_explicit(&h->verified, 1, memory_order_relaxed) + 1;
+	*ret_again = count > 1;
+	if (count % HOT_VERIFICATIONS == 0)
 		table_begin(heat, h);
-	return t;
+	return NULL;
 }

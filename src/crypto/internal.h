@@ -15,6 +15,7 @@ struct crypto {
 	EVP_MD *md[DIGEST_COUNT];
 	EVP_MAC *hmac;
 	EVP_CIPHER *aes_gcm; /* 256 bits */
+	struct p256 *p256;
 	struct heat *heat;
 };
 
@@ -41,7 +42,8 @@ struct key {
 	enum key_kind kind;
 	unsigned bits;
 	bool has_private;
-	EVP_PKEY *evp;
+	_Atomic(EVP_PKEY *) evp;         /* of a point that came from outside: NULL until it is asked for (key_evp) */
+	struct key *self;                /* for that: whoever has a key has it as const */
 	const struct key_signer *signer; /* NULL: the private half, if any, is in evp */
 	void *signer_ctx;
 	struct hot *hot; /* P-256 only, otherwise NULL */
@@ -58,21 +60,35 @@ static inline struct str key_part_b(const struct key *k)
 	return str_n(k->parts + k->a_n, k->b_n);
 }
 
-/* p256.c: verification by a table of the key's multiples. One may be used by several threads at once. */
+/* OpenSSL's key, borrowed; NULL: it has none for us (its words are in its queue). */
+EVP_PKEY *key_evp(const struct key *k);
+
+/* curve.c: ERR_BAD_PUBLIC_KEY when x and y, of the coordinate's length each, are no point of this curve. All our curves
+ * have the cofactor 1: a point on one of them has the right order. */
+fallible curve_check(enum key_kind kind, struct str x, struct str y, struct err *err);
+
+/* p256.c: ECDSA verification on P-256, with or without a table of the key's multiples. Both may be used by several
+ * threads at once. */
 #define P256_LEN 32
+struct p256; /* the curve */
+fallible p256_new(struct p256 **ret, struct err *err);
+void p256_free(struct p256 *p); /* accepts NULL */
 struct p256_table;
 fallible p256_table_new(struct str x, struct str y, struct p256_table **ret, struct err *err);
 void p256_table_free(struct p256_table *t); /* accepts NULL */
-/* sig is r||s. False also when memory or the library fails: ask somebody else then. */
-bool p256_table_verify(const struct p256_table *t, const struct sha256 *digest, struct str sig);
+enum p256_said { P256_GOOD, P256_BAD, P256_CANNOT /* say: memory, or no point */ };
+/* table NULL: none. sig is r||s. */
+enum p256_said p256_verify(const struct p256 *p, struct str x, struct str y, const struct p256_table *table,
+			   const struct sha256 *digest, struct str sig);
 
 /* hot.c: which keys get such a table. struct heat is a process's, struct hot a key's. */
 struct heat *heat_new(void);
 void heat_free(struct heat *h); /* waits for a table that is being made; keys may outlive it; accepts NULL */
 struct hot *hot_new(struct str x, struct str y);
 void hot_free(struct hot *h); /* accepts NULL */
-/* Its table, or NULL; counts the call, and has a table begun when that was one of very many. */
-const struct p256_table *hot_table(struct heat *heat, struct hot *h);
+/* Its table, or NULL; counts the call, and has a table begun when that was one of very many. ret_again: it was not the
+ * first one. */
+const struct p256_table *hot_table(struct heat *heat, struct hot *h, bool *ret_again);
 fallible hot_make_table(struct heat *heat, struct hot *h, struct err *err); /* now */
 bool hot_has_table(const struct hot *h);
 

@@ -80,14 +80,15 @@ const char *key_kind_name(enum key_kind k)
 	return key_rows[k].name;
 }
 
-/* Takes the reference to evp over. */
+/* Takes the reference to evp over; NULL: made when it is asked for. */
 static struct key *key_new(EVP_PKEY *evp, enum key_kind kind, bool has_private, struct str a, struct str b)
 {
 	struct key *k = mem_alloc(sizeof *k + a.n + b.n);
 	atomic_init(&k->refs, 1);
 	k->kind = kind;
 	k->has_private = has_private;
-	k->evp = evp;
+	k->self = k;
+	atomic_init(&k->evp, evp);
 	k->bits = kind == KEY_RSA ? (unsigned)EVP_PKEY_get_bits(evp) : key_rows[kind].bits;
 	k->a_n = a.n;
 	k->b_n = b.n;
@@ -112,7 +113,7 @@ void key_free(struct key *k)
 	if (k->signer != NULL)
 		k->signer->free(k->signer_ctx);
 	hot_free(k->hot);
-	EVP_PKEY_free(k->evp);
+	EVP_PKEY_free(atomic_load(&k->evp));
 	free(k);
 }
 
@@ -143,7 +144,7 @@ bool key_public_eq(const struct key *a, const struct key *b)
 
 EVP_PKEY *key_get_evp(const struct key *k)
 {
-	return k->evp;
+	return key_evp(k);
 }
 
 fallible key_speed_up(const struct crypto *c, const struct key *k, struct err *err)
@@ -173,8 +174,7 @@ static fallible evp_from_params(const char *type, OSSL_PARAM *params, EVP_PKEY *
 	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1)
 		return fail_openssl(err, "key from parts");
 	if (EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-		err_set(err, ERR_BAD_PUBLIC_KEY, "%s",
-			strcmp(type, "EC") == 0 ? "key point is not on the curve" : "key does not load");
+		err_set(err, ERR_BAD_PUBLIC_KEY, "key does not load");
 		err_cause_openssl(err);
 		return (struct rc){ ERR_BAD_PUBLIC_KEY };
 	}
@@ -182,28 +182,42 @@ static fallible evp_from_params(const char *type, OSSL_PARAM *params, EVP_PKEY *
 	return OK;
 }
 
-fallible key_from_ec(enum key_kind curve, struct str x, struct str y, struct key **ret, struct err *err)
+static fallible evp_from_point(const struct key *k, EVP_PKEY **ret, struct err *err)
 {
-	const struct key_row *row = &key_rows[curve];
-	uint8_t point[1 + 2 * COORD_MAX];
+	const struct key_row *row = &key_rows[k->kind];
+	uint8_t point[1 + 2 * COORD_MAX] = { POINT_CONVERSION_UNCOMPRESSED };
 	char group[16];
-	EVP_PKEY *evp = NULL;
-	if (row->group == NULL)
-		FAIL(err, ERR_INTERNAL, "%s is no elliptic curve", row->name);
-	if (x.n != row->coord || y.n != row->coord)
-		FAIL(err, ERR_BAD_PUBLIC_KEY, "key coordinates of %zu and %zu bytes, %s has %zu", x.n, y.n, row->name,
-		     row->coord);
-	point[0] = POINT_CONVERSION_UNCOMPRESSED;
-	memcpy(point + 1, x.p, x.n);
-	memcpy(point + 1 + x.n, y.p, y.n);
+	memcpy(point + 1, k->parts, k->a_n + k->b_n);
 	(void)snprintf(group, sizeof group, "%s", row->group);
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
 		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * row->coord),
 		OSSL_PARAM_END,
 	};
-	TRY(evp_from_params("EC", params, &evp, err));
-	*ret = key_new(evp, curve, false, x, y);
+	return evp_from_params("EC", params, ret, err);
+}
+
+EVP_PKEY *key_evp(const struct key *k)
+{
+	EVP_PKEY *have = atomic_load_explicit(&k->evp, memory_order_acquire), *made = NULL;
+	if (have != NULL || FAILED(evp_from_point(k, &made, NULL)))
+		return have;
+	if (atomic_compare_exchange_strong(&k->self->evp, &have, made))
+		return made;
+	EVP_PKEY_free(made); /* another thread was faster */
+	return have;
+}
+
+fallible key_from_ec(enum key_kind curve, struct str x, struct str y, struct key **ret, struct err *err)
+{
+	const struct key_row *row = &key_rows[curve];
+	if (row->group == NULL)
+		FAIL(err, ERR_INTERNAL, "%s is no elliptic curve", row->name);
+	if (x.n != row->coord || y.n != row->coord)
+		FAIL(err, ERR_BAD_PUBLIC_KEY, "key coordinates of %zu and %zu bytes, %s has %zu", x.n, y.n, row->name,
+		     row->coord);
+	TRY(curve_check(curve, x, y, err));
+	*ret = key_new(NULL, curve, false, x, y);
 	return OK;
 }
 
@@ -347,9 +361,10 @@ fallible key_from_evp(EVP_PKEY *pkey, struct key **ret, struct err *err)
 fallible key_with_signer(const struct key *public, const struct key_signer *ops, void *ctx, struct key **ret,
 			 struct err *err)
 {
-	if (EVP_PKEY_up_ref(public->evp) != 1)
+	EVP_PKEY *evp = key_evp(public);
+	if (evp == NULL || EVP_PKEY_up_ref(evp) != 1)
 		return fail_openssl(err, "key reference");
-	struct key *k = key_new(public->evp, public->kind, true, key_part_a(public), key_part_b(public));
+	struct key *k = key_new(evp, public->kind, true, key_part_a(public), key_part_b(public));
 	k->signer = ops;
 	k->signer_ctx = ctx;
 	*ret = k;

@@ -58,7 +58,7 @@ static fallible write_private(const struct key *k, const struct secret *passphra
 {
 	if (k->signer != NULL)
 		FAIL(err, ERR_INTERNAL, "the key's private half is not here");
-	AUTO(p8_auto) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(k->evp);
+	AUTO(p8_auto) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(key_evp(k));
 	if (p8 == NULL)
 		return fail_openssl(err, "PKCS#8");
 	if (passphrase != NULL)
@@ -76,7 +76,7 @@ fallible key_to_pem(const struct key *k, const struct secret *passphrase, struct
 		return fail_openssl(err, "memory");
 	if (k->has_private)
 		TRY(write_private(k, passphrase, out, err));
-	else if (PEM_write_bio_PUBKEY(out, k->evp) != 1)
+	else if (PEM_write_bio_PUBKEY(out, key_evp(k)) != 1)
 		return fail_openssl(err, "PEM");
 	long n = BIO_get_mem_data(out, &p);
 	return buf_add(ret, str_n(p, n < 0 ? 0 : (size_t)n), err);

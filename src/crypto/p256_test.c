@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * p256_test.c: verification by a table says what OpenSSL says. Signatures are made from the equation's end: for any u1
+ * p256_test.c: our verification, by a table and without, says what OpenSSL says. Signatures are made from the equation's end: for any u1
  * and u2 there are a digest and a signature that lead to them, so that every corner of the arithmetic (nought, the same
  * point twice, a sum at infinity, the edges of the table's windows) is reached with a signature that is good.
  */
@@ -16,6 +16,7 @@
 #include <string.h>
 
 struct maker { /* the curve, for making keys and signatures of it */
+	struct p256 *p;
 	EC_GROUP *g;
 	BN_CTX *bn;
 };
@@ -23,6 +24,8 @@ struct maker { /* the curve, for making keys and signatures of it */
 static int set_up(void **state)
 {
 	static struct maker m;
+	struct err err = { 0 };
+	MUST(p256_new(&m.p, &err));
 	m.g = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
 	m.bn = BN_CTX_new();
 	assert_true(m.g != NULL && m.bn != NULL);
@@ -33,6 +36,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct maker *m = *state;
+	p256_free(m->p);
 	EC_GROUP_free(m->g);
 	BN_CTX_free(m->bn);
 	return 0;
@@ -107,6 +111,17 @@ static struct p256_table *table_of(const struct key *k)
 	return t;
 }
 
+/* By the table and without one, which must agree. */
+static bool we_say(const struct maker *m, const struct key *k, const struct p256_table *t, const struct sha256 *digest,
+		   struct str sig)
+{
+	enum p256_said by_table = p256_verify(m->p, key_part_a(k), key_part_b(k), t, digest, sig);
+	enum p256_said without = p256_verify(m->p, key_part_a(k), key_part_b(k), NULL, digest, sig);
+	assert_int_equal(by_table, without);
+	assert_true(by_table != P256_CANNOT);
+	return by_table == P256_GOOD;
+}
+
 static const char *const corners[] = {
 	"0",
 	"1",
@@ -148,12 +163,12 @@ static void every_corner_of_the_sum_is_judged_as_by_openssl(void **state)
 			if (forge(m, d, u1, u2, &digest, sig)) {
 				good++;
 				assert_true(openssl_says(k, &digest, sig));
-				assert_true(p256_table_verify(t, &digest, str_n(sig, sizeof sig)));
+				assert_true(we_say(m, k, t, &digest, str_n(sig, sizeof sig)));
 				digest.b[31] ^= 1;
-				assert_false(p256_table_verify(t, &digest, str_n(sig, sizeof sig)));
+				assert_false(we_say(m, k, t, &digest, str_n(sig, sizeof sig)));
 				digest.b[31] ^= 1;
 				sig[i % 64] ^= 4;
-				assert_false(p256_table_verify(t, &digest, str_n(sig, sizeof sig)));
+				assert_false(we_say(m, k, t, &digest, str_n(sig, sizeof sig)));
 			}
 			BN_free(u1);
 			BN_free(u2);
@@ -178,10 +193,10 @@ static void scalars_out_of_range_never_pass(void **state)
 		BIGNUM *b = scalar(m, bad[i / 2]);
 		assert_true(forge(m, d, u, u, &digest, sig));
 		assert_int_equal(BN_bn2binpad(b, sig + 32 * (i % 2), 32), 32);
-		assert_false(p256_table_verify(t, &digest, str_n(sig, sizeof sig)));
+		assert_false(we_say(m, k, t, &digest, str_n(sig, sizeof sig)));
 		BN_free(b);
 	}
-	assert_false(p256_table_verify(t, &(struct sha256){ { 0 } }, STR_NONE));
+	assert_false(we_say(m, k, t, &(struct sha256){ { 0 } }, STR_NONE));
 	p256_table_free(t);
 	BN_free(d);
 	BN_free(u);
@@ -206,7 +221,7 @@ static void a_sum_at_infinity_never_passes(void **state)
 			    BN_bn2binpad(s, sig + 32, 32) == 32);
 		BN_CTX_end(m->bn);
 		assert_false(openssl_says(k, &digest, sig));
-		assert_false(p256_table_verify(t, &digest, str_n(sig, sizeof sig)));
+		assert_false(we_say(m, k, t, &digest, str_n(sig, sizeof sig)));
 	}
 	p256_table_free(t);
 	BN_free(d);
@@ -217,10 +232,16 @@ static void a_point_that_is_on_no_curve_has_no_table(void **state)
 {
 	(void)state;
 	struct err err = { 0 };
+	struct p256 *p;
 	struct p256_table *t;
-	uint8_t x[32] = { 1 }, y[32] = { 2 };
+	const struct sha256 digest = { { 7 } };
+	uint8_t x[32] = { 1 }, y[32] = { 2 }, sig[64];
+	memset(sig, 1, sizeof sig);
+	MUST(p256_new(&p, &err));
+	assert_int_equal(p256_verify(p, str_n(x, 32), str_n(y, 32), NULL, &digest, str_n(sig, 64)), P256_CANNOT);
+	p256_free(p);
 	MUST_FAIL(p256_table_new(str_n(x, 32), str_n(y, 32), &t, &err), ERR_INTERNAL, "a table for a key");
-	MUST_FAIL(p256_table_new(str_n(x, 31), str_n(y, 32), &t, &err), ERR_INTERNAL, "a point of P-256");
+	MUST_FAIL(p256_table_new(str_n(x, 31), str_n(y, 32), &t, &err), ERR_INTERNAL, "a table for a key");
 }
 
 struct shared {
