@@ -4,18 +4,19 @@
 # does nothing when all is there. CAIRN_NO_DEPS=1: leave the machine alone, something else looks after its packages.
 #
 # What the end-to-end tests want and is not installed but put into build/tools: Caddy and NSD, whose packages would start
-# a web and a name server on this machine, and what comes from npm (tests/e2e/node).
+# a web and a name server on this machine, and what comes from npm (tests/e2e/node). PostgreSQL is installed, but without
+# the database that Debian would make and start with it; pgbouncer is unpacked.
 set -eu
 cd "$(dirname "$0")/.."
 
 # What a build needs, and `make run` with its openssl commands.
 run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqlite3-dev libjansson-dev libyaml-dev
-	libunbound-dev libcurl4-openssl-dev libidn2-dev libpsl-dev libseccomp-dev libp11-kit-dev openssl ca-certificates'
+	libpq-dev libunbound-dev libcurl4-openssl-dev libidn2-dev libpsl-dev libseccomp-dev libp11-kit-dev openssl ca-certificates'
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
 	mandoc shellcheck publicsuffix python3-cryptography
 	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools gnutls-bin pebble curl sqlite3 procps iproute2
-	ldnsutils libfstrm0 libprotobuf-c1 softhsm2'
+	ldnsutils libfstrm0 libprotobuf-c1 softhsm2 postgresql libevent-2.1-7 libcares2'
 
 say() {
 	echo "deps: $*"
@@ -62,6 +63,14 @@ try() {
 	die "$what failed; its last lines are above"
 }
 
+# Tests start servers of their own: Debian is told not to make one, unless somebody has told it something already.
+no_cluster() {
+	[ ! -e /etc/postgresql-common/createcluster.conf ] || return 0
+	say "telling Debian's postgresql-common to make no database of its own"
+	$as_root mkdir -p /etc/postgresql-common
+	echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+}
+
 install_packages() {
 	missing=''
 	for package in $wanted; do
@@ -82,6 +91,7 @@ install_packages() {
 		say "apt-get update failed; going on with the package lists that are there:"
 		tail -n 3 "$log" | sed 's/^/    /'
 	fi
+	case $missing in *postgresql*) no_cluster ;; esac
 	# shellcheck disable=SC2086 # one word a package
 	try "apt-get install" apt_get install -y --no-install-recommends $missing
 }
@@ -116,6 +126,7 @@ install_packages
 if [ "$1" = check ]; then
 	unpack caddy usr/bin/caddy
 	unpack nsd usr/sbin/nsd
+	unpack pgbouncer usr/sbin/pgbouncer
 	get_node_clients
 fi
 say "all that \"$1\" needs is there"

@@ -26,8 +26,9 @@ static fallible path_of_url(struct str url, struct arena *mem, char **ret, struc
 {
 	struct str path = url;
 	if (!str_skip(&path, STR("sqlite:")) || path.n == 0)
-		FAIL(err, ERR_CONFIG, "\"%.*s\" is no database this program can back up; use the database's own tools",
-		     STR_FMT(url));
+		FAIL(err, ERR_CONFIG,
+		     "only a database of SQLite is copied here; PostgreSQL has its own tools "
+		     "(pg_basebackup, pg_dump)");
 	return str_dupz(mem, path, ret, err);
 }
 

@@ -18,6 +18,7 @@ struct store_tx {
 struct store_ops {
 	fallible (*tx)(struct store *s, store_fn *fn, void *ctx, struct err *err);
 	fallible (*read)(struct store *s, store_fn *fn, void *ctx, struct err *err);
+	fallible (*read_stale)(struct store *s, store_fn *fn, void *ctx, struct err *err);
 	void (*close)(struct store *s);
 	struct store_stats (*stats)(const struct store *s);
 	bool (*is_lost)(const struct store *s);
@@ -27,6 +28,7 @@ struct store {
 };
 fallible store_sqlite_open(struct str path, unsigned readers, const struct clock *clk, struct store **ret,
 			   struct err *err);
+fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, struct store **ret, struct err *err);
 
 /* The statements of one file, listed so that a test can ask for the plan of every one. */
 struct sql_set {

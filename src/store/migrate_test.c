@@ -147,6 +147,7 @@ static fallible versions(struct store_tx *tx, void *ctx, struct err *err)
 
 static void rows_of_the_first_version_keep_their_meaning(void **state)
 {
+	ONLY_SQLITE();
 	struct test_store *t = (struct test_store *)*state;
 	struct err err = { 0 };
 	make_version_1(t);

@@ -62,10 +62,10 @@ static void orders_and_their_moves(void **state)
 	o.id = ID(ORDER2);
 	BAD(order_insert(&b->tx, &o, authzs, 0, &err), ERR_INTERNAL, "0 authorizations");
 	const struct id nobody[] = { ID(NOBODY) };
-	BAD(order_insert(&b->tx, &o, nobody, 1, &err), ERR_NOT_FOUND, "refers");
+	ORPHAN(order_insert(&b->tx, &o, nobody, 1, &err));
 	o.account = ID(NOBODY);
 	o.id = ID(30);
-	BAD(order_insert(&b->tx, &o, authzs, 1, &err), ERR_NOT_FOUND, "refers");
+	ORPHAN(order_insert(&b->tx, &o, authzs, 1, &err));
 
 	struct id *list;
 	size_t n;
@@ -224,7 +224,7 @@ static void challenges(void **state)
 	GOOD(challenge_insert(&b->tx, &other, &err));
 	BAD(challenge_insert(&b->tx, &other, &err), ERR_CONFLICT, "exists");
 	other = test_challenge(ID(61), ID(NOBODY));
-	BAD(challenge_insert(&b->tx, &other, &err), ERR_NOT_FOUND, "refers");
+	ORPHAN(challenge_insert(&b->tx, &other, &err));
 	GOOD(challenges_of_authz(&b->tx, &b->mem, ID(AUTHZ), &list, &n, &err));
 	assert_true(n == 2 && list[0].type == CHALLENGE_HTTP01 && list[1].type == CHALLENGE_DNS01);
 
@@ -308,7 +308,7 @@ static void a_perspective_speaks_once(void **state)
 	assert_true(str_eq(list[0].perspective, STR("ams-1")) && !list[0].valid && str_eq(list[0].jws, STR("x.y.z")));
 	assert_true(str_eq(list[1].perspective, STR("fra-1")) && list[1].valid && str_eq(list[1].jws, STR("a.b.c")));
 	v.attempt = ID(NOBODY);
-	BAD(verdict_insert(&b->tx, &v, &fresh, &err), ERR_NOT_FOUND, "refers");
+	ORPHAN(verdict_insert(&b->tx, &v, &fresh, &err));
 }
 
 /* A lookup that brought nothing gives way to the perspective's next word; every other word stays. */
@@ -728,6 +728,7 @@ static void audit_records_are_kept_in_order(void **state)
 /* --- plans --------------------------------------------------------------------------------------------------------*/
 static void no_statement_reads_a_whole_table(void **state)
 {
+	ONLY_SQLITE();
 	struct test_store *t = (struct test_store *)*state;
 	static const struct sql_set *const sets[] = { &account_sql,     &order_sql,   &authz_sql,
 						      &challenge_sql,   &attempt_sql, &issuance_sql,

@@ -18,7 +18,17 @@
 struct store;
 struct store_tx;
 
-/* url: "sqlite:/path/cairn.db". One process a database: a second opener is ERR_CONFIG and told the first one's pid. The
+/* Where a store is. SQLite: readers. PostgreSQL: the rest; any number of programs may have one database open. */
+struct store_where {
+	struct str url;            /* "sqlite:/path/cairn.db", "postgresql://user@host:5432/name?sslmode=verify-full" */
+	unsigned readers;          /* connections for store_read */
+	unsigned connections;      /* for everything */
+	const char *password_file; /* its first line; NULL: the URL's, PGPASSFILE's, or none */
+	bool pooler;               /* pgbouncer in transaction mode is in between */
+	struct str standby_url;    /* a server that follows the other one, for store_read_stale; empty: none */
+};
+fallible store_open_at(const struct store_where *where, const struct clock *clk, struct store **ret, struct err *err);
+/* The same with sensible numbers. SQLite: "sqlite:/path/cairn.db". One process a database: a second opener is ERR_CONFIG and told the first one's pid. The
  * file's mode is 0600. Migrates under a lock; refuses a newer schema (ERR_CONFIG says which version wants which
  * program). readers: connections for store_read. */
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err);
@@ -30,6 +40,8 @@ typedef fallible store_fn(struct store_tx *tx, void *ctx, struct err *err);
 fallible store_tx(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* Reads only; sees every commit that was acknowledged before the call. */
 fallible store_read(struct store *s, store_fn *fn, void *ctx, struct err *err);
+/* The same where it does not matter that the last second may be missing, as in lists. */
+fallible store_read_stale(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* --- backup.c: of SQLite; other databases have their own tools ---
  * A copy as it is at one moment, while somebody has the store open or not. Durable when it returns; never replaces a file
  * (ERR_CONFLICT). Keys, journal and configuration are not in it. */

@@ -440,7 +440,7 @@ static struct store_stats stats(const struct store *base)
 }
 
 static const struct store_ops store_sqlite_ops = {
-	.tx = write_tx, .read = read_tx, .close = close_store, .stats = stats, .is_lost = is_lost
+	.tx = write_tx, .read = read_tx, .read_stale = read_tx, .close = close_store, .stats = stats, .is_lost = is_lost
 };
 
 fallible store_sqlite_open(struct str path, unsigned readers, const struct clock *clk, struct store **ret,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * testing.h: what the tests of store share: a database in a folder of its own, a clock that is set by hand, rows with
- * sensible values, and a bench with one transaction. Private to store's tests.
+ * sensible values, and a bench with one transaction. With CAIRN_TEST_PG (tests/pg/with-postgres.sh) the database is a
+ * schema of its own on that PostgreSQL server. Private to store's tests.
  */
 #ifndef CAIRN_STORE_TESTING_H
 #define CAIRN_STORE_TESTING_H
@@ -17,10 +18,16 @@
 
 #include <cmocka.h>
 
+#ifdef CAIRN_PGSQL
+#include "store/pgsql.h"
+
+#include <libpq-fe.h>
+#endif
+
 #define T_START 1800000000000 /* ms */
 
 struct test_store {
-	char folder[64], path[96], url[112];
+	char folder[64], path[96], url[320], schema[32];
 	_Atomic int64_t now;
 	struct clock clock;
 	struct store *store;
@@ -38,6 +45,59 @@ static inline void must(struct rc rc, const struct err *err)
 		fail_msg("%s: %s (%s)", err_kind_name(rc.kind), err->detail, err->cause);
 }
 
+static inline const char *test_pg(void)
+{
+	return getenv("CAIRN_TEST_PG");
+}
+/* For what is SQLite's alone: files, locks, the write-ahead log, the plans. */
+#define ONLY_SQLITE()                  \
+	do {                           \
+		if (test_pg() != NULL) \
+			skip();        \
+	} while (0)
+
+#ifdef CAIRN_PGSQL
+/* Outside of the store and of its transactions. */
+static inline void test_pg_run(const char *sql)
+{
+	PGconn *h = PQconnectdb(test_pg());
+	if (PQstatus(h) != CONNECTION_OK)
+		fail_msg("%s", PQerrorMessage(h));
+	PGresult *r = PQexec(h, sql);
+	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(h));
+	PQclear(r);
+	PQfinish(h);
+}
+
+static inline void test_pg_make(struct test_store *t)
+{
+	char sql[80];
+	static int made;
+	(void)snprintf(t->schema, sizeof t->schema, "t_%ld_%d", (long)getpid(), made++);
+	(void)snprintf(sql, sizeof sql, "CREATE SCHEMA %s", t->schema);
+	test_pg_run(sql);
+	(void)snprintf(t->url, sizeof t->url, "%s&options=-csearch_path%%3D%s", test_pg(), t->schema);
+}
+
+static inline void test_pg_drop(const struct test_store *t)
+{
+	char sql[120];
+	(void)snprintf(sql, sizeof sql, "SET client_min_messages = error; DROP SCHEMA %s CASCADE", t->schema);
+	test_pg_run(sql);
+}
+#else
+static inline void test_pg_make(struct test_store *t)
+{
+	(void)t;
+	fail_msg("CAIRN_TEST_PG is set, and this build has no PostgreSQL");
+}
+static inline void test_pg_drop(const struct test_store *t)
+{
+	(void)t;
+}
+#endif
+
 static inline void test_open(struct test_store *t)
 {
 	struct err err = { 0 };
@@ -54,6 +114,8 @@ static inline int setup_store(void **state)
 		return -1;
 	(void)snprintf(t->path, sizeof t->path, "%s/cairn.db", t->folder);
 	(void)snprintf(t->url, sizeof t->url, "sqlite:%s", t->path);
+	if (test_pg() != NULL)
+		test_pg_make(t);
 	t->now = T_START;
 	t->clock = (struct clock){ test_now, test_now, t };
 	test_open(t);
@@ -66,6 +128,8 @@ static inline int teardown_store(void **state)
 	struct test_store *t = (struct test_store *)*state;
 	static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
 	store_close(t->store);
+	if (test_pg() != NULL)
+		test_pg_drop(t);
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		char path[112];
 		(void)snprintf(path, sizeof path, "%s%s", t->path, ends[i]);
@@ -187,7 +251,22 @@ struct bench {
 	struct db *db;
 	struct store_tx tx;
 	struct arena mem;
+#ifdef CAIRN_PGSQL
+	struct pgsql_target target;
+#endif
 };
+
+static inline fallible bench_open(struct bench *b, struct err *err)
+{
+#ifdef CAIRN_PGSQL
+	if (test_pg() != NULL) {
+		TRY(pgsql_target_make(str_z(b->t->url), NULL, false, false, &b->target, err));
+		b->db = pgsql_new(&b->target);
+		return OK;
+	}
+#endif
+	return sqlite_open(b->t->path, SQLITE_WRITER, &b->lost, &b->db, err);
+}
 
 static inline int setup_bench(void **state)
 {
@@ -198,8 +277,7 @@ static inline int setup_bench(void **state)
 	b->t = (struct test_store *)t;
 	store_close(b->t->store); /* it has migrated; the bench has the file for itself */
 	b->t->store = NULL;
-	if (FAILED(sqlite_open(b->t->path, SQLITE_WRITER, &b->lost, &b->db, NULL)) ||
-	    FAILED(b->db->ops->begin_write(b->db, NULL)))
+	if (FAILED(bench_open(b, NULL)) || FAILED(b->db->ops->begin_write(b->db, NULL)))
 		return -1;
 	b->tx = (struct store_tx){ b->db, &b->t->clock };
 	*state = b;
@@ -211,6 +289,9 @@ static inline int teardown_bench(void **state)
 	struct bench *b = (struct bench *)*state;
 	b->db->ops->rollback(b->db);
 	b->db->ops->close(b->db);
+#ifdef CAIRN_PGSQL
+	pgsql_target_done(&b->target);
+#endif
 	arena_done(&b->mem);
 	void *t = b->t;
 	free(b);
@@ -229,6 +310,14 @@ static inline int teardown_bench(void **state)
 		struct rc rc_ = (call);                                          \
 		if (rc_.kind != (want) || strstr(err.detail, (says)) == NULL)    \
 			fail_msg("%s: %s", err_kind_name(rc_.kind), err.detail); \
+	} while (0)
+
+/* The row refers to one that is not there. PostgreSQL's large tables have no such rule among themselves (docs/decisions):
+ * there a failure would end the bench's transaction, too. */
+#define ORPHAN(call)                                          \
+	do {                                                  \
+		if (test_pg() == NULL)                        \
+			BAD((call), ERR_NOT_FOUND, "refers"); \
 	} while (0)
 
 enum { ACCOUNT = 1, AUTHZ, AUTHZ2, ORDER, ORDER2, CHALLENGE, ATTEMPT, ISSUANCE, CERTIFICATE, NOBODY = 999 };

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pgsql_conn.c: how a PostgreSQL server is reached: the URL's parameters with ours, names resolved and the password read
+ * once, every wait bounded.
+ */
+#include "store/pgsql.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define PARAMS_MAX 64
+#define PASSWORD_MAX 1024
+/* Longer than the server's own statement_timeout: what is over that is a server that hangs, or a network that swallows. */
+#define WAIT_MS 20000
+
+/* Ours stand first, so that the URL has the last word. */
+static const struct {
+	const char *keyword, *value;
+} ours[] = {
+	{ "fallback_application_name", "cairn" },
+	{ "connect_timeout", "5" },
+	{ "tcp_user_timeout", "10000" },
+	{ "keepalives", "1" },
+	{ "keepalives_idle", "10" },
+	{ "keepalives_interval", "3" },
+	{ "keepalives_count", "3" },
+};
+
+/* No plan for what the values of one call happen to be: planning costs more than most statements, and a scan of a whole
+ * table, even a small one, is in the way of everybody who writes to it. */
+static const char session[] = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+			      " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan";
+
+static void wipe(char *z)
+{
+	if (z != NULL)
+		explicit_bzero(z, strlen(z));
+	free(z);
+}
+
+void pgsql_target_done(struct pgsql_target *t)
+{
+	if (t == NULL || t->keywords == NULL)
+		return;
+	for (size_t i = 0; t->keywords[i] != NULL; i++) {
+		free(t->keywords[i]);
+		wipe(t->values[i]);
+	}
+	free(t->keywords);
+	free(t->values);
+	t->keywords = t->values = NULL;
+}
+
+static char *dup_z(const char *z)
+{
+	char *p = strdup(z);
+	if (p == NULL)
+		abort(); /* as mem_alloc does */
+	return p;
+}
+
+static void param_set(struct pgsql_target *t, const char *keyword, const char *value)
+{
+	size_t i = 0;
+	while (t->keywords[i] != NULL && strcmp(t->keywords[i], keyword) != 0)
+		i++;
+	if (i == PARAMS_MAX - 1)
+		return; /* libpq knows some forty keywords */
+	if (t->keywords[i] == NULL)
+		t->keywords[i] = dup_z(keyword);
+	wipe(t->values[i]);
+	t->values[i] = dup_z(value);
+}
+
+static const char *param_get(const struct pgsql_target *t, const char *keyword)
+{
+	for (size_t i = 0; t->keywords[i] != NULL; i++) {
+		if (strcmp(t->keywords[i], keyword) == 0)
+			return t->values[i];
+	}
+	return "";
+}
+
+const char *pgsql_text(const char *from, char *to, size_t room)
+{
+	size_t n = 0;
+	for (; *from != '\0' && n + 1 < room; from++) {
+		if (*from == '\n' && from[1] == '\0')
+			break;
+		to[n++] = *from == '\n' || *from == '\t' ? ' ' : *from;
+	}
+	to[n] = '\0';
+	return to;
+}
+
+/* --- the URL ------------------------------------------------------------------------------------------------------*/
+static fallible url_read(struct pgsql_target *t, const char *url, struct err *err)
+{
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	/* libpq's own words would repeat the URL, which may hold a password. */
+	if (options == NULL)
+		FAIL(err, ERR_CONFIG,
+		     "the database's URL cannot be read, postgresql://USER@HOST:PORT/NAME?sslmode=verify-full is the "
+		     "form");
+	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		if (o->val != NULL)
+			param_set(t, o->keyword, o->val);
+	}
+	PQconninfoFree(options);
+	return OK;
+}
+
+static fallible password_read(struct pgsql_target *t, const char *path, struct err *err)
+{
+	char line[PASSWORD_MAX];
+	FILE *f = fopen(path, "re");
+	if (f == NULL)
+		FAIL(err, ERR_CONFIG, "opening the file of the database's password %s: %s", path, strerror(errno));
+	char *got = fgets(line, sizeof line, f);
+	(void)fclose(f);
+	if (got == NULL)
+		FAIL(err, ERR_CONFIG, "the file of the database's password %s is empty", path);
+	line[strcspn(line, "\r\n")] = '\0';
+	param_set(t, "password", line);
+	explicit_bzero(line, sizeof line);
+	return OK;
+}
+
+static void params_ours(struct pgsql_target *t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		param_set(t, ours[i].keyword, ours[i].value);
+	if (!t->standby)
+		param_set(t, "target_session_attrs", "read-write");
+}
+
+/* A pooler's answer to options is to refuse: there the settings come with each transaction. */
+static void params_session(struct pgsql_target *t, struct arena *mem)
+{
+	param_set(t, "client_encoding", "UTF8");
+	if (!t->pooler)
+		param_set(t, "options", str_dupz_raw(mem, str_fmt(mem, "%s %s", session, param_get(t, "options"))));
+}
+
+fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
+			   struct pgsql_target *ret, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	char *url_z;
+	TRY(str_dupz(&mem, url, &url_z, err));
+	AUTO(pgsql_target_done) struct pgsql_target t = { .pooler = pooler, .standby = standby };
+	t.keywords = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
+	t.values = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
+	params_ours(&t);
+	TRY(url_read(&t, url_z, err));
+	params_session(&t, &mem);
+	if (password_file != NULL)
+		TRY(password_read(&t, password_file, err));
+	*ret = t;
+	t = (struct pgsql_target){ .pooler = pooler };
+	return OK;
+}
+
+/* --- connecting ---------------------------------------------------------------------------------------------------*/
+/* What libpq found for itself: the user's name from the system, the password from a file, addresses from the resolver.
+ * From now on it asks none of them again. One host only: of several, which one is right changes with every failover. */
+void pgsql_target_settle(struct pgsql_target *t, const PGconn *h)
+{
+	static const char nowhere[] = "/nonexistent/pgpass";
+	param_set(t, "user", PQuser(h));
+	param_set(t, "dbname", PQdb(h));
+	if (PQpass(h) != NULL && PQpass(h)[0] != '\0')
+		param_set(t, "password", PQpass(h));
+	param_set(t, "passfile", nowhere);
+	const char *host = param_get(t, "host");
+	const char *address = PQhostaddr(h);
+	if (host[0] != '\0' && host[0] != '/' && strchr(host, ',') == NULL && address != NULL && address[0] != '\0')
+		param_set(t, "hostaddr", address);
+}
+
+static void notice_ignored(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+}
+
+fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, struct err *err)
+{
+	PGconn *h = PQconnectdbParams((const char *const *)t->keywords, (const char *const *)t->values, 0);
+	if (h == NULL || PQstatus(h) != CONNECTION_OK) {
+		char text[200];
+		(void)pgsql_text(h == NULL ? "out of memory" : PQerrorMessage(h), text, sizeof text);
+		PQfinish(h);
+		FAIL(err, ERR_UNAVAILABLE, "no connection to the database: %s", text);
+	}
+	(void)PQsetNoticeProcessor(h, notice_ignored, NULL);
+	*ret = h;
+	return OK;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* a real wait for a real socket: no test scripts it */
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool pgsql_wait(PGconn *h)
+{
+	int64_t until = now_ms() + WAIT_MS;
+	for (;;) {
+		int unsent = PQflush(h);
+		if (unsent < 0)
+			return false;
+		if (unsent == 0 && PQisBusy(h) == 0)
+			return true;
+		int64_t left = until - now_ms();
+		struct pollfd p = { .fd = PQsocket(h), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN) };
+		int n = left <= 0 ? 0 : poll(&p, 1, (int)left);
+		if (n == 0 || (n < 0 && errno != EINTR) || p.fd < 0)
+			return false;
+		if (n > 0 && PQconsumeInput(h) == 0)
+			return false;
+	}
+}

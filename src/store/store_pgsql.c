@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_pgsql.c: transactions over a few connections to PostgreSQL. One that was in another's way, or whose connection
+ * ended, is run again; one whose commit was under way when the connection ended is asked for by its number first, so that
+ * nothing is done twice and nothing that was done is called failed.
+ */
+#include "store/internal.h"
+#include "store/pgsql.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define CONNECTIONS_MAX 64
+/* Of those in each other's way one gets through; who has lost this often runs alone, as far as this program goes. */
+#define TOGETHER_MAX 4
+#define AGAIN_MAX 24 /* with other programs at the same database there is no last resort */
+#define LOST_PATIENCE_MS 8000
+#define OUTCOME_PATIENCE_MS 15000
+#define TURN_PATIENCE_S 20
+#define BACK_OFF_MOST_MS 200
+/* After a standby could not be reached, how long it is not tried. */
+#define STANDBY_REST_MS 5000
+
+struct pool {
+	struct pgsql_target target;
+	pthread_mutex_t lock; /* free, free_count */
+	pthread_cond_t freed;
+	struct db *all[CONNECTIONS_MAX], *free[CONNECTIONS_MAX];
+	size_t count, free_count;
+};
+
+struct pgsql_store {
+	struct store base;
+	const struct clock *clock;
+	struct pool main, standby;  /* standby.count 0: there is none */
+	pthread_rwlock_t together;  /* read: with others. written: alone */
+	_Atomic int64_t standby_at; /* when it may be tried again */
+	_Atomic uint64_t transactions, commits, busy, failures;
+};
+
+static struct pgsql_store *self(struct store *base)
+{
+	return (struct pgsql_store *)base; /* base is the first member */
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* patience with a real server: no test scripts it */
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Random, so that those who met do not meet again. */
+static void back_off(unsigned turn)
+{
+	uint32_t r = 0;
+	rng_fill(&rng_system, &r, sizeof r);
+	int64_t most_us = turn >= 8 ? BACK_OFF_MOST_MS * 1000 : (int64_t)1000 << turn;
+	int64_t us = 200 + r % most_us;
+	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+	(void)nanosleep(&t, NULL);
+}
+
+/* --- the pool -----------------------------------------------------------------------------------------------------*/
+static void pool_init(struct pool *p)
+{
+	pthread_condattr_t monotonic;
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&p->freed, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+}
+
+static void pool_fill(struct pool *p, size_t count)
+{
+	for (; p->count < count; p->count++) {
+		p->all[p->count] = pgsql_new(&p->target);
+		p->free[p->free_count++] = p->all[p->count];
+	}
+}
+
+static void pool_done(struct pool *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		p->all[i]->ops->close(p->all[i]);
+	pgsql_target_done(&p->target);
+	(void)pthread_cond_destroy(&p->freed);
+	(void)pthread_mutex_destroy(&p->lock);
+}
+
+static fallible pool_take(struct pool *p, struct db **ret, struct err *err)
+{
+	struct timespec until;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TURN_PATIENCE_S;
+	struct db *db = NULL;
+	(void)pthread_mutex_lock(&p->lock);
+	while (p->free_count == 0 && pthread_cond_timedwait(&p->freed, &p->lock, &until) == 0)
+		continue;
+	if (p->free_count > 0)
+		db = p->free[--p->free_count]; /* the last one used: the others may rest */
+	(void)pthread_mutex_unlock(&p->lock);
+	if (db == NULL)
+		FAIL(err, ERR_UNAVAILABLE, "all connections to the database are busy: try again later");
+	*ret = db;
+	return OK;
+}
+
+static void pool_give(struct pool *p, struct db *db)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->free[p->free_count++] = db;
+	(void)pthread_cond_signal(&p->freed);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* --- one transaction ----------------------------------------------------------------------------------------------*/
+struct job {
+	store_fn *fn;
+	void *ctx;
+	bool writes;
+	int64_t began_at;
+	unsigned turn; /* how often it was run before */
+};
+
+/* Runs it once. What came of it is the connection's fault; rc and err are fn's, or the fault's. */
+static fallible run_once(struct pgsql_store *s, const struct job *j, struct db *db, struct err *err)
+{
+	struct store_tx tx = { db, s->clock };
+	TRY(j->writes ? db->ops->begin_write(db, err) : db->ops->begin_read(db, err));
+	struct rc rc = j->fn(&tx, j->ctx, err);
+	/* fn may have made something else of the fault, or have gone on: the database has not. */
+	if (!FAILED(rc) || pgsql_fault(db) != PGSQL_FINE)
+		rc = db->ops->commit(db, err);
+	return rc;
+}
+
+/* The connection ended while the server was committing. The answer is the server's; until it has one, or when nobody can
+ * tell, the caller is not told that it was done, and may ask again: ids are the caller's own. */
+static enum pgsql_outcome outcome_get(struct db *db, const struct pgsql_mark *mark)
+{
+	int64_t until = now_ms() + OUTCOME_PATIENCE_MS;
+	for (unsigned turn = 0; now_ms() < until; turn++) {
+		enum pgsql_outcome outcome;
+		if (!FAILED(pgsql_outcome(db, mark, &outcome, NULL)) && outcome != PGSQL_IN_PROGRESS)
+			return outcome;
+		back_off(turn + 4);
+	}
+	return PGSQL_CANNOT_TELL;
+}
+
+static bool has_patience(const struct job *j, enum pgsql_fault fault)
+{
+	switch (fault) {
+	case PGSQL_AGAIN:
+		return j->turn < AGAIN_MAX;
+	case PGSQL_DOUBLE: /* once more: now the row is seen by who looks before it writes */
+		return j->turn < 2;
+	case PGSQL_LOST:
+		return now_ms() - j->began_at < LOST_PATIENCE_MS;
+	case PGSQL_FINE:
+	case PGSQL_REFUSED:
+	case PGSQL_UNKNOWN:
+		return false;
+	}
+	return false;
+}
+
+/* *ret_again: nothing was changed, and it is worth another turn. */
+static fallible run_turn(struct pgsql_store *s, const struct job *j, struct db *db, bool *ret_again, struct err *err)
+{
+	struct rc rc = run_once(s, j, db, err);
+	enum pgsql_fault fault = pgsql_handle(db) != NULL ? pgsql_fault(db) : PGSQL_LOST;
+	*ret_again = false;
+	if (fault == PGSQL_UNKNOWN) {
+		const struct pgsql_mark mark = *pgsql_mark(db);
+		db->ops->rollback(db);
+		enum pgsql_outcome outcome = outcome_get(db, &mark);
+		if (outcome == PGSQL_COMMITTED)
+			return OK;
+		*ret_again = outcome == PGSQL_ABORTED && has_patience(j, PGSQL_LOST);
+		FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
+	}
+	if (FAILED(rc) || fault != PGSQL_FINE)
+		db->ops->rollback(db);
+	*ret_again = has_patience(j, fault);
+	return rc;
+}
+
+static void lock_for(struct pgsql_store *s, const struct job *j)
+{
+	if (j->writes)
+		(void)(j->turn < TOGETHER_MAX ? pthread_rwlock_rdlock(&s->together)
+					      : pthread_rwlock_wrlock(&s->together));
+}
+
+static void unlock_for(struct pgsql_store *s, const struct job *j)
+{
+	if (j->writes)
+		(void)pthread_rwlock_unlock(&s->together);
+}
+
+static fallible run_on(struct pgsql_store *s, struct pool *p, struct job *j, struct err *err)
+{
+	bool again = true;
+	for (;; j->turn++) {
+		struct db *db;
+		lock_for(s, j);
+		struct rc rc = pool_take(p, &db, err);
+		if (!FAILED(rc)) {
+			rc = run_turn(s, j, db, &again, err);
+			pool_give(p, db);
+		}
+		unlock_for(s, j);
+		if (!FAILED(rc) || !again)
+			return rc;
+		s->busy++;
+		if (err != NULL)
+			*err = (struct err){ .kind = ERR_NONE };
+		back_off(j->turn);
+	}
+}
+
+static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
+{
+	struct pgsql_store *s = self(base);
+	struct job j = { .fn = fn, .ctx = ctx, .writes = true, .began_at = now_ms() };
+	s->transactions++;
+	struct rc rc = run_on(s, &s->main, &j, err);
+	if (FAILED(rc))
+		s->failures++;
+	else
+		s->commits++;
+	return rc;
+}
+
+static fallible read_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
+{
+	struct pgsql_store *s = self(base);
+	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms() };
+	return run_on(s, &s->main, &j, err);
+}
+
+/* On the standby, when there is one and it answers; one turn only, as the main server is there. */
+static fallible read_stale(struct store *base, store_fn *fn, void *ctx, struct err *err)
+{
+	struct pgsql_store *s = self(base);
+	if (s->standby.count == 0 || now_ms() < s->standby_at)
+		return read_tx(base, fn, ctx, err);
+	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms() };
+	struct db *db;
+	bool again;
+	TRY(pool_take(&s->standby, &db, err));
+	struct rc rc = run_turn(s, &j, db, &again, err);
+	pool_give(&s->standby, db);
+	if (!again)
+		return rc;
+	s->standby_at = now_ms() + STANDBY_REST_MS;
+	if (err != NULL)
+		*err = (struct err){ .kind = ERR_NONE };
+	return read_tx(base, fn, ctx, err);
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------------*/
+static void close_store(struct store *base)
+{
+	struct pgsql_store *s = self(base);
+	pool_done(&s->main);
+	pool_done(&s->standby);
+	(void)pthread_rwlock_destroy(&s->together);
+	free(s);
+}
+
+static void store_auto(struct pgsql_store **s)
+{
+	if (*s != NULL)
+		close_store(&(*s)->base);
+}
+
+static struct store_stats stats(const struct store *base)
+{
+	const struct pgsql_store *s = (const struct pgsql_store *)base;
+	return (struct store_stats){
+		.transactions = s->transactions, .commits = s->commits, .busy = s->busy, .failures = s->failures
+	};
+}
+
+/* The disk is the server's, which recovers by itself. */
+static bool is_lost(const struct store *base)
+{
+	(void)base;
+	return false;
+}
+
+static const struct store_ops store_pgsql_ops = { .tx = write_tx,
+						  .read = read_tx,
+						  .read_stale = read_stale,
+						  .close = close_store,
+						  .stats = stats,
+						  .is_lost = is_lost };
+
+static struct pgsql_store *store_new(const struct clock *clk)
+{
+	struct pgsql_store *s = (struct pgsql_store *)mem_alloc(sizeof *s);
+	s->base.ops = &store_pgsql_ops;
+	s->clock = clk;
+	pool_init(&s->main);
+	pool_init(&s->standby);
+	/* Who wants to run alone has waited long enough: nobody else starts before. */
+	pthread_rwlockattr_t fair;
+	(void)pthread_rwlockattr_init(&fair);
+	(void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(&s->together, &fair);
+	(void)pthread_rwlockattr_destroy(&fair);
+	return s;
+}
+
+static fallible migrate_in(struct pgsql_store *s, struct db *db, struct err *err)
+{
+	TRY(pgsql_begin_migration(db, err));
+	TRY(store_migrate(db, s->clock, store_migrations, store_migration_count, err));
+	return db->ops->commit(db, err);
+}
+
+/* All migrations are one transaction: a start that is killed has changed nothing. */
+static fallible migrate(struct pgsql_store *s, struct err *err)
+{
+	struct db *db = s->main.all[0];
+	TRY(pgsql_ready(db, err));
+	pgsql_target_settle(&s->main.target, pgsql_handle(db));
+	struct rc rc = migrate_in(s, db, err);
+	if (FAILED(rc))
+		db->ops->rollback(db);
+	return rc;
+}
+
+/* A standby that is away is no reason not to start. */
+static void standby_open(struct pgsql_store *s)
+{
+	struct db *db = s->standby.all[0];
+	if (FAILED(pgsql_ready(db, NULL)))
+		s->standby_at = now_ms() + STANDBY_REST_MS;
+	else
+		pgsql_target_settle(&s->standby.target, pgsql_handle(db));
+}
+
+fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, struct store **ret, struct err *err)
+{
+	if (w->connections == 0 || w->connections > CONNECTIONS_MAX)
+		FAIL(err, ERR_CONFIG, "%u connections, 1 to %d are possible", w->connections, CONNECTIONS_MAX);
+	AUTO(store_auto) struct pgsql_store *s = store_new(clk);
+	TRY(pgsql_target_make(w->url, w->password_file, w->pooler, false, &s->main.target, err));
+	pool_fill(&s->main, w->connections);
+	if (w->standby_url.n > 0) {
+		TRY(pgsql_target_make(w->standby_url, w->password_file, w->pooler, true, &s->standby.target, err));
+		pool_fill(&s->standby, w->connections);
+	}
+	TRY(migrate(s, err));
+	if (s->standby.count > 0)
+		standby_open(s);
+	*ret = &s->base;
+	s = NULL;
+	return OK;
+}
