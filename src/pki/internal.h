@@ -113,9 +113,9 @@ struct issuer {
 	const struct crypto *crypto;
 	struct cert **chain;
 	size_t chain_count;
-	struct key *key;    /* NULL: can describe and lint, not sign */
-	struct key *public; /* the certificate's */
-	struct key *throwaway;
+	struct key *key;        /* NULL: can describe and lint, not sign */
+	struct key *public;     /* the certificate's */
+	struct buf placeholder; /* a signature of this kind of key over nothing, by a key that is nobody's */
 };
 static inline const struct cert *issuer_cert(const struct issuer *i)
 {

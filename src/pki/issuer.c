@@ -106,6 +106,17 @@ fallible chain_check_alternate(const struct cert *issuer, struct cert *const *ch
 	return OK;
 }
 
+static fallible make_placeholder(struct issuer *i, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	AUTO(key_auto) struct key *throwaway = NULL;
+	struct str signature;
+	TRY(key_generate(key_get_kind(i->public), key_get_bits(i->public), &throwaway, err));
+	TRY(sig_sign_x509(i->crypto, throwaway, STR_NONE, &mem, &signature, err));
+	i->placeholder = (struct buf)BUF_MAX(signature.n);
+	return buf_add(&i->placeholder, signature, err);
+}
+
 fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
 		    struct issuer **ret, struct err *err)
 {
@@ -120,7 +131,7 @@ fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t ch
 	TRY(check_key(i, key, err));
 	TRY(check_chain(i, err));
 	i->key = key == NULL ? NULL : key_ref(key);
-	TRY(key_generate(key_get_kind(i->public), key_get_bits(i->public), &i->throwaway, err));
+	TRY(make_placeholder(i, err));
 	*ret = TAKE(i);
 	return OK;
 }
@@ -134,7 +145,7 @@ void issuer_free(struct issuer *i)
 	free(i->chain);
 	key_free(i->key);
 	key_free(i->public);
-	key_free(i->throwaway);
+	buf_done(&i->placeholder);
 	free(i);
 }
 

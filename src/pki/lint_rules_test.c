@@ -838,7 +838,7 @@ static void every_template_and_key_passes_before_signing(void **state)
 							.not_after = TEST_NOW + 199 * TEST_DAY - 1,
 							.must_staple = e % 2 == 1 };
 			MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
-			MUST(cert_sign_throwaway(ca.c, ca.issuer, buf_str(&tbs), &der, &err));
+			MUST(cert_with_placeholder(ca.issuer, buf_str(&tbs), &der, &err));
 			MUST(cert_lint(ca.issuer, &t, &r, buf_str(&der), &err));
 		}
 	}

@@ -154,10 +154,9 @@ fallible cert_build_tbs(const struct issuer *i, const struct cert_template *t, c
 /* Signs tbs with the issuer's key, wraps, and verifies the result with the issuer's public key before returning it. */
 fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
 		       struct err *err);
-/* The same shape signed by a throw-away key of the issuer's kind: what the lint reads (RULES R5). The key is made once
- * per issuer. TBS bytes are the same as the real one's. */
-fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
-			     struct err *err);
+/* The same shape with a signature that a throw-away key of the issuer's kind made once, over nothing: what the lint reads
+ * (RULES R5; BR 4.3.1.2 has a static value as one of the ways). TBS bytes are the same as the real one's. */
+fallible cert_with_placeholder(const struct issuer *i, struct str tbs, struct buf *ret_der, struct err *err);
 
 /* --- lint: rules about certificates, as a table (docs/baseline-requirements.md) --------------------------------------*/
 enum lint_level { LINT_NOTICE, LINT_ERROR };

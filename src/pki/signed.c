@@ -59,18 +59,29 @@ fallible signed_verify(const struct crypto *c, const struct signed_parts *parts,
 	     "%s's signature algorithm is not served, use ECDSA or RSA with SHA-256, SHA-384 or SHA-512", what);
 }
 
+static fallible put_together(struct str content, struct str algorithm, struct str signature, struct buf *ret,
+			     struct err *err)
+{
+	struct derw w = derw_begin(ret, err);
+	derw_open(&w, DER_SEQUENCE);
+	derw_raw(&w, content);
+	derw_raw(&w, algorithm);
+	derw_bits(&w, signature);
+	derw_close(&w);
+	return derw_end(&w);
+}
+
 fallible cert_wrap(const struct crypto *c, const struct key *k, struct str tbs, struct buf *ret_der, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct str signature;
 	TRY(sig_sign_x509(c, k, tbs, &mem, &signature, err));
-	struct derw w = derw_begin(ret_der, err);
-	derw_open(&w, DER_SEQUENCE);
-	derw_raw(&w, tbs);
-	derw_raw(&w, key_x509_algorithm(k));
-	derw_bits(&w, signature);
-	derw_close(&w);
-	return derw_end(&w);
+	return put_together(tbs, key_x509_algorithm(k), signature, ret_der, err);
+}
+
+fallible cert_with_placeholder(const struct issuer *i, struct str tbs, struct buf *ret_der, struct err *err)
+{
+	return put_together(tbs, key_x509_algorithm(i->public), buf_str(&i->placeholder), ret_der, err);
 }
 
 fallible cert_verify_der(struct str der, const struct key *k, struct cert **ret, struct err *err)
@@ -132,10 +143,4 @@ fallible cert_sign_tbs(const struct crypto *c, const struct issuer *i, struct st
 		return (struct rc){ ERR_INTERNAL };
 	}
 	return buf_add(ret_der, buf_str(&der), err);
-}
-
-fallible cert_sign_throwaway(const struct crypto *c, const struct issuer *i, struct str tbs, struct buf *ret_der,
-			     struct err *err)
-{
-	return cert_wrap(c, i->throwaway, tbs, ret_der, err);
 }

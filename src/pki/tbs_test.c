@@ -47,7 +47,7 @@ static void every_combination_passes_its_lint(void **state)
 			MUST(cert_build_tbs(ca.issuer, &t, &r, &tbs, &err));
 			MUST(cert_build_tbs(ca.issuer, &t, &r, &again, &err));
 			assert_true(str_eq(buf_str(&tbs), buf_str(&again)));
-			MUST(cert_sign_throwaway(ca.c, ca.issuer, buf_str(&tbs), &thrown, &err));
+			MUST(cert_with_placeholder(ca.issuer, buf_str(&tbs), &thrown, &err));
 			MUST(cert_lint(ca.issuer, &t, &r, buf_str(&thrown), &err));
 			MUST(cert_sign_tbs(ca.c, ca.issuer, buf_str(&tbs), &real, &err));
 			MUST(cert_lint(ca.issuer, &t, &r, buf_str(&real), &err));
