@@ -124,3 +124,13 @@ fallible b64_add(struct buf *b, struct str bytes, struct err *err)
 {
 	return add(b, bytes, std_alphabet, (3 - bytes.n % 3) % 3, err);
 }
+
+fallible pem_add(const char *kind, struct str der, struct buf *ret, struct err *err)
+{
+	TRY(buf_addf(ret, err, "-----BEGIN %s-----\n", kind));
+	for (size_t at = 0; at < der.n; at += 48) { /* lines of 64 characters */
+		TRY(b64_add(ret, str_sub(der, at, at + 48), err));
+		TRY(buf_add_char(ret, '\n', err));
+	}
+	return buf_addf(ret, err, "-----END %s-----\n", kind);
+}

@@ -134,9 +134,33 @@ static void hex_is_written_lower_and_read_in_either_case(void **state)
 		assert_int_equal(hex_decode(&mem, bad[i], 4, &got, &err).kind, ERR_MALFORMED);
 }
 
+static void pem_has_lines_of_64_characters(void **state)
+{
+	static const struct {
+		size_t bytes;
+		const char *want;
+	} rows[] = {
+		{ 0, "-----BEGIN X-----\n-----END X-----\n" },
+		{ 1, "-----BEGIN X-----\nAA==\n-----END X-----\n" },
+		{ 48, "-----BEGIN X-----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+		      "-----END X-----\n" },
+		{ 49, "-----BEGIN X-----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nAA==\n"
+		      "-----END X-----\n" },
+	};
+	static const char zeroes[49];
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(buf_done) struct buf b = BUF_MAX(256);
+		struct err err = { 0 };
+		assert_int_equal(pem_add("X", str_n(zeroes, rows[i].bytes), &b, &err).kind, ERR_NONE);
+		assert_true(str_eq(buf_str(&b), str_z(rows[i].want)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pem_has_lines_of_64_characters),
 		cmocka_unit_test(rfc_4648_vectors_encode_and_decode),
 		cmocka_unit_test(every_other_spelling_is_refused),
 		cmocka_unit_test(each_final_character_has_only_one_accepted_form),

@@ -19,6 +19,8 @@ struct str b64url_encode(struct arena *mem, struct str bytes);
 fallible b64url_add(struct buf *b, struct str bytes, struct err *err);
 /* Standard base64 with padding, for PEM-like places. */
 fallible b64_add(struct buf *b, struct str bytes, struct err *err);
+/* One PEM block (RFC 7468) of this kind, "CERTIFICATE" for example, in strict lines of 64. */
+fallible pem_add(const char *kind, struct str der, struct buf *ret, struct err *err);
 
 /* An object identifier as people write it ("2.23.140.1.2.1") as the body of its DER element; numbers below 2^32. */
 #define OID_MAX 64

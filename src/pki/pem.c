@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pem.c: requests and revocation lists in files (RFC 7468): written as PEM, read as PEM or DER.
+ * pem.c: requests and revocation lists in files (RFC 7468), as PEM or DER.
  */
 #include "pki/internal.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-
-fallible pem_add(const char *kind, struct str der, struct buf *ret, struct err *err)
-{
-	TRY(buf_addf(ret, err, "-----BEGIN %s-----\n", kind));
-	for (size_t at = 0; at < der.n; at += 48) { /* lines of 64 characters */
-		TRY(b64_add(ret, str_sub(der, at, at + 48), err));
-		TRY(buf_add_char(ret, '\n', err));
-	}
-	return buf_addf(ret, err, "-----END %s-----\n", kind);
-}
 
 struct block {
 	char *name, *header;

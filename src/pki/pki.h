@@ -60,9 +60,8 @@ int64_t cert_get_not_after(const struct cert *c);
 fallible cert_get_key(const struct cert *c, struct key **ret, struct err *err);
 fallible cert_add_pem(const struct cert *c, struct buf *ret, struct err *err); /* appends one PEM block */
 fallible der_add_pem(struct str der, struct buf *ret, struct err *err);
-/* --- pem.c: other kinds, such as "CERTIFICATE REQUEST" and "X509 CRL" --- */
-fallible pem_add(const char *kind, struct str der, struct buf *ret, struct err *err);
-/* One block of this kind, in mem; or the text itself when it is DER. At most INT_MAX bytes. */
+/* --- pem.c: other kinds, such as "CERTIFICATE REQUEST" and "X509 CRL", which codec's pem_add writes ---
+ * One block of this kind, in mem; or the text itself when it is DER. At most INT_MAX bytes. */
 fallible pem_read(struct arena *mem, const char *kind, struct str text, struct str *ret, struct err *err);
 fallible cert_fingerprint(const struct crypto *c, const struct cert *cert, struct sha256 *ret, struct err *err);
 fallible cert_get_dns_names(struct arena *mem, const struct cert *c, struct str **ret, size_t *ret_count,

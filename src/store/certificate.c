@@ -8,16 +8,19 @@
 	"id, order_id, account, realm, profile, issuer, serial, der, chain_pem, spki_hash, not_before_s, " \
 	"not_after_s, "                                                                                    \
 	"created_at, revoked_at, revocation_reason"
+#define CHAIN                                                                                        \
+	", chain_seq, (SELECT h.pem FROM chains h WHERE h.issuer = certificates.issuer AND h.seq = " \
+	"certificates.chain_seq)"
 #define NAMES_MAX (2 * IDENTS_MAX)
 
 enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_IDS, Q_REVOKE, Q_REVOKE_KEY, Q_COMPROMISED, Q_REVOCATION, Q_COUNT };
 static const char *const sql[Q_COUNT] = {
-	[Q_INSERT] = "INSERT INTO certificates (" COLUMNS ", revoked_by)"
-		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')"
+	[Q_INSERT] = "INSERT INTO certificates (" COLUMNS ", chain_seq, revoked_by)"
+		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, '')"
 		     " ON CONFLICT DO NOTHING",
 	[Q_NAME] = "INSERT INTO certificate_names (name, certificate) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-	[Q_BY_ID] = "SELECT " COLUMNS " FROM certificates WHERE id = $1",
-	[Q_BY_SERIAL] = "SELECT " COLUMNS " FROM certificates WHERE serial = $1",
+	[Q_BY_ID] = "SELECT " COLUMNS CHAIN " FROM certificates WHERE id = $1",
+	[Q_BY_SERIAL] = "SELECT " COLUMNS CHAIN " FROM certificates WHERE serial = $1",
 	[Q_IDS] = "SELECT id FROM certificates WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3",
 	[Q_REVOKE] = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, revoked_by = $4"
 		     " WHERE id = $1 AND revoked_at = 0",
@@ -48,6 +51,8 @@ static fallible row_get(struct rows *r, struct arena *mem, struct certificate_ro
 	c.created_at = rows_i64(r, 12);
 	c.revoked_at = rows_i64(r, 13);
 	c.revocation_reason = (int)rows_i64(r, 14);
+	if (rows_i64(r, 15) != 0)
+		TRY(chain_text(mem, c.der, rows_text(r, mem, 16), &c.chain_pem, err));
 	*ret = c;
 	return OK;
 }
@@ -77,11 +82,14 @@ fallible certificate_insert(struct store_tx *tx, const struct certificate_row *c
 {
 	if (name_count > NAMES_MAX)
 		FAIL(err, ERR_INTERNAL, "a certificate with %zu names, %d are possible", name_count, NAMES_MAX);
+	struct str own;
+	int64_t chain_seq;
+	TRY(chain_keep(tx, c->issuer, c->der, c->chain_pem, &chain_seq, &own, err));
 	TRY(tx_insert(tx, "certificate", sql[Q_INSERT],
 		      ARGS(A_ID(c->id), A_ID(c->order), A_ID(c->account), A_TEXT(c->realm), A_TEXT(c->profile),
-			   A_TEXT(c->issuer), A_TEXT(c->serial), A_BLOB(c->der), A_TEXT(c->chain_pem),
-			   A_ID(c->spki_hash), A_I64(c->not_before_s), A_I64(c->not_after_s), A_I64(c->created_at),
-			   A_I64(c->revoked_at), A_I64(c->revocation_reason)),
+			   A_TEXT(c->issuer), A_TEXT(c->serial), A_BLOB(c->der), A_TEXT(own), A_ID(c->spki_hash),
+			   A_I64(c->not_before_s), A_I64(c->not_after_s), A_I64(c->created_at), A_I64(c->revoked_at),
+			   A_I64(c->revocation_reason), A_I64(chain_seq)),
 		      err));
 	AUTO(arena_done) struct arena mem = { 0 };
 	for (size_t i = 0; i < name_count; i++) {

@@ -128,9 +128,48 @@ static void a_blocked_key_is_known_and_who_blocked_it_first(void **state)
 			 T_START);
 }
 
+/* The first bytes of a PEM text of 0x30 0x00, as the signer writes it. */
+#define LEAF "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+
+static struct str chain_of(struct bench *b, uint32_t certificate)
+{
+	struct certificate_row got;
+	GOOD(certificate_by_id(&b->tx, &b->mem, ID(certificate), &got, &err));
+	return got.chain_pem;
+}
+
+static void a_chain_is_kept_once_and_served_as_it_was(void **state)
+{
+	static const struct {
+		const char *issuer, *text;
+		int64_t chains; /* afterwards */
+	} rows[] = {
+		{ "main", LEAF "above\n", 1 },   { "main", LEAF "above\n", 1 },
+		{ "main", LEAF "later\n", 2 },   { "main", LEAF "above\n", 2 },
+		{ "other", LEAF "above\n", 3 },  { "main", LEAF, 4 },
+		{ "main", "not its leaf\n", 4 }, { "main", "", 4 },
+	};
+	struct bench *b = (struct bench *)*state;
+	add_all(b);
+	for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char serial[8];
+		(void)snprintf(serial, sizeof serial, "%02x", i);
+		add_order(b, 100 + i, AUTHZ);
+		struct certificate_row c = test_certificate(ID(200 + i), ID(100 + i), ID(ACCOUNT), serial);
+		c.issuer = str_z(rows[i].issuer);
+		c.chain_pem = str_z(rows[i].text);
+		GOOD(certificate_insert(&b->tx, &c, NULL, 0, &err));
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM chains"), rows[i].chains);
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_true(str_eq(chain_of(b, 200 + i), str_z(rows[i].text)));
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates WHERE chain_pem <> ''"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BENCH(a_chain_is_kept_once_and_served_as_it_was),
 		BENCH(a_certificate_is_revoked_once),
 		BENCH(what_is_no_revocation_is_refused),
 		BENCH(a_reason_is_raised_to_key_compromise_and_no_further),

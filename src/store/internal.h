@@ -36,7 +36,7 @@ struct sql_set {
 	const char *const *sql;
 	size_t count;
 };
-extern const struct sql_set account_sql, order_sql, authz_sql, challenge_sql, attempt_sql, issuance_sql,
+extern const struct sql_set account_sql, chain_sql, order_sql, authz_sql, challenge_sql, attempt_sql, issuance_sql,
 	certificate_sql, sweep_sql, limit_sql, audit_sql, count_sql, eab_sql, blocked_key_sql, account_key_sql,
 	grant_sql, migrate_sql;
 
@@ -101,6 +101,12 @@ fallible tx_move(struct store_tx *tx, const char *what, const char *status_sql, 
 fallible tx_ids(struct store_tx *tx, struct arena *mem, const char *sql, const struct db_arg *args, size_t arg_count,
 		struct id **ret, size_t *ret_count, struct err *err);
 int64_t tx_limit(size_t limit); /* a LIMIT that fits the dialect */
+
+/* chain.c: what is kept of the text of a chain. *ret_seq: the row of what is above the leaf; 0: *ret_own, which is all of it,
+ * because it does not begin with this leaf. */
+fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, struct str text, int64_t *ret_seq,
+		    struct str *ret_own, struct err *err);
+fallible chain_text(struct arena *mem, struct str der, struct str above, struct str *ret, struct err *err);
 
 /* Grows an array in an arena by doubling; gives where the next element goes. */
 void *arena_push(struct arena *mem, void *array, size_t size, size_t count, size_t *cap);

@@ -27,7 +27,7 @@ SQL = (
      "lost-certificate"),
     ("DELETE FROM certificates WHERE id = (SELECT certificate FROM orders WHERE status = 'valid' LIMIT 1)",
      "signed-but-not-stored"),
-    ("UPDATE certificates SET chain_pem = chain_pem || char(10)", "other-chain-than-served"),
+    ("UPDATE chains SET pem = pem || char(10)", "other-chain-than-served"),
     ("UPDATE orders SET account = zeroblob(16)", "order-of-another-account"),
     ("UPDATE certificates SET order_id = zeroblob(16) WHERE id = (SELECT max(id) FROM certificates)",
      "certificate-of-another-order"),
