@@ -17,9 +17,8 @@
 #define MAC 12
 
 struct nonces {
-	const struct crypto *crypto;
 	const struct clock *clk;
-	struct secret key;
+	struct mac *mac;
 	_Atomic uint64_t next;
 	_Atomic uint64_t ring[RING / 64];
 };
@@ -27,14 +26,16 @@ struct nonces {
 fallible nonces_new(const struct crypto *c, const struct clock *clk, const struct rng *rng, struct nonces **ret,
 		    struct err *err)
 {
-	uint8_t key[32];
-	rng_fill(rng, key, sizeof key);
+	AUTO(secret_done) struct secret key = { 0 };
+	uint8_t bytes[32];
+	rng_fill(rng, bytes, sizeof bytes);
 	struct nonces *n = mem_alloc(sizeof *n);
-	n->crypto = c;
 	n->clk = clk;
 	atomic_init(&n->next, 1);
-	struct rc rc = secret_set(&n->key, str_n(key, sizeof key), err);
-	explicit_bzero(key, sizeof key);
+	struct rc rc = secret_set(&key, str_n(bytes, sizeof bytes), err);
+	explicit_bzero(bytes, sizeof bytes);
+	if (!FAILED(rc))
+		rc = mac_new(c, DIGEST_SHA256, &key, &n->mac, err);
 	if (FAILED(rc)) {
 		nonces_free(n);
 		return rc;
@@ -47,7 +48,7 @@ void nonces_free(struct nonces *n)
 {
 	if (n == NULL)
 		return;
-	secret_done(&n->key);
+	mac_free(n->mac);
 	free(n);
 }
 
@@ -68,7 +69,7 @@ static uint64_t get_be(const uint8_t *at, size_t n)
 static fallible nonce_mac(const struct nonces *n, const uint8_t body[BODY], uint8_t out[DIGEST_MAX], struct err *err)
 {
 	size_t got;
-	TRY(hmac(n->crypto, DIGEST_SHA256, &n->key, str_n(body, BODY), out, &got, err));
+	TRY(mac_of(n->mac, str_n(body, BODY), out, &got, err));
 	if (got < MAC)
 		FAIL(err, ERR_INTERNAL, "a MAC of %zu bytes", got);
 	return OK;
