@@ -173,7 +173,7 @@ void client_post_as(struct client *c, struct bench_key *key, struct str kid, str
 	const struct jws_wanted w = {
 		.key = key, .kid = kid, .nonce = str_n(c->nonce, c->nonce_n), .url = url, .payload = payload
 	};
-	if (FAILED(message_jws(c->b->signing, &w, &c->body, &err)))
+	if (FAILED(message_jws(c->b->signing, c->b->scratch, &w, &c->body, &err)))
 		failed(c, "signing", err.detail);
 	else
 		send_it(c, "POST", url, buf_str(&c->body));
@@ -332,4 +332,16 @@ bool clients_answer(const struct bench *b, struct str name, struct client_answer
 		return false;
 	*ret = (struct client_answer){ .token = c->token[i], .thumbprint = bench_key_thumbprint(c->account_key) };
 	return true;
+}
+
+fallible client_answer_hash(const struct bench *b, const struct client_answer *a, uint8_t out[32])
+{
+	char text[512];
+	size_t n = a->token.n + 1 + a->thumbprint.n;
+	if (n > sizeof text)
+		return (struct rc){ ERR_INTERNAL };
+	memcpy(text, a->token.p, a->token.n);
+	text[a->token.n] = '.';
+	memcpy(text + a->token.n + 1, a->thumbprint.p, a->thumbprint.n);
+	return bench_sha256(b->signing, str_n(text, n), out, NULL);
 }

@@ -348,14 +348,22 @@ static void dial(struct conn *c)
 	c->state = CONN_DIALLING;
 }
 
+static fallible head_write(struct conn *c, const char *method, struct str path)
+{
+	TRY(buf_add(&c->out, str_z(method), NULL));
+	TRY(buf_add_char(&c->out, ' ', NULL));
+	TRY(buf_add(&c->out, path, NULL));
+	TRY(buf_add(&c->out, STR(" HTTP/1.1\r\nUser-Agent: cairn-bench/" CAIRN_VERSION "\r\nHost: "), NULL));
+	TRY(buf_add(&c->out, c->s->authority, NULL));
+	return buf_add(&c->out, STR("\r\n"), NULL);
+}
+
 void conn_send(struct conn *c, const char *method, struct str path, struct str body)
 {
 	buf_reset(&c->out);
 	c->written = 0;
 	c->head_only = strcmp(method, "HEAD") == 0;
-	struct rc rc = buf_addf(&c->out, NULL,
-				"%s %.*s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: cairn-bench/" CAIRN_VERSION "\r\n",
-				method, STR_FMT(path), STR_FMT(c->s->authority));
+	struct rc rc = head_write(c, method, path);
 	if (!FAILED(rc) && body.p != NULL)
 		rc = buf_addf(&c->out, NULL, "Content-Type: application/jose+json\r\nContent-Length: %zu\r\n", body.n);
 	if (!FAILED(rc))

@@ -44,7 +44,11 @@ struct jws_wanted {
 	struct str kid; /* empty: the key itself, as a JWK */
 	struct str nonce, url, payload;
 };
-fallible message_jws(struct signing *s, const struct jws_wanted *w, struct buf *ret, struct err *err);
+struct scratch; /* room that is used again for each */
+struct scratch *scratch_new(void);
+void scratch_free(struct scratch *m); /* accepts NULL */
+fallible message_jws(struct signing *s, struct scratch *m, const struct jws_wanted *w, struct buf *ret,
+		     struct err *err);
 /* A CSR as DER: no subject, these names. */
 fallible message_csr(struct signing *s, struct bench_key *k, const struct str *names, size_t count, struct buf *ret,
 		     struct err *err);
@@ -68,7 +72,7 @@ struct conn_settings {
 	SSL_CTX *tls;
 	struct addr addr;
 	uint16_t port;
-	char *host; /* not const only because OpenSSL casts it so */
+	char *host;           /* not const only because OpenSSL casts it so */
 	struct str authority; /* of Host */
 	void (*on_reply)(void *ctx, const struct reply *r);
 	/* No reply is coming. fresh: the connection had carried nothing before. */
@@ -89,8 +93,8 @@ struct look_wanted {
 	const struct str *names;
 	size_t count;
 };
-/* roots: a PEM file the chains must end at, or NULL. share: one certificate in so many is also given to OpenSSL whole,
- * its signature verified; the first one always. */
+/* roots: a PEM file the chains must end at, or NULL. share: of one certificate in so many the signature is verified;
+ * of an issuer's first always. */
 fallible looker_new(const char *roots, unsigned share, struct looker **ret, struct err *err);
 void looker_free(struct looker *l); /* accepts NULL */
 /* ERR_MALFORMED says what is wrong with it. *ret_leaf: base64 of the leaf, with its line ends. */
@@ -198,6 +202,7 @@ struct bench {
 	const struct options *o;
 	struct loop *loop;
 	struct signing *signing;
+	struct scratch *scratch;
 	struct looker *looker;
 	struct conn_settings conn;
 	struct str base;       /* "https://localhost:14000" */
@@ -207,9 +212,6 @@ struct bench {
 	unsigned ready, busy; /* clients that are set up; that are at something */
 	enum phase phase;
 	struct loop_timer *time_up;
-	/* Called with each token, before it is said that all is ready; NULL: nothing to do. */
-	fallible (*prepare)(void *ctx, struct str name, const struct client_answer *a, struct err *err);
-	void *prepare_ctx;
 	uint64_t begun;  /* orders, or what the task is made of */
 	int64_t next_us; /* with --rate: when the next order is due */
 	char run_id[8];  /* part of every name, so that none was ever asked for */
@@ -221,14 +223,21 @@ void client_free(struct client *c); /* accepts NULL */
 fallible client_set_up(struct client *c, struct err *err);
 void client_start(struct client *c); /* towards being ready */
 void client_begin(struct client *c); /* the next order, or whatever the task is made of; or nothing more */
+/* SHA-256 of the key authorization. */
+fallible client_answer_hash(const struct bench *b, const struct client_answer *a, uint8_t out[32]);
 bool clients_answer(const struct bench *b, struct str name, struct client_answer *ret);
 /* bench: all is set up; all is over. */
 void bench_ready(struct bench *b);
 void bench_idle(struct bench *b);
 
 /* --- who answers challenges -----------------------------------------------------------------------------------------*/
-struct web; /* http-01 */
-fallible web_new(struct bench *b, uint16_t port, struct web **ret, struct err *err);
-void web_free(struct web *w); /* accepts NULL */
+struct answerer {
+	/* On failure too, *ret is what free wants, unless it is NULL. */
+	fallible (*new)(struct bench *b, uint16_t port, void **ret, struct err *err);
+	void (*free)(void *ctx);
+};
+extern const struct answerer answerer_http, answerer_dns, answerer_alpn; /* web.c, names.c, shake.c */
+/* A listening socket on loopback, whose connections are accepted with their first bytes. */
+fallible answerer_listen(uint16_t port, int *ret, struct err *err);
 
 #endif

@@ -18,6 +18,12 @@
 #define VERIFY_SHARE 16
 #define PREPARE 200
 
+static const struct answerer *const answerers[CHALLENGE_COUNT] = {
+	[CHALLENGE_HTTP] = &answerer_http,
+	[CHALLENGE_DNS] = &answerer_dns,
+	[CHALLENGE_ALPN] = &answerer_alpn,
+};
+
 /* --- the clock -------------------------------------------------------------------------------------------------------*/
 
 static void time_up(struct loop *l, void *arg)
@@ -110,16 +116,17 @@ static void files_raise(void)
 	}
 }
 
-static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count, struct web **web, struct err *err)
+static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count, void **answers, struct err *err)
 {
 	TRY(loop_new(&clock_system, &b->loop, err));
 	TRY(signing_new(&b->signing, err));
+	b->scratch = scratch_new();
 	TRY(signing_measure(&b->tally.sign_us, err));
 	TRY(looker_new(b->o->roots, b->o->share, &b->looker, err));
 	TRY(server_read(b, err));
 	b->time_up = loop_timer_new(b->loop, time_up, b);
 	TRY(clients_new(b, keys, key_count, err));
-	TRY(web_new(b, (uint16_t)b->o->challenge_port, web, err));
+	TRY(answerers[b->o->challenge]->new (b, (uint16_t)b->o->challenge_port, answers, err));
 	client_start(b->clients[0]); /* the directory; then the others */
 	TRY(loop_run(b->loop, err));
 	if (b->broken)
@@ -127,9 +134,10 @@ static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count
 	return OK;
 }
 
-static void bench_done(struct bench *b, struct bench_key **keys, unsigned key_count, struct web *web)
+static void bench_done(struct bench *b, struct bench_key **keys, unsigned key_count, void *answers)
 {
-	web_free(web);
+	if (answers != NULL)
+		answerers[b->o->challenge]->free(answers);
 	for (unsigned i = 0; i < b->o->clients; i++)
 		client_free(b->clients[i]);
 	for (unsigned i = 0; i < key_count; i++)
@@ -138,6 +146,7 @@ static void bench_done(struct bench *b, struct bench_key **keys, unsigned key_co
 		loop_timer_free(b->time_up);
 	SSL_CTX_free(b->conn.tls);
 	looker_free(b->looker);
+	scratch_free(b->scratch);
 	signing_free(b->signing);
 	loop_free(b->loop);
 	arena_done(&b->mem);
@@ -153,7 +162,7 @@ static const char usage[] =
 	"  --root FILE             roots that the issued certificates must lead to\n"
 	"  --clients N             each with an account and a connection of its own (1)\n"
 	"  --names N               in each certificate (1)\n"
-	"  --challenge TYPE        http-01\n"
+	"  --challenge TYPE        http-01, dns-01 (this is then the name server for all names) or tls-alpn-01\n"
 	"  --challenge-port P      where it is answered, on 127.0.0.1 (5002); also --http-port\n"
 	"  --only REQUEST          newnonce, newaccount, neworder, read or revoke, instead of whole issuances\n"
 	"  --prepare N             certificates to issue before the clock starts, with --only revoke (200)\n"
@@ -163,7 +172,7 @@ static const char usage[] =
 	"  --overload              503 and 429 are no failures: the client comes back after Retry-After\n"
 	"  --poll-ms N             look again after so long, whatever Retry-After says (10; 0: do as the server says)\n"
 	"  --timeout S             of one request, and of one order's polling (60)\n"
-	"  --verify-share N        one certificate in N is also verified whole by OpenSSL (16)\n"
+	"  --verify-share N        of one certificate in N the signature is verified (16); all else of every one\n"
 	"  --watch NAME=PID        report what this process used meanwhile; up to eight\n"
 	"  --names-suffix S        (.load.test)\n"
 	"  --json                  report as one JSON object\n"
@@ -381,7 +390,7 @@ int main(int argc, char **argv)
 	};
 	struct bench b = { .o = &o };
 	struct bench_key *keys[CLIENTS_MAX] = { NULL };
-	struct web *web = NULL;
+	void *answers = NULL;
 	struct err err = { 0 };
 	if (!options_read(&o, &b.tally, argc, argv))
 		return 1;
@@ -390,11 +399,11 @@ int main(int argc, char **argv)
 	(void)snprintf(b.run_id, sizeof b.run_id, "%05llx", (unsigned long long)time(NULL) & 0xfffff);
 	b.clients = mem_alloc_n(sizeof(struct client *), o.clients);
 	unsigned key_count = o.alg == BENCH_RS256 && o.clients > RSA_KEYS_MAX ? RSA_KEYS_MAX : o.clients;
-	struct rc rc = run(&b, keys, key_count, &web, &err);
+	struct rc rc = run(&b, keys, key_count, &answers, &err);
 	if (!FAILED(rc))
 		rc = report(&b, &err);
 	if (FAILED(rc))
 		(void)fprintf(stderr, "cairn-bench: %s\n", err.detail);
-	bench_done(&b, keys, key_count, web);
+	bench_done(&b, keys, key_count, answers);
 	return FAILED(rc) || b.tally.failed > 0 || b.tally.done == 0 ? 1 : 0;
 }

@@ -5,33 +5,73 @@
  */
 #include "generator.h"
 
+#include <stdlib.h>
+
 #define HEAD_MAX 4096
 #define SIGNED_MAX (64 * 1024)
 #define SIG_MAX 1024
 
-fallible message_jws(struct signing *s, const struct jws_wanted *w, struct buf *ret, struct err *err)
+struct scratch {
+	struct buf head, in, sig;
+};
+
+struct scratch *scratch_new(void)
 {
-	AUTO(buf_done) struct buf head = BUF_MAX(HEAD_MAX);
-	AUTO(buf_done) struct buf in = BUF_MAX(SIGNED_MAX);
-	AUTO(buf_done) struct buf sig = BUF_MAX(SIG_MAX);
+	struct scratch *m = mem_alloc(sizeof *m);
+	m->head = (struct buf)BUF_MAX(HEAD_MAX);
+	m->in = (struct buf)BUF_MAX(SIGNED_MAX);
+	m->sig = (struct buf)BUF_MAX(SIG_MAX);
+	return m;
+}
+
+void scratch_free(struct scratch *m)
+{
+	if (m == NULL)
+		return;
+	buf_done(&m->head);
+	buf_done(&m->in);
+	buf_done(&m->sig);
+	free(m);
+}
+
+/* All of them, one behind the other. */
+static fallible add_all(struct buf *b, const struct str *parts, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		TRY(buf_add(b, parts[i], err));
+	return OK;
+}
+
+fallible message_jws(struct signing *s, struct scratch *m, const struct jws_wanted *w, struct buf *ret, struct err *err)
+{
 	bool kid = w->kid.n > 0;
-	struct str who = kid ? w->kid : bench_key_jwk(w->key);
-	const char *quote = kid ? "\"" : "";
-	TRY(buf_addf(&head, err, "{\"alg\":\"%s\",\"%s\":%s%.*s%s,\"nonce\":\"%.*s\",\"url\":\"%.*s\"}",
-		     bench_key_alg(w->key), kid ? "kid" : "jwk", quote, STR_FMT(who), quote, STR_FMT(w->nonce),
-		     STR_FMT(w->url)));
-	TRY(b64url_add(&in, buf_str(&head), err));
-	size_t head_n = in.n;
-	TRY(buf_add_char(&in, '.', err));
-	TRY(b64url_add(&in, w->payload, err));
-	TRY(bench_sign(s, w->key, buf_str(&in), &sig, err));
+	const struct str head[] = {
+		STR("{\"alg\":\""),
+		str_z(bench_key_alg(w->key)),
+		kid ? STR("\",\"kid\":\"") : STR("\",\"jwk\":"),
+		kid ? w->kid : bench_key_jwk(w->key),
+		kid ? STR("\",\"nonce\":\"") : STR(",\"nonce\":\""),
+		w->nonce,
+		STR("\",\"url\":\""),
+		w->url,
+		STR("\"}"),
+	};
+	buf_reset(&m->head);
+	buf_reset(&m->in);
 	buf_reset(ret);
-	TRY(buf_add(ret, STR("{\"protected\":\""), err));
-	TRY(buf_add(ret, str_sub(buf_str(&in), 0, head_n), err));
-	TRY(buf_add(ret, STR("\",\"payload\":\""), err));
-	TRY(buf_add(ret, str_sub(buf_str(&in), head_n + 1, in.n), err));
-	TRY(buf_add(ret, STR("\",\"signature\":\""), err));
-	TRY(b64url_add(ret, buf_str(&sig), err));
+	TRY(add_all(&m->head, head, ARRAY_LEN(head), err));
+	TRY(b64url_add(&m->in, buf_str(&m->head), err));
+	size_t head_n = m->in.n;
+	TRY(buf_add_char(&m->in, '.', err));
+	TRY(b64url_add(&m->in, w->payload, err));
+	TRY(bench_sign(s, w->key, buf_str(&m->in), &m->sig, err));
+	const struct str body[] = {
+		STR("{\"protected\":\""),   str_sub(buf_str(&m->in), 0, head_n),
+		STR("\",\"payload\":\""),   str_sub(buf_str(&m->in), head_n + 1, m->in.n),
+		STR("\",\"signature\":\""),
+	};
+	TRY(add_all(ret, body, ARRAY_LEN(body), err));
+	TRY(b64url_add(ret, buf_str(&m->sig), err));
 	return buf_add(ret, STR("\"}"), err);
 }
 

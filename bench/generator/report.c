@@ -60,9 +60,9 @@ void report_text(const struct tally *t, const struct report_about *a)
 	printf("%s, %u clients, %u %s each: %llu done (%.1f a second), %llu failed, %llu refused for a while\n",
 	       a->mode, a->clients, a->names, a->names == 1 ? "name" : "names", (unsigned long long)t->done, rate(t),
 	       (unsigned long long)t->failed, (unsigned long long)t->refused);
-	printf("  %.2f requests each, %.2f of them polls; %llu nonces refused, %llu connections lost; %llu "
-	       "certificates verified "
-	       "whole (1 in %u), all others but for the signature\n",
+	printf("  %.2f requests each, %.2f of them polls; %llu nonces refused, %llu connections lost; signatures of "
+	       "%llu "
+	       "certificates verified (1 in %u), all else of every one\n",
 	       each(t, (double)requests(t)), each(t, (double)t->hist[M_POLL].count), (unsigned long long)t->bad_nonces,
 	       (unsigned long long)t->reconnects, (unsigned long long)a->verified, a->share);
 	printf("  %-12s %9s %9s %9s %9s %9s\n", "ms", "count", "p50", "p90", "p99", "max");

@@ -15,6 +15,9 @@ static size_t skip_blank(struct str s, size_t at)
 /* From the opening quote to behind the closing one; s.n when there is none. */
 static size_t skip_string(struct str s, size_t at)
 {
+	const char *quote = memchr(s.p + at + 1, '"', s.n - at - 1);
+	if (quote != NULL && quote[-1] != '\\') /* mostly */
+		return (size_t)(quote - s.p) + 1;
 	for (at++; at < s.n && s.p[at] != '"'; at++)
 		if (s.p[at] == '\\')
 			at++;

@@ -234,13 +234,6 @@ static fallible challenge_find(struct client *c, const struct reply *r, size_t n
 	FAIL(err, ERR_MALFORMED, "the challenge that is wanted is not offered");
 }
 
-/* Whoever must have something made before it can answer. */
-static fallible prepare(struct client *c, size_t name, struct err *err)
-{
-	const struct client_answer a = { c->token[name], bench_key_thumbprint(c->account_key) };
-	return c->b->prepare == NULL ? OK : c->b->prepare(c->b->prepare_ctx, c->names[name], &a, err);
-}
-
 /* The next authorization that is not known to be proven, from `from` on; all are: finalize. */
 static void next_proof(struct client *c, enum step step, size_t from, const struct reply *r)
 {
@@ -272,7 +265,6 @@ static fallible take_authz(struct client *c, const struct reply *r, struct err *
 		if (!state_is(r, "pending"))
 			return wrong_state(r, err);
 		TRY(challenge_find(c, r, name, err));
-		TRY(prepare(c, name, err));
 	}
 	if (++c->at < c->b->o->names)
 		client_go(c, STEP_AUTHZ);

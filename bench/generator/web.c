@@ -145,37 +145,40 @@ static void arrived(struct loop *l, unsigned events, void *arg)
 	}
 }
 
-fallible web_new(struct bench *b, uint16_t port, struct web **ret, struct err *err)
+fallible answerer_listen(uint16_t port, int *ret, struct err *err)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
-	struct web *w = mem_alloc(sizeof *w);
-	int on = 1, defer = DEFER_S;
+	int on = 1, defer = DEFER_S, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	w->b = b;
-	w->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct rc rc = OK;
-	if (w->fd < 0 || setsockopt(w->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-	    setsockopt(w->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer) != 0 ||
-	    bind(w->fd, (const struct sockaddr *)&at, sizeof at) != 0 || listen(w->fd, BACKLOG) != 0) {
-		err_set(err, ERR_IO, "listening on 127.0.0.1:%u: %s", port, strerrordesc_np(errno));
-		rc = (struct rc){ ERR_IO };
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer) != 0 ||
+	    bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 || listen(fd, BACKLOG) != 0) {
+		int saved = errno;
+		fd_close(&fd);
+		FAIL(err, ERR_IO, "listening on 127.0.0.1:%u: %s", port, strerrordesc_np(saved));
 	}
-	if (!FAILED(rc))
-		rc = loop_watch(b->loop, w->fd, LOOP_READ, arrived, w, &w->io, err);
-	if (FAILED(rc))
-		web_free(w);
-	else
-		*ret = w;
-	return rc;
+	*ret = fd;
+	return OK;
 }
 
-void web_free(struct web *w)
+static fallible web_new(struct bench *b, uint16_t port, void **ret, struct err *err)
 {
-	if (w == NULL)
-		return;
+	struct web *w = mem_alloc(sizeof *w);
+	*ret = w;
+	w->b = b;
+	w->fd = -1;
+	TRY(answerer_listen(port, &w->fd, err));
+	return loop_watch(b->loop, w->fd, LOOP_READ, arrived, w, &w->io, err);
+}
+
+static void web_free(void *ctx)
+{
+	struct web *w = ctx;
 	while (w->guests != NULL)
 		guest_end(w->guests);
 	loop_io_free(w->io);
 	fd_close(&w->fd);
 	free(w);
 }
+
+const struct answerer answerer_http = { web_new, web_free };
