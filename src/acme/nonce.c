@@ -85,10 +85,9 @@ fallible nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX], struct err *err
 	put_be(raw, counter, 8);
 	put_be(raw + 8, (uint64_t)(clock_now_ms(n->clk) / 1000), 4);
 	TRY(nonce_mac(n, raw, raw + BODY, err));
-	AUTO(buf_done) struct buf text = BUF_MAX(NONCE_TEXT_MAX - 1);
-	TRY(b64url_add(&text, str_n(raw, BODY + MAC), err));
-	memcpy(out, text.p, text.n);
-	out[text.n] = '\0';
+	static_assert(B64URL_LEN(BODY + MAC) < NONCE_TEXT_MAX, "with a NUL behind it");
+	b64url_encode_to(str_n(raw, BODY + MAC), out);
+	out[B64URL_LEN(BODY + MAC)] = '\0';
 	return OK;
 }
 

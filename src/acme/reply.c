@@ -8,18 +8,20 @@ struct str realm_base(const struct conf *conf, const struct conf_realm *realm, s
 {
 	if (str_eq(realm->name, STR("default")))
 		return conf->api.base_url;
-	return str_fmt(mem, "%.*s/realm/%.*s", STR_FMT(conf->api.base_url), STR_FMT(realm->name));
+	return STR_CAT(mem, conf->api.base_url, STR("/realm/"), realm->name);
 }
 
 struct str call_url(const struct call *c, const char *what, struct id id, const char *tail)
 {
-	struct str base = realm_base(c->conf, c->realm, c->mem);
-	return str_fmt(c->mem, "%.*s/%s/%s%s", STR_FMT(base), what, id_show(id).z, tail);
+	const struct id_text text = id_show(id);
+	return STR_CAT(c->mem, realm_base(c->conf, c->realm, c->mem), STR("/"), str_z(what), STR("/"),
+		       str_n(text.z, ID_TEXT_LEN), str_z(tail));
 }
 
 fallible reply_link(struct call *c, struct str url, const char *rel, struct err *err)
 {
-	return http_reply_header(c->re, "Link", str_fmt(c->mem, "<%.*s>;rel=\"%s\"", STR_FMT(url), rel), err);
+	return http_reply_header(c->re, "Link", STR_CAT(c->mem, STR("<"), url, STR(">;rel=\""), str_z(rel), STR("\"")),
+				 err);
 }
 
 fallible reply_location(struct call *c, struct str url, struct err *err)

@@ -193,7 +193,7 @@ static fallible add_common(struct call *c, struct err *err)
 	if (c->realm == NULL || (c->route != NULL && c->route->handle == get_directory))
 		return OK;
 	struct str base = realm_base(c->conf, c->realm, c->mem);
-	return reply_link(c, str_fmt(c->mem, "%.*s/directory", STR_FMT(base)), "index", err);
+	return reply_link(c, STR_CAT(c->mem, base, STR("/directory")), "index", err);
 }
 
 static void call_done(struct call *c)

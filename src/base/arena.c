@@ -151,6 +151,18 @@ fallible str_dupz(struct arena *mem, struct str s, char **ret, struct err *err)
 	return OK;
 }
 
+/* The newest block's rest, where the next allocation would begin. */
+static size_t arena_rest(const struct arena *mem, char **ret)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_block *b = mem->blocks;
+	size_t from = b == NULL ? 0 : (b->used + align - 1) / align * align;
+	if (b == NULL || from >= b->cap)
+		return 0;
+	*ret = (char *)b->bytes + from;
+	return b->cap - from;
+}
+
 struct str str_fmt(struct arena *mem, const char *fmt, ...)
 {
 	assert(fmt != NULL); /* also keeps gcc's UBSan from inventing a path with no format */
@@ -158,13 +170,33 @@ struct str str_fmt(struct arena *mem, const char *fmt, ...)
 	va_start(args, fmt);
 	va_list again;
 	va_copy(again, args);
-	int len = vsnprintf(NULL, 0, fmt, args);
+	char *rest = NULL;
+	size_t room = arena_rest(mem, &rest);
+	int len = vsnprintf(rest, room, fmt, args); /* nearly always it fits, and is done */
 	va_end(args);
 	if (len < 0)
 		len = 0; /* over INT_MAX, or a wide character without a locale: neither is ours */
+	bool fits = (size_t)len < room;
+	if (!fits && room > 0)
+		memset(rest, 0, room); /* what is handed out is zeroed */
 	char *p = (char *)arena_alloc(mem, (size_t)len + 1);
-	if (len > 0)
+	if (len > 0 && !fits)
 		len = vsnprintf(p, (size_t)len + 1, fmt, again);
 	va_end(again);
 	return (struct str){ p, (size_t)len };
+}
+
+struct str str_cat(struct arena *mem, const struct str *parts, size_t count)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++)
+		if (__builtin_add_overflow(n, parts[i].n, &n))
+			mem_die();
+	char *p = (char *)arena_alloc(mem, n), *at = p;
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].n > 0)
+			memcpy(at, parts[i].p, parts[i].n);
+		at += parts[i].n;
+	}
+	return (struct str){ p, n };
 }

@@ -27,6 +27,9 @@ char *str_dupz_raw(struct arena *mem, struct str s); /* NUL-terminated copy of t
 /* NUL-terminated copy for a C library; refuses an inner NUL as ERR_MALFORMED. */
 fallible str_dupz(struct arena *mem, struct str s, char **ret, struct err *err);
 struct str str_fmt(struct arena *mem, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct str str_cat(struct arena *mem, const struct str *parts, size_t count); /* one behind the other */
+#define STR_CAT(mem, ...) \
+	str_cat((mem), (const struct str[]){ __VA_ARGS__ }, ARRAY_LEN(((const struct str[]){ __VA_ARGS__ })))
 
 /* Heap twins for what outlives a request: zeroed, never NULL; free() returns them. mem_grow is realloc: what is new
  * is not zeroed, because it does not know what was there before. */

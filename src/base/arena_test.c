@@ -101,6 +101,29 @@ static void grow_overflowing(void)
 	(void)mem_grow(NULL, SIZE_MAX / 2, 3);
 }
 
+/* Whether it fits into what is left of a block or not, and what comes behind it is zeroed all the same. */
+static void texts_of_any_length_are_whole(void **state)
+{
+	(void)state;
+	AUTO(arena_done) struct arena mem = { 0 };
+	char letters[6000];
+	memset(letters, 'x', sizeof letters);
+	for (int n = 0; n < (int)sizeof letters; n += 97) {
+		struct str s = str_fmt(&mem, "%.*s", n, letters);
+		assert_int_equal(s.n, n);
+		assert_memory_equal(s.p, letters, (size_t)n);
+		assert_int_equal(s.p[n], '\0');
+		const char *behind = arena_alloc(&mem, 100);
+		for (size_t i = 0; i < 100; i++)
+			assert_int_equal(behind[i], 0);
+		struct str twice = STR_CAT(&mem, s, STR("-"), STR_NONE, s);
+		assert_int_equal(twice.n, 2 * n + 1);
+		assert_memory_equal(twice.p, letters, (size_t)n);
+		assert_int_equal(twice.p[n], '-');
+		assert_memory_equal(twice.p + n + 1, letters, (size_t)n);
+	}
+}
+
 /* Runs fn in a child and expects the one line and SIGABRT. */
 static void expect_out_of_memory(void (*fn)(void))
 {
@@ -140,6 +163,7 @@ int main(void)
 		cmocka_unit_test(memory_is_aligned_zeroed_and_does_not_overlap),
 		cmocka_unit_test(an_arena_can_be_used_again_after_done),
 		cmocka_unit_test(copies_hold_the_same_bytes),
+		cmocka_unit_test(texts_of_any_length_are_whole),
 		cmocka_unit_test(impossible_sizes_end_the_process_with_one_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,17 +10,23 @@
 static const char url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const char std_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static int value_of(char c)
+/* What each character stands for; NONE: nothing. */
+#define NONE 0xff
+#define N4 NONE, NONE, NONE, NONE
+#define N16 N4, N4, N4, N4
+static const uint8_t values[256] = {
+	N16,  N16, N4,  N4,  NONE, NONE, NONE, NONE, NONE, 62, NONE, NONE,                       /* '-' */
+	52,   53,  54,  55,  56,   57,   58,   59,   60,   61, NONE, NONE, N4,                   /* '0' to '9' */
+	NONE, 0,   1,   2,   3,    4,    5,    6,    7,    8,  9,    10,   11,   12,   13,   14, /* 'A' to 'O' */
+	15,   16,  17,  18,  19,   20,   21,   22,   23,   24, 25,   NONE, NONE, NONE, NONE, 63, /* 'P' to 'Z', '_' */
+	NONE, 26,  27,  28,  29,   30,   31,   32,   33,   34, 35,   36,   37,   38,   39,   40, /* 'a' to 'o' */
+	41,   42,  43,  44,  45,   46,   47,   48,   49,   50, 51,   NONE, N4,                   /* 'p' to 'z' */
+	N16,  N16, N16, N16, N16,  N16,  N16,  N16,
+};
+
+static unsigned value_of(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	return c == '_' ? 63 : -1;
+	return values[(unsigned char)c];
 }
 
 /* How many bytes the text stands for. */
@@ -32,16 +38,34 @@ static fallible decoded_len(struct str text, size_t *ret, struct err *err)
 	return OK;
 }
 
+/* Whole groups of four characters; how many it took. Stops before a group that has a wrong one. */
+static size_t decode_groups(struct str text, uint8_t *out)
+{
+	size_t i = 0;
+	for (; text.n - i >= 4; i += 4, out += 3) {
+		unsigned a = value_of(text.p[i]), b = value_of(text.p[i + 1]), c = value_of(text.p[i + 2]),
+			 d = value_of(text.p[i + 3]);
+		if ((a | b | c | d) > 63)
+			break;
+		unsigned bits = a << 18 | b << 12 | c << 6 | d;
+		out[0] = (uint8_t)(bits >> 16);
+		out[1] = (uint8_t)(bits >> 8);
+		out[2] = (uint8_t)bits;
+	}
+	return i;
+}
+
 /* out has room for decoded_len bytes. */
 static fallible decode(struct str text, uint8_t *out, struct err *err)
 {
 	uint32_t bits = 0;
 	unsigned have = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		int v = value_of(text.p[i]);
-		if (v < 0)
+	size_t i = decode_groups(text, out);
+	for (out += i / 4 * 3; i < text.n; i++) {
+		unsigned v = value_of(text.p[i]);
+		if (v == NONE)
 			FAIL(err, ERR_MALFORMED, "character %zu is not base64url (no padding, no blanks)", i + 1);
-		bits = (bits << 6 | (uint32_t)v) & 0xffff;
+		bits = (bits << 6 | v) & 0xffff;
 		have += 6;
 		if (have >= 8) {
 			have -= 8;
@@ -82,18 +106,28 @@ static size_t encoded_len(size_t n)
 
 static void encode(struct str bytes, const char *alphabet, char *out)
 {
-	uint32_t bits = 0;
-	unsigned have = 0;
-	for (size_t i = 0; i < bytes.n; i++) {
-		bits = (bits << 8 | (uint8_t)bytes.p[i]) & 0xffff;
-		have += 8;
-		while (have >= 6) {
-			have -= 6;
-			*out++ = alphabet[bits >> have & 63];
-		}
+	const uint8_t *p = (const uint8_t *)bytes.p;
+	size_t i = 0;
+	for (; bytes.n - i >= 3; i += 3) {
+		uint32_t bits = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
+		*out++ = alphabet[bits >> 18];
+		*out++ = alphabet[bits >> 12 & 63];
+		*out++ = alphabet[bits >> 6 & 63];
+		*out++ = alphabet[bits & 63];
 	}
-	if (have > 0)
-		*out = alphabet[bits << (6 - have) & 63];
+	if (i == bytes.n)
+		return;
+	bool two = bytes.n - i == 2;
+	uint32_t bits = (uint32_t)p[i] << 16 | (two ? (uint32_t)p[i + 1] << 8 : 0);
+	*out++ = alphabet[bits >> 18];
+	*out++ = alphabet[bits >> 12 & 63];
+	if (two)
+		*out = alphabet[bits >> 6 & 63];
+}
+
+void b64url_encode_to(struct str bytes, char *out)
+{
+	encode(bytes, url_alphabet, out);
 }
 
 struct str b64url_encode(struct arena *mem, struct str bytes)

@@ -38,6 +38,10 @@ static void rfc_4648_vectors_encode_and_decode(void **state)
 		struct str got = STR_NONE;
 		uint8_t exact[8];
 		assert_true(str_eq(b64url_encode(&mem, rows[i].bytes), str_z(rows[i].url)));
+		char text[9] = { 0 };
+		b64url_encode_to(rows[i].bytes, text);
+		assert_string_equal(text, rows[i].url);
+		assert_int_equal(B64URL_LEN(rows[i].bytes.n), strlen(rows[i].url));
 		assert_int_equal(b64url_decode(&mem, str_z(rows[i].url), 6, &got, &err).kind, ERR_NONE);
 		assert_true(str_eq(got, rows[i].bytes));
 		assert_int_equal(b64url_decode_to(str_z(rows[i].url), exact, rows[i].bytes.n, &err).kind, ERR_NONE);
@@ -157,11 +161,37 @@ static void pem_has_lines_of_64_characters(void **state)
 	}
 }
 
+/* The table, character by character, at every place of a group. */
+static void every_character_has_its_value_or_none(void **state)
+{
+	(void)state;
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	for (unsigned c = 0; c < 256; c++) {
+		const char *at = c == 0 ? NULL : strchr(alphabet, (int)c);
+		for (size_t place = 0; place < 4; place++) {
+			struct err err = { 0 };
+			char text[4] = "AAAA";
+			uint8_t got[3] = { 0 };
+			text[place] = (char)c;
+			struct rc rc = b64url_decode_to(str_n(text, 4), got, 3, &err);
+			assert_int_equal(rc.kind, at == NULL ? ERR_MALFORMED : ERR_NONE);
+			unsigned bits = (unsigned)got[0] << 16 | (unsigned)got[1] << 8 | got[2];
+			if (at != NULL)
+				assert_int_equal(bits, (unsigned)(at - alphabet) << (18 - 6 * place));
+			char want[64];
+			(void)snprintf(want, sizeof want, "character %zu is not base64url", place + 1);
+			if (at == NULL)
+				assert_non_null(strstr(err.detail, want));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pem_has_lines_of_64_characters),
 		cmocka_unit_test(rfc_4648_vectors_encode_and_decode),
+		cmocka_unit_test(every_character_has_its_value_or_none),
 		cmocka_unit_test(every_other_spelling_is_refused),
 		cmocka_unit_test(each_final_character_has_only_one_accepted_form),
 		cmocka_unit_test(the_maximum_counts_decoded_bytes),

@@ -16,6 +16,8 @@ fallible b64url_decode(struct arena *mem, struct str text, size_t max, struct st
 /* Exactly n bytes into out, or ERR_MALFORMED. */
 fallible b64url_decode_to(struct str text, uint8_t *out, size_t n, struct err *err);
 struct str b64url_encode(struct arena *mem, struct str bytes);
+#define B64URL_LEN(bytes) (((bytes)*4 + 2) / 3)
+void b64url_encode_to(struct str bytes, char *out); /* B64URL_LEN(bytes.n) characters, no NUL */
 fallible b64url_add(struct buf *b, struct str bytes, struct err *err);
 /* Standard base64 with padding, for PEM-like places. */
 fallible b64_add(struct buf *b, struct str bytes, struct err *err);

@@ -59,15 +59,6 @@ static fallible read_header(struct arena *mem, const struct json *header, struct
 	return OK;
 }
 
-static struct str join(struct arena *mem, struct str a, struct str b)
-{
-	char *p = arena_alloc(mem, a.n + 1 + b.n); /* either is at most JWS_BODY_MAX */
-	memcpy(p, a.p, a.n);
-	p[a.n] = '.';
-	memcpy(p + a.n + 1, b.p, b.n);
-	return str_n(p, a.n + 1 + b.n);
-}
-
 static fallible read_eab(struct arena *mem, const struct json *object, struct jws_eab *ret, struct err *err)
 {
 	AUTO(json_auto) struct json *header = NULL;
@@ -84,7 +75,7 @@ static fallible read_eab(struct arena *mem, const struct json *object, struct jw
 	if (j.mac_bytes.n != macs[j.mac].n)
 		FAIL(err, ERR_MALFORMED, "JWS signature of %zu bytes, %s has %zu", j.mac_bytes.n, macs[j.mac].alg,
 		     macs[j.mac].n);
-	j.signed_part = join(mem, m.protected_b64, m.payload_b64);
+	j.signed_part = jws_join(mem, m.protected_b64, m.payload_b64);
 	*ret = j;
 	return OK;
 }
@@ -125,7 +116,7 @@ fallible jws_sign_eab(const struct crypto *c, enum digest mac, const struct secr
 	TRY(jwk_write(account, &payload, err));
 	struct str protected_b64 = b64url_encode(&mem, buf_str(&header));
 	struct str payload_b64 = b64url_encode(&mem, buf_str(&payload));
-	TRY(hmac(c, mac, key, join(&mem, protected_b64, payload_b64), tag, &n, err));
+	TRY(hmac(c, mac, key, jws_join(&mem, protected_b64, payload_b64), tag, &n, err));
 	struct jw w = jw_begin(ret, err);
 	jw_object(&w);
 	jw_kstr(&w, "protected", protected_b64);

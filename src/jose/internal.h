@@ -15,6 +15,8 @@ struct jws_members {
 	struct str protected_b64, payload_b64, signature_b64;
 };
 fallible jws_get_members(const struct json *top, struct jws_members *ret, struct err *err);
+/* What a signature or MAC covers. */
+struct str jws_join(struct arena *mem, struct str protected_b64, struct str payload_b64);
 /* Decodes one part; the refusal names it. */
 fallible jws_decode_part(struct arena *mem, const char *name, struct str b64, size_t max, struct str *ret,
 			 struct err *err);

@@ -36,7 +36,8 @@ fallible keycache_read(struct keycache *k, const struct crypto *c, struct str jw
 
 /* A JWS that has been taken apart but not verified. Slices live in the arena. */
 struct jws {
-	struct str protected_b64, payload_b64, signature_b64; /* as sent: what the signature covers */
+	struct str protected_b64, payload_b64, signature_b64; /* as sent */
+	struct str signed_part;                               /* protected '.' payload: what the signature covers */
 	struct str payload;                                   /* decoded; empty for POST-as-GET */
 	struct str signature;
 	enum sig_alg alg;

@@ -8,7 +8,6 @@
 #define COORD_MAX 66
 #define RSA_MODULUS_MAX 1024
 #define RSA_EXPONENT_MAX 8
-#define B64_LEN(n) (((n)*4 + 2) / 3)
 
 static const struct {
 	const char *crv, *kty;
@@ -26,9 +25,9 @@ static fallible read_part(struct arena *mem, const struct json *jwk, const char 
 {
 	struct str text;
 	TRY(json_want_str(jwk, name, SIZE_MAX, &text, err));
-	if (text.n > B64_LEN(max))
+	if (text.n > B64URL_LEN(max))
 		FAIL(err, ERR_BAD_PUBLIC_KEY, "key size not supported: \"%s\" of %zu characters, at most %zu", name,
-		     text.n, B64_LEN(max));
+		     text.n, B64URL_LEN(max));
 	struct rc rc = b64url_decode(mem, text, max, ret, err);
 	if (FAILED(rc))
 		err_prefix(err, "jwk member \"%s\": ", name);
@@ -119,12 +118,11 @@ fallible jwk_write(const struct key *k, struct buf *ret, struct err *err)
 
 fallible jwk_thumbprint_of_text(const struct crypto *c, struct str canonical, struct thumbprint *ret, struct err *err)
 {
-	AUTO(buf_done) struct buf text = BUF_MAX(THUMBPRINT_LEN);
 	struct sha256 hash;
 	TRY(digest_sha256(c, canonical, &hash, err));
-	TRY(b64url_add(&text, str_n(hash.b, sizeof hash.b), err));
+	static_assert(B64URL_LEN(sizeof hash.b) == THUMBPRINT_LEN, "all of it, and a NUL behind it");
 	*ret = (struct thumbprint){ 0 };
-	memcpy(ret->z, text.p, text.n);
+	b64url_encode_to(str_n(hash.b, sizeof hash.b), ret->z);
 	return OK;
 }
 

@@ -89,6 +89,11 @@ fallible jws_read_protected(struct arena *mem, struct str protected_b64, struct 
 	return OK;
 }
 
+struct str jws_join(struct arena *mem, struct str protected_b64, struct str payload_b64)
+{
+	return STR_CAT(mem, protected_b64, STR("."), payload_b64);
+}
+
 fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str payload_b64, struct str signature_b64,
 			struct jws *ret, struct err *err)
 {
@@ -100,8 +105,9 @@ fallible jws_read_parts(struct arena *mem, struct str protected_b64, struct str 
 	TRY(jws_decode_part(mem, "signature", signature_b64, SIGNATURE_MAX, &j.signature, err));
 	if (j.signature.n == 0)
 		FAIL(err, ERR_MALFORMED, "JWS signature is empty");
-	j.protected_b64 = str_dup(mem, protected_b64);
-	j.payload_b64 = str_dup(mem, payload_b64);
+	j.signed_part = jws_join(mem, protected_b64, payload_b64);
+	j.protected_b64 = str_sub(j.signed_part, 0, protected_b64.n);
+	j.payload_b64 = str_sub(j.signed_part, protected_b64.n + 1, j.signed_part.n);
 	j.signature_b64 = str_dup(mem, signature_b64);
 	*ret = j;
 	j.jwk = NULL;
@@ -134,11 +140,7 @@ fallible jws_read(struct arena *mem, struct str body, struct jws *ret, struct er
 
 fallible jws_verify(const struct crypto *c, const struct jws *j, const struct key *k, struct err *err)
 {
-	AUTO(buf_done) struct buf in = BUF_MAX(2 * JWS_BODY_MAX);
-	TRY(buf_add(&in, j->protected_b64, err));
-	TRY(buf_add_char(&in, '.', err));
-	TRY(buf_add(&in, j->payload_b64, err));
-	return sig_verify(c, k, j->alg, buf_str(&in), j->signature, err);
+	return sig_verify(c, k, j->alg, j->signed_part, j->signature, err);
 }
 
 static fallible make_protected(const struct key *k, struct str kid, struct str nonce, struct str url, struct buf *ret,
