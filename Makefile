@@ -15,7 +15,7 @@ help:
 	@echo 'make check    everything that CI runs, on a fresh machine too (half an hour)'
 	@echo 'make lint     its static part: format, layers, headers, shell, cppcheck'
 	@echo 'make fuzz     every fuzz target for SECONDS=60 each'
-	@echo 'make bench    build the load generator and measure'
+	@echo 'make bench    build the load generator and measure         (BENCH_ARGS="--quick": bench/README.md)'
 	@echo 'make format   clang-format over the C files'
 	@echo 'make install  to DESTDIR and the prefix of MESON_ARGS'
 	@echo 'make deps     install what a build needs (Debian, as root or with sudo)'
@@ -46,9 +46,10 @@ fuzz:
 	ninja -C $(B)/fuzz
 	tools/run-fuzz.sh $(SECONDS) $(B)/fuzz
 
+BENCH_ARGS =
 bench: all
-	bench/run.sh $(B)/main
-	bench/probes.sh $(B)/main
+	bench/run.sh $(B)/main $(BENCH_ARGS)
+	bench/probes.sh $(B)/main 10
 
 format:
 	git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'fuzz/*.[ch]' 'bench/*.[ch]' 'include/*.h' | xargs clang-format -i

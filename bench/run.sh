@@ -1,29 +1,67 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh BUILDDIR [SECONDS [CLIENTS]]: what a certificate costs. A throw-away CA on loopback, CLIENTS clients (16) for
-# SECONDS (60), the server's CPU time taken from /proc; the OpenSSL floor measured before and after, on the same machine
-# in the same run; and beside it Debian's pebble, when it is installed, with one client (it keeps no more apart).
-# Compare ratios, not machines: DESIGN.md section 8.
-set -eu
-if [ $# -lt 1 ] || [ $# -gt 3 ]; then
-	echo "usage: $0 BUILDDIR [SECONDS [CLIENTS]]" >&2
+# run.sh BUILDDIR [--quick] [--seconds S] [--json FILE] [--database URL] [--no-peers]: what a certificate costs. Throw-away
+# CAs on loopback, cairn-bench at them, each run for S seconds (5; --quick: 2, and fewer runs); the server's CPU time from /proc
+# over the OpenSSL floor that is measured before and after; beside it Debian's pebble and caddy's acme_server, where they are
+# installed. --json leaves a line for each run. --database: cairn's store is there (it must be empty), and not SQLite.
+# Compare ratios, not machines: DESIGN.md section 8. bench/README.md explains the columns. It fails when anything was issued
+# wrongly or not at all, never because something was slow.
+set -euo pipefail
+
+usage() {
+	echo "usage: $0 BUILDDIR [--quick] [--seconds S] [--json FILE] [--database URL] [--no-peers]" >&2
 	exit 2
-fi
+}
+
+[ $# -ge 1 ] || usage
+arguments=("$@")
 build=$(cd "$1" && pwd)
-seconds=${2:-60}
-clients=${3:-16}
-load=$build/bench/cairn-load
-for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$build/src/cmd/cairn"; do
-	if [ ! -x "$program" ]; then
-		echo "$0: $program is not there; build first" >&2
-		exit 2
-	fi
+here=$(cd "$(dirname "$0")" && pwd)
+shift
+seconds=5 quick=no json='' database='' peers=yes
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) quick=yes seconds=2 ;;
+	--no-peers) peers=no ;;
+	--seconds | --json | --database)
+		[ $# -ge 2 ] || usage
+		case $1 in
+		--seconds) seconds=$2 ;;
+		--json) json=$2 ;;
+		--database) database=$2 ;;
+		esac
+		shift
+		;;
+	*) usage ;;
+	esac
+	shift
 done
+load=$build/bench/cairn-bench
+cairn=$build/src/cmd/cairn
+for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$cairn"; do
+	[ -x "$program" ] || { echo "$0: $program is not there; build first" >&2; exit 2; }
+done
+
+# A network of our own: every port is free, caddy gets the one that it insists on, and nothing is asked of the world.
+if [ "${BENCH_INSIDE:-}" = "" ]; then
+	unshare=(unshare --net --mount)
+	[ "$(id -u)" = 0 ] || unshare=(unshare --map-root-user --net --mount)
+	export BENCH_INSIDE=shared
+	if "${unshare[@]}" true 2>/dev/null; then
+		BENCH_INSIDE=own exec "${unshare[@]}" "$here/run.sh" "${arguments[@]}"
+	fi
+fi
+[ "$BENCH_INSIDE" = shared ] || ip link set lo up
+
 work=$(mktemp -d)
-started=
+chmod 755 "$work"
+lines=$work/lines
+: >"$lines"
+started=()
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
-	for pid in $started; do
+	for pid in ${started[@]+"${started[@]}"}; do
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
@@ -32,122 +70,189 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# Nobody listens on the ports from $base on.
 base=$((20000 + $$ % 20000))
-while ss -Htln 2>/dev/null | grep -q ":${base} \|:$((base + 1)) \|:$((base + 2)) \|:$((base + 3)) "; do
+while ss -Htln 2>/dev/null | grep -Eq ":($base|$((base + 1))|$((base + 2))|$((base + 3))) "; do
 	base=$((base + 10))
 done
-api=$base http=$((base + 1)) dns=$((base + 2)) management=$((base + 3))
+api=$base challenge=$((base + 1)) dns=$((base + 2)) management=$((base + 3))
+failed=0 running=''
 
-# number KEY FILE: a number of the load generator's one JSON object
-number() {
-	sed -n "s/.*\"$1\":\\([0-9.]*\\).*/\\1/p" "$2"
+table() {
+	python3 "$here/table.py" "$@"
 }
 
-# ticks PID...: CPU ticks, user and system, of these processes; the name in parentheses may hold blanks
-ticks() {
-	for pid in "$@"; do
-		sed 's/^.*) //' "/proc/$pid/stat"
-	done | awk '{ sum += $12 + $13 } END { print sum + 0 }'
-}
-
-resident() {
-	for pid in "$@"; do
-		grep VmRSS "/proc/$pid/status"
-	done | awk '{ sum += $2 } END { printf "%.1f", sum / 1024 }'
-}
-
-# wait_for URL CAFILE: until it answers, 20 s at most
-wait_for() {
-	for _ in $(seq 100); do
-		if curl -sf --cacert "$2" -o "$work/directory" "$1"; then
-			return 0
-		fi
-		sleep 0.2
+wait_for() { # wait_for URL CAFILE: until it answers, 20 s at most
+	for _ in $(seq 200); do
+		curl -sf --cacert "$2" -o "$work/directory" "$1" && return 0
+		sleep 0.1
 	done
 	echo "$0: $1 does not answer" >&2
 	return 1
 }
 
-# measure NAME URL CAFILE CLIENTS PID...: runs the load and prints one block
-measure() {
-	name=$1 url=$2 roots=$3 n=$4
-	shift 4
-	before=$(ticks "$@")
-	if ! "$load" --server "$url" --ca-file "$roots" --http-port "$http" --clients "$n" --seconds "$seconds" --json \
-		>"$work/$name.json" 2>"$work/$name.err"; then
-		echo "$name: FAILED" >&2
-		cat "$work/$name.json" "$work/$name.err" >&2
-		failed=1
-	fi
-	after=$(ticks "$@")
-	orders=$(number orders "$work/$name.json")
-	if [ "${orders:-0}" = 0 ]; then
-		return 0
-	fi
-	awk -v name="$name" -v n="$n" -v orders="$orders" -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" \
-		-v floor="$floor" -v rate="$(number rate "$work/$name.json")" -v p50="$(number p50_ms "$work/$name.json")" \
-		-v p90="$(number p90_ms "$work/$name.json")" -v p99="$(number p99_ms "$work/$name.json")" \
-		-v rss="$(resident "$@")" -v bad="$(number failed "$work/$name.json")" 'BEGIN {
-		us = ticks / hz / orders * 1e6
-		printf "%-7s %3d clients  %7.1f certificates/s  p50 %.1f ms  p90 %.1f ms  p99 %.1f ms (%.1f x p50)\n",
-			name, n, rate, p50, p90, p99, (p50 > 0 ? p99 / p50 : 0)
-		printf "        %d issued, %d failed, server CPU %.0f us each = %.2f x the floor, resident %s MiB\n",
-			orders, bad, us, us / floor, rss }'
+stop() { # stop PID
+	kill "$1"
+	wait "$1" || true
+	running=''
 }
 
-failed=0
-floor=$("$build/bench/bench-floor")
-echo "floor   7 verifications and 1 signature with P-256: $floor us ($(nproc) processors, $(openssl version | cut -d' ' -f1,2))"
-"$build/bench/bench-evidence" "$floor"
+measure() { # measure LABEL OPTION...: at whatever ca_start or a peer's start set up
+	local label=$1
+	shift
+	if ! "$load" --server "$url" --ca-file "$ca_file" ${root:+--root "$root"} --challenge-port "$challenge" "${watch[@]}" \
+		--json "$@" >"$work/result" 2>"$work/errors"; then
+		echo "$label: FAILED: cairn-bench $*" >&2
+		python3 -c 'import json, sys; print(*json.load(open(sys.argv[1]))["failures"], sep="\n")' "$work/result" >&2 2>/dev/null || true
+		cat "$work/errors" >&2
+		failed=1
+	fi
+	[ -s "$work/result" ] && table row "$label" "$floor" "$work/result" "$lines"
+}
 
 # --- cairn
-ca=$work/ca
-"$build/src/cmd/cairn" init "$ca" --host localhost,127.0.0.1 --listen "127.0.0.1:$api" --allow '*.load.test' \
-	--static '*.load.test=127.0.0.1' --allow-address 127.0.0.0/8 --http-port "$http" --root-unencrypted >"$work/init.log"
-# No limits: they would be what is measured.
-sed -i 's/^    names: \["\*\.load\.test"\]$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0/' "$ca/cairn.conf"
-"$build/src/cmd/cairn" serve -c "$ca/cairn.conf" >"$work/serve.log" 2>&1 &
-serve=$!
-started="$started $serve"
-if ! wait_for "https://localhost:$api/directory" "$ca/root/root.pem"; then
-	tail -5 "$work/serve.log" >&2
-	exit 1
-fi
-roles=
-for program in cairn-api cairn-validator cairn-signer; do
-	pid=$(pgrep -P "$serve" -f "$program" | head -1)
-	roles="$roles $pid"
-done
-idle=$(resident $roles)
-measure cairn "https://localhost:$api/directory" "$ca/root/root.pem" "$clients" $roles
-echo "        resident before the first request $idle MiB; $(du -sk "$ca/store" | cut -f1) KiB of store, $(du -sk "$ca/journal" | cut -f1) KiB of journal"
-kill "$serve"
-wait "$serve" || true
 
-# --- pebble
-if ! command -v pebble >/dev/null; then
-	echo "pebble  is not installed, so not measured"
-	exit $failed
+ca_start() { # ca_start FOLDER INIT-OPTION...
+	local ca=$work/$1 role
+	shift
+	"$cairn" init "$ca" --host localhost,127.0.0.1 --listen "127.0.0.1:$api" --allow '*.load.test' \
+		--allow-address 127.0.0.0/8 --http-port "$challenge" --root-unencrypted "$@" >"$work/init.log"
+	# No limits: they would be what is measured.
+	sed -i "s/^    names: \[\"\*\.load\.test\"\]\$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0/
+		s/^    http-port: .*/&\n    alpn-port: $challenge/
+		s/^    #resolvers: \[\]\$/    resolvers: [\"127.0.0.1:$challenge\"]/" "$ca/cairn.conf"
+	if [ -n "$database" ]; then
+		sed -i "s|^store:\$|&\n  url: \"$database\"|" "$ca/cairn.conf"
+		grep -q "^  url: \"$database\"" "$ca/cairn.conf"
+	fi
+	head -c 4096 /dev/zero >"$work/syncs"
+	chmod 666 "$work/syncs"
+	BENCH_SYNCS=$work/syncs LD_PRELOAD=$build/bench/libbench-syncs.so "$cairn" serve -c "$ca/cairn.conf" \
+		>"$work/serve.log" 2>&1 &
+	running=$!
+	started+=("$running")
+	url=https://localhost:$api/directory ca_file=$ca/root/root.pem root=$ca/root/root.pem
+	wait_for "$url" "$ca_file" || { tail -5 "$work/serve.log" >&2; exit 1; }
+	watch=(--syncs "$work/syncs")
+	for role in api validator signer; do
+		watch+=(--watch "$role=$(pgrep -P "$running" -f "cairn-$role" | head -1)")
+	done
+}
+
+resident() { # MiB of all of cairn's processes, pages that they share counted once
+	local pid
+	for pid in "$running" $(pgrep -P "$running") $(pgrep -P "$running" | xargs -n1 pgrep -P); do
+		grep '^Pss:' "/proc/$pid/smaps_rollup" 2>/dev/null || true
+	done | awk '{ sum += $2 } END { printf "%.1f", sum / 1024 }'
+}
+
+cairn_all() {
+	local n
+	ca_start ca --static '*.load.test=127.0.0.1'
+	sleep 1
+	idle=$(resident)
+	for n in 1 8 32 128; do
+		[ "$quick" = yes ] && [ "$n" = 8 ] && continue
+		measure "$n client$([ "$n" = 1 ] || echo s)" --clients "$n" --seconds "$seconds"
+	done
+	measure "32 clients, tls-alpn-01" --clients 32 --seconds "$seconds" --challenge tls-alpn-01
+	measure "RS256 accounts" --clients 32 --seconds "$seconds" --account-alg RS256
+	measure "a connection for each order" --clients 32 --seconds "$seconds" --connection order
+	measure "a connection for each request" --clients 32 --seconds "$seconds" --connection request
+	measure "100 names (floor of one)" --clients 4 --seconds "$seconds" --names 100
+	measure "newNonce alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only newnonce
+	measure "newAccount alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only newaccount
+	measure "newOrder alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only neworder
+	measure "signed read alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only read
+	measure "revoke alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only revoke --prepare 500
+	measure "32 clients, warm" --clients 32 --seconds "$seconds"
+	echo "OCSP alone, CRL alone: cairn does not serve them yet, so not measured"
+	[ -n "$database" ] || echo "store   $(du -sk "$work/ca/store" | cut -f1) KiB, journal $(du -sk "$work/ca/journal" | cut -f1) KiB"
+	stop "$running"
+	[ -z "$database" ] || { echo "dns-01  needs a second CA and so a second database, so not measured"; return; }
+	ca_start dns
+	measure "32 clients, dns-01" --clients 32 --seconds "$seconds" --challenge dns-01
+	[ "$quick" = yes ] || measure "100 names, dns-01 (the same)" --clients 4 --seconds "$seconds" --challenge dns-01 --names 100
+	stop "$running"
+}
+
+# --- the peers
+
+tls_files() { # a certificate for a peer's own API
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -keyout "$work/api.key" \
+		-out "$work/api.pem" -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2>/dev/null
+}
+
+pebble_all() {
+	if ! command -v pebble >/dev/null; then
+		echo "pebble  is not installed, so not measured"
+		return
+	fi
+	cat >"$work/pebble.json" <<-EOT
+		{ "pebble": { "listenAddress": "127.0.0.1:$api", "managementListenAddress": "127.0.0.1:$management",
+		  "certificate": "$work/api.pem", "privateKey": "$work/api.key", "httpPort": $challenge, "tlsPort": $((base + 4)),
+		  "ocspResponderURL": "", "externalAccountBindingRequired": false } }
+	EOT
+	"$build/bench/bench-dns" "$dns" &
+	started+=("$!")
+	PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 pebble -config "$work/pebble.json" -dnsserver "127.0.0.1:$dns" \
+		>"$work/pebble.log" 2>&1 &
+	running=$!
+	started+=("$running")
+	url=https://localhost:$api/dir ca_file=$work/api.pem root='' watch=(--watch "pebble=$running")
+	wait_for "$url" "$ca_file"
+	# Two clients: with more it ends in a deadlock of its own.
+	measure "pebble (all in memory)" --clients 2 --seconds "$seconds" --timeout 10
+	stop "$running"
+}
+
+caddy_all() {
+	if ! command -v caddy >/dev/null; then
+		echo "caddy   is not installed, so not measured"
+		return
+	fi
+	if [ "$BENCH_INSIDE" = shared ]; then
+		echo "caddy   asks the machine's own name server and port 80, which needs a namespace (unshare); not measured"
+		return
+	fi
+	cat >"$work/Caddyfile" <<-EOT
+		{
+			admin off
+			storage file_system $work/caddy
+			skip_install_trust
+			auto_https disable_redirects
+			http_port $((base + 5))
+			https_port $api
+		}
+		localhost:$api {
+			tls $work/api.pem $work/api.key
+			acme_server
+		}
+	EOT
+	echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
+	mount --bind "$work/resolv.conf" /etc/resolv.conf
+	"$build/bench/bench-dns" 53 &
+	started+=("$!")
+	HOME=$work caddy run --adapter caddyfile --config "$work/Caddyfile" >"$work/caddy.log" 2>&1 &
+	running=$!
+	started+=("$running")
+	url=https://localhost:$api/acme/local/directory ca_file=$work/api.pem root='' watch=(--watch "caddy=$running") challenge=80
+	wait_for "$url" "$ca_file" || { tail -5 "$work/caddy.log" >&2; failed=1; return; }
+	measure "caddy's acme_server" --clients 2 --seconds "$seconds" --timeout 10
+	stop "$running"
+}
+
+read -r floor verify sign <<<"$("$build/bench/bench-floor" --parts)"
+echo "floor   7 verifications ($verify us) and 1 signature ($sign us) with P-256: $floor us ($(nproc) processors," \
+	"$(openssl version | cut -d' ' -f1,2), $(sysctl -n net.ipv4.tcp_congestion_control 2>/dev/null || echo '?'))"
+"$build/bench/bench-evidence" "$floor"
+table head
+cairn_all
+if [ "$peers" = yes ]; then
+	tls_files
+	pebble_all
+	caddy_all
 fi
-cd "$work"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=pebble-root -keyout root.key \
-	-out root.pem -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign 2>openssl.log
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout api.key -out api.csr 2>>openssl.log
-echo 'subjectAltName=DNS:localhost,IP:127.0.0.1' >san
-openssl x509 -req -in api.csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile san -out api.pem 2>>openssl.log
-cat >pebble.json <<EOF
-{ "pebble": { "listenAddress": "127.0.0.1:$api", "managementListenAddress": "127.0.0.1:$management",
-  "certificate": "api.pem", "privateKey": "api.key", "httpPort": $http, "tlsPort": $((base + 4)),
-  "ocspResponderURL": "", "externalAccountBindingRequired": false } }
-EOF
-"$build/bench/bench-dns" "$dns" &
-started="$started $!"
-PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 pebble -config pebble.json -dnsserver "127.0.0.1:$dns" >pebble.log 2>&1 &
-pebble=$!
-started="$started $pebble"
-wait_for "https://localhost:$api/dir" root.pem
-measure pebble "https://localhost:$api/dir" root.pem 1 "$pebble"
-again=$("$build/bench/bench-floor")
-echo "floor   again: $again us (when it differs much from the first, the machine was not quiet and the ratios mean little)"
-exit $failed
+floors="$floor before, $("$build/bench/bench-floor") after"
+table end "$lines" "$verify" "$idle" "$floors"
+[ -z "$json" ] || cp "$lines" "$json"
+exit "$failed"

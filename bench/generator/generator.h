@@ -132,6 +132,7 @@ uint64_t hist_at(const struct hist *h, double share);
 #define WATCH_MAX 8
 struct usage {
 	double user_us, sys_us;
+	uint64_t syncs;                   /* UINT64_MAX: not counted */
 	uint64_t written;                 /* bytes to storage; UINT64_MAX: the kernel does not tell us */
 	uint64_t anonymous_kib, file_kib; /* resident, files' pages by our share of them */
 };
@@ -152,6 +153,7 @@ struct tally {
 	size_t kind_count;
 	struct watched watched[WATCH_MAX];
 	size_t watched_count;
+	const struct syncs *syncs; /* NULL: nobody counts them */
 	struct usage own_before, own_after;
 	double challenge_us; /* of our own: the tls-alpn-01 server's */
 	double sign_us;
@@ -160,6 +162,7 @@ struct tally {
 int64_t mono_us(void);
 /* Counted by what; the first detail is kept. */
 void tally_failure(struct tally *t, const char *what, const char *detail);
+fallible tally_syncs(struct tally *t, const char *path, struct err *err);
 void tally_begin(struct tally *t);
 void tally_end(struct tally *t);
 
@@ -179,7 +182,7 @@ enum kept { KEPT, KEPT_ORDER, KEPT_REQUEST };
 
 struct options {
 	struct str server, suffix;
-	const char *ca_file, *roots;
+	const char *ca_file, *roots, *syncs;
 	unsigned clients, names, share;
 	unsigned challenge_port;
 	uint64_t seconds, orders, timeout_s, poll_ms, rate, prepare;

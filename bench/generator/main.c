@@ -121,6 +121,8 @@ static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count
 	TRY(loop_new(&clock_system, &b->loop, err));
 	TRY(signing_new(&b->signing, err));
 	b->scratch = scratch_new();
+	if (b->o->syncs != NULL)
+		TRY(tally_syncs(&b->tally, b->o->syncs, err));
 	TRY(signing_measure(&b->tally.sign_us, err));
 	TRY(looker_new(b->o->roots, b->o->share, &b->looker, err));
 	TRY(server_read(b, err));
@@ -174,6 +176,7 @@ static const char usage[] =
 	"  --timeout S             of one request, and of one order's polling (60)\n"
 	"  --verify-share N        of one certificate in N the signature is verified (16); all else of every one\n"
 	"  --watch NAME=PID        report what this process used meanwhile; up to eight\n"
+	"  --syncs FILE            where bench-syncs counts them\n"
 	"  --names-suffix S        (.load.test)\n"
 	"  --json                  report as one JSON object\n"
 	"\n"
@@ -197,6 +200,7 @@ enum opt {
 	OPT_TIMEOUT,
 	OPT_SHARE,
 	OPT_WATCH,
+	OPT_SYNCS,
 	OPT_SUFFIX,
 	OPT_SECONDS,
 	OPT_ORDERS,
@@ -223,6 +227,7 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "verify-share", required_argument, NULL, OPT_SHARE },
 	{ "watch", required_argument, NULL, OPT_WATCH },
+	{ "syncs", required_argument, NULL, OPT_SYNCS },
 	{ "names-suffix", required_argument, NULL, OPT_SUFFIX },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "orders", required_argument, NULL, OPT_ORDERS },
@@ -311,6 +316,9 @@ static bool take_option(struct options *o, struct tally *t, int c, char *arg)
 		return true;
 	case OPT_ROOT:
 		o->roots = arg;
+		return true;
+	case OPT_SYNCS:
+		o->syncs = arg;
 		return true;
 	case OPT_SUFFIX:
 		o->suffix = str_z(arg);

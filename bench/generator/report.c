@@ -44,13 +44,19 @@ static void hist_text(const char *name, const struct hist *h)
 		       (double)h->max / 1e3);
 }
 
+static void count_text(const struct tally *t, uint64_t a, uint64_t b, int digits)
+{
+	if (a == UINT64_MAX || b == UINT64_MAX)
+		printf(" %9s", "-");
+	else
+		printf(" %9.*f", digits, each(t, (double)(b - a)));
+}
+
 static void usage_text(const struct tally *t, const char *name, const struct usage *a, const struct usage *b)
 {
 	printf("  %-12s %9.1f %9.1f", name, each(t, b->user_us - a->user_us), each(t, b->sys_us - a->sys_us));
-	if (a->written == UINT64_MAX || b->written == UINT64_MAX)
-		printf(" %9s", "-");
-	else
-		printf(" %9.0f", each(t, (double)(b->written - a->written)));
+	count_text(t, a->syncs, b->syncs, 2);
+	count_text(t, a->written, b->written, 0);
 	printf(" %9llu %9llu %9.1f\n", (unsigned long long)b->anonymous_kib, (unsigned long long)b->file_kib,
 	       each(t, ((double)b->anonymous_kib - (double)a->anonymous_kib) * 1000));
 }
@@ -68,8 +74,8 @@ void report_text(const struct tally *t, const struct report_about *a)
 	printf("  %-12s %9s %9s %9s %9s %9s\n", "ms", "count", "p50", "p90", "p99", "max");
 	for (size_t i = 0; i < M_COUNT; i++)
 		hist_text(measured_names[i], &t->hist[i]);
-	printf("  %-12s %9s %9s %9s %9s %9s %9s\n", "us each", "user", "system", "written", "anon KiB", "file KiB",
-	       "KiB/1000");
+	printf("  %-12s %9s %9s %9s %9s %9s %9s %9s\n", "us each", "user", "system", "syncs", "written", "anon KiB",
+	       "file KiB", "KiB/1000");
 	for (size_t i = 0; i < t->watched_count; i++)
 		usage_text(t, t->watched[i].name, &t->watched[i].before, &t->watched[i].after);
 	usage_text(t, "generator", &t->own_before, &t->own_after);
@@ -113,6 +119,8 @@ static void usage_json(struct jw *w, const struct tally *t, const char *name, co
 	jw_kz(w, "name", name);
 	jw_kf(w, "user_us", each(t, b->user_us - a->user_us));
 	jw_kf(w, "sys_us", each(t, b->sys_us - a->sys_us));
+	if (a->syncs != UINT64_MAX && b->syncs != UINT64_MAX)
+		jw_kf(w, "syncs", each(t, (double)(b->syncs - a->syncs)));
 	if (a->written != UINT64_MAX && b->written != UINT64_MAX)
 		jw_kf(w, "written", each(t, (double)(b->written - a->written)));
 	jw_ki64(w, "anonymous_kib", (int64_t)b->anonymous_kib);

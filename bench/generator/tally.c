@@ -4,8 +4,13 @@
  */
 #include "generator.h"
 
+#include "../syncs.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -103,10 +108,28 @@ static void cpu_read(struct str stat, struct usage *ret)
 	ret->sys_us = (double)sys * tick_us;
 }
 
-static void usage_read(long pid, struct usage *ret)
+fallible tally_syncs(struct tally *t, const char *path, struct err *err)
+{
+	AUTO(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const void *p = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct syncs), PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		FAIL(err, ERR_IO, "%s: %s", path, strerrordesc_np(errno));
+	t->syncs = p; /* until the program ends */
+	return OK;
+}
+
+static uint64_t syncs_of(const struct tally *t, long pid)
+{
+	for (size_t i = 0; t->syncs != NULL && i < SYNCS_ROWS; i++)
+		if (t->syncs->rows[i].pid == (uint32_t)pid)
+			return t->syncs->rows[i].count;
+	return UINT64_MAX;
+}
+
+static void usage_read(const struct tally *t, long pid, struct usage *ret)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(PROC_MAX + 1);
-	*ret = (struct usage){ .written = UINT64_MAX };
+	*ret = (struct usage){ .written = UINT64_MAX, .syncs = syncs_of(t, pid) };
 	if (proc_read(pid, "stat", &text) && !FAILED(buf_add_char(&text, '\0', NULL)))
 		cpu_read(buf_str(&text), ret);
 	if (proc_read(pid, "io", &text))
@@ -119,10 +142,10 @@ static void usage_read(long pid, struct usage *ret)
 }
 
 /* Of ourselves exactly, without a tick's coarseness. */
-static void own_usage(struct usage *ret)
+static void own_usage(const struct tally *own, struct usage *ret)
 {
 	struct timespec t;
-	usage_read(getpid(), ret);
+	usage_read(own, getpid(), ret);
 	double ticks = ret->user_us + ret->sys_us;
 	if (ticks <= 0 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
 		return;
@@ -137,15 +160,15 @@ void tally_begin(struct tally *t)
 	t->done = t->failed = t->refused = t->bad_nonces = t->reconnects = t->kind_count = 0;
 	t->challenge_us = 0;
 	for (size_t i = 0; i < t->watched_count; i++)
-		usage_read(t->watched[i].pid, &t->watched[i].before);
-	own_usage(&t->own_before);
+		usage_read(t, t->watched[i].pid, &t->watched[i].before);
+	own_usage(t, &t->own_before);
 	t->began_us = mono_us();
 }
 
 void tally_end(struct tally *t)
 {
 	t->ended_us = mono_us();
-	own_usage(&t->own_after);
+	own_usage(t, &t->own_after);
 	for (size_t i = 0; i < t->watched_count; i++)
-		usage_read(t->watched[i].pid, &t->watched[i].after);
+		usage_read(t, t->watched[i].pid, &t->watched[i].after);
 }
