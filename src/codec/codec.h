@@ -41,10 +41,11 @@ struct str hex_encode(struct arena *mem, struct str bytes); /* lower case */
 fallible hex_decode(struct arena *mem, struct str text, size_t max, struct str *ret, struct err *err);
 
 /* --- JSON (RFC 8259) --------------------------------------------------------------------------------------------
- * Reading: nesting over a limit, duplicates, NULs, bad UTF-8 and trailing bytes refused. The document owns every value;
+ * Reading: nesting or values over a limit, duplicates, NULs, bad UTF-8 and trailing bytes refused. The document owns every value;
  * borrowed pointers and slices die with it. Absent and null are the same to the getters. */
 #define JSON_DEPTH_MAX 16
-struct json; /* one value, borrowed from its document; NULL stands for "absent" everywhere below */
+#define JSON_VALUES_MAX 65536 /* in one text */
+struct json;                  /* one value, borrowed from its document; NULL stands for "absent" everywhere below */
 
 /* The top must be an object. *ret is freed with json_free. Errors are ERR_MALFORMED and say line and column. */
 fallible json_read(struct str text, size_t max, struct json **ret, struct err *err);

@@ -23,6 +23,7 @@ struct parser {
 	char *begin, *end; /* our copy, with a NUL behind it */
 	char *p;
 	unsigned depth;
+	size_t values;
 };
 
 static fallible value_read(struct parser *x, struct json *ret, struct err *err);
@@ -306,6 +307,8 @@ static fallible members_read(struct parser *x, char close, struct json **first, 
 	bool more = *x->p != close;
 	while (more) {
 		struct json *m = ARENA_NEW(x->mem, struct json);
+		if (++x->values > JSON_VALUES_MAX) /* two bytes of text are 80 of memory */
+			return refuse(x, "more values than any text here has", err);
 		if (close == '}')
 			TRY(key_read(x, *first, count, m, err));
 		TRY(value_read(x, m, err));

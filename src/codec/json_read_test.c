@@ -117,6 +117,25 @@ static void good_and_bad_texts_are_told_apart(void **state)
 	}
 }
 
+/* "[0,0,...": a value for every two bytes, and many times that in memory. */
+static void a_text_of_nothing_but_values_is_refused(void **state)
+{
+	(void)state;
+	for (size_t count = JSON_VALUES_MAX - 1; count <= JSON_VALUES_MAX; count++) {
+		struct err err = { 0 };
+		AUTO(buf_done) struct buf text = BUF_MAX(1 << 20);
+		AUTO(json_auto) struct json *o = NULL;
+		MUST(buf_add(&text, STR("{\"a\":[0"), &err));
+		for (size_t i = 1; i < count; i++) /* with "a" itself there is one more */
+			MUST(buf_add(&text, STR(",0"), &err));
+		MUST(buf_add(&text, STR("]}"), &err));
+		if (count < JSON_VALUES_MAX)
+			MUST(json_read(buf_str(&text), text.n, &o, &err));
+		else
+			MUST_FAIL(json_read(buf_str(&text), text.n, &o, &err), ERR_MALFORMED, "more values");
+	}
+}
+
 static struct rc read_nested(size_t depth, bool objects)
 {
 	char text[4096] = "{\"a\":";
@@ -410,6 +429,7 @@ static void json_log_lines_are_json_whatever_is_in_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_text_of_nothing_but_values_is_refused),
 		cmocka_unit_test(good_and_bad_texts_are_told_apart),
 		cmocka_unit_test(depth_16_is_read_and_17_is_not),
 		cmocka_unit_test(wide_is_not_deep),
