@@ -65,8 +65,7 @@ static fallible certificate_names_fit(struct signed_apply *s, const struct cert 
 static fallible certificate_fits(struct signed_apply *s, struct err *err)
 {
 	AUTO(cert_auto) struct cert *cert = NULL;
-	AUTO(key_auto) struct key *key = NULL;
-	struct str serial, spki;
+	struct str serial;
 	TRY(cert_read_der(s->result.der, &cert, err));
 	TRY(cert_get_serial_hex(s->mem, cert, &serial, err));
 	if (!str_eq(serial, s->issuance.serial) || cert_get_not_before(cert) != s->issuance.not_before_s ||
@@ -75,9 +74,7 @@ static fallible certificate_fits(struct signed_apply *s, struct err *err)
 		     STR_FMT(serial), (long long)cert_get_not_after(cert), STR_FMT(s->issuance.serial),
 		     (long long)s->issuance.not_after_s);
 	TRY(certificate_names_fit(s, cert, err));
-	TRY(cert_get_key(cert, &key, err));
-	TRY(key_spki(s->mem, key, &spki, err));
-	return digest_sha256(s->a->d.crypto, spki, &s->certificate.spki_hash, err);
+	return cert_get_spki_hash(s->a->d.crypto, cert, &s->certificate.spki_hash, err);
 }
 
 static void certificate_fill(struct signed_apply *s)
@@ -119,10 +116,15 @@ static fallible revoke_if_blocked(struct signed_apply *s, struct store_tx *tx, s
 	return audit_insert(tx, &audit, err);
 }
 
+/* Of what was read before the transaction only the status can have changed, and that the move is conditional upon. */
 static fallible signed_issued(struct signed_apply *s, struct store_tx *tx, struct err *err)
 {
 	certificate_fill(s);
-	TRY(issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_ISSUED, err));
+	struct rc rc = issuance_move(tx, s->issuance.id, ISSUANCE_INTENDED, ISSUANCE_ISSUED, err);
+	s->fresh = rc.kind != ERR_CONFLICT;
+	if (!s->fresh) /* a repeat */
+		return OK;
+	TRY(rc);
 	TRY(certificate_insert(tx, &s->certificate, s->names, s->name_count, err));
 	TRY(order_finish(tx, s->order.id, s->certificate.id, err));
 	const struct audit_row audit = {
@@ -174,18 +176,19 @@ static fallible signed_load(struct store_tx *tx, void *ctx, struct err *err)
 static fallible signed_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct signed_apply *s = ctx;
-	TRY(issuance_by_id(tx, s->mem, s->result.issuance, &s->issuance, err));
-	s->fresh = s->issuance.status == ISSUANCE_INTENDED;
 	s->later = false;
 	s->caa.opened_count = 0;
-	if (!s->fresh) /* a repeat */
+	if (s->result.issued && s->unfit.kind == ERR_NONE)
+		return signed_issued(s, tx, err);
+	TRY(issuance_by_id(tx, s->mem, s->result.issuance, &s->issuance, err));
+	s->fresh = s->issuance.status == ISSUANCE_INTENDED;
+	if (!s->fresh)
 		return OK;
 	if (!s->result.issued && s->result.problem == ERR_CAA)
 		TRY(signed_too_late(s, tx, err));
 	if (s->later)
 		return OK;
-	bool issued = s->result.issued && s->unfit.kind == ERR_NONE;
-	return issued ? signed_issued(s, tx, err) : signed_failed(s, tx, err);
+	return signed_failed(s, tx, err);
 }
 
 static fallible signed_run(struct signed_apply *s, struct str body, struct err *err)
