@@ -375,10 +375,12 @@ static int on_commit(void *ctx, sqlite3 *h, const char *schema, int frames)
 static const char pragmas_all[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
 				  "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;"
 				  "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;";
-/* Readers live on the mapping: a large cache in each would cost more memory than all the rest of the program. */
+/* Readers live on the system's cache of the file: a large one in each would cost more memory than all the rest of the
+ * program. Not on a mapping of it: SQLite gives that up whenever somebody else has written, and mapping, faulting each page
+ * in and telling the other cores of the end costs more than reading the few pages. */
 static const char *const pragmas_role[] = {
 	[SQLITE_WRITER] = "PRAGMA cache_size=-65536;",
-	[SQLITE_READER] = "PRAGMA mmap_size=1073741824; PRAGMA cache_size=-2048; PRAGMA query_only=ON;",
+	[SQLITE_READER] = "PRAGMA cache_size=-2048; PRAGMA query_only=ON;",
 	[SQLITE_CHECKPOINTER] = "PRAGMA cache_size=-256;",
 };
 
