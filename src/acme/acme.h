@@ -35,8 +35,9 @@ fallible acme_reload(struct acme *a, struct conf *conf, struct err *err);
  * `cairn check-config`; needs no store. */
 fallible acme_check_alternates(const struct conf *conf, struct err *err);
 
-/* The three callbacks of struct http_handlers; ctx is the struct acme. */
+/* The callbacks of struct http_handlers; ctx is the struct acme. */
 bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re);
+bool acme_begins(void *ctx, const struct http_request *rq);
 void acme_handle(void *ctx, const struct http_request *rq, struct http_reply *re);
 void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *re);
 

@@ -113,7 +113,8 @@ struct route {
 	bool has_id;           /* the first '*' is an id: anything else is 404 before the store is asked */
 	const char *directory; /* its name in the directory object, or NULL */
 	fallible (*handle)(struct call *c, struct err *err);
-	bool quick; /* a GET that needs neither store nor wait: answered in the event loop */
+	bool quick;  /* a GET that needs neither store nor wait: answered in the event loop */
+	bool begins; /* refused first when there is too much to do: nothing was done for it yet that would be lost */
 };
 const struct route *routes(size_t *ret_count);
 /* What the directory says of it: below the realm's base, without the "*" at its end that a client fills in. */

@@ -23,11 +23,11 @@ static const struct route table[] = {
 	{ HTTP_POST, "/directory", AUTH_KID, PAYLOAD_EMPTY, false, NULL, get_directory },
 	{ HTTP_GET, "/new-nonce", AUTH_NONE, PAYLOAD_NONE, false, "newNonce", get_new_nonce, true },
 	{ HTTP_POST, "/new-nonce", AUTH_KID, PAYLOAD_EMPTY, false, NULL, get_new_nonce },
-	{ HTTP_POST, "/new-account", AUTH_JWK, PAYLOAD_JSON, false, "newAccount", post_new_account },
+	{ HTTP_POST, "/new-account", AUTH_JWK, PAYLOAD_JSON, false, "newAccount", post_new_account, .begins = true },
 	{ HTTP_POST, "/key-change", AUTH_KID, PAYLOAD_JSON, false, "keyChange", post_key_change },
 	{ HTTP_POST, "/revoke-cert", AUTH_EITHER, PAYLOAD_JSON, false, "revokeCert", post_revoke_cert },
-	{ HTTP_POST, "/new-order", AUTH_KID, PAYLOAD_JSON, false, "newOrder", post_new_order },
-	{ HTTP_POST, "/new-authz", AUTH_KID, PAYLOAD_JSON, false, "newAuthz", post_new_authz },
+	{ HTTP_POST, "/new-order", AUTH_KID, PAYLOAD_JSON, false, "newOrder", post_new_order, .begins = true },
+	{ HTTP_POST, "/new-authz", AUTH_KID, PAYLOAD_JSON, false, "newAuthz", post_new_authz, .begins = true },
 	{ HTTP_POST, "/account/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_account },
 	{ HTTP_POST, "/account/*/orders", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_account_orders },
 	{ HTTP_POST, "/order/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_order },
@@ -36,7 +36,8 @@ static const struct route table[] = {
 	{ HTTP_POST, "/challenge/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_challenge },
 	{ HTTP_POST, "/certificate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate },
 	{ HTTP_POST, "/certificate/*/alternate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate_alternate },
-	{ HTTP_GET, "/renewal-info/*", AUTH_NONE, PAYLOAD_NONE, false, "renewalInfo", get_renewal_info },
+	{ HTTP_GET, "/renewal-info/*", AUTH_NONE, PAYLOAD_NONE, false, "renewalInfo", get_renewal_info,
+	  .begins = true },
 	{ HTTP_GET, "/health", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_health, true },
 };
 
@@ -265,6 +266,18 @@ bool acme_quick(void *ctx, const struct http_request *rq, struct http_reply *re)
 		return false;
 	acme_handle(ctx, rq, re);
 	return true;
+}
+
+/* By path alone: what comes is not looked at before there is a worker for it. */
+bool acme_begins(void *ctx, const struct http_request *rq)
+{
+	(void)ctx;
+	struct str path = rq->path, rest[2];
+	(void)realm_name(&path);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (table[i].begins && path_matches(table[i].path, path, rest))
+			return true;
+	return false;
 }
 
 /* Not problem_write: HTTP has statuses that no kind of ours has. */

@@ -15,6 +15,7 @@
 
 #define APPLY_THREADS 16 /* asleep in the group commit: they make it wide (DEPENDENCIES 11) */
 #define STACK (256 * 1024)
+#define QUEUE_EACH 16
 #define BUS_CREDITS 256
 #define HOUSEKEEPING_MS 5000
 #define LISTEN_BACKLOG 1024
@@ -244,12 +245,15 @@ static fallible http_open(struct api *api, struct err *err)
 {
 	struct http_limits limits = http_limits_default;
 	limits.connections_max = (unsigned)api->role.conf->api.connections_max;
-	const struct http_handlers handlers = {
-		.quick = acme_quick, .handle = acme_handle, .refuse = acme_refuse, .ctx = api->acme
-	};
+	const struct http_handlers handlers = { .quick = acme_quick,
+						.begins = acme_begins,
+						.handle = acme_handle,
+						.refuse = acme_refuse,
+						.ctx = api->acme };
 	unsigned workers = (unsigned)api->role.conf->api.workers;
 	unsigned loops = api->role.conf->api.loops > 0 ? (unsigned)api->role.conf->api.loops : cores();
-	TRY(workers_new("worker", workers, 4 * workers, STACK, &api->workers, err));
+	/* Long, since the time that requests wait is what bounds the queue (http.h); this bounds its memory. */
+	TRY(workers_new("worker", workers, QUEUE_EACH * workers, STACK, &api->workers, err));
 	return http_server_new(api->listen_fds, api->listen_count, api->tls, api->workers, loops, &limits, &handlers,
 			       &clock_system, &api->http, err);
 }

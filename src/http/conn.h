@@ -3,8 +3,9 @@
  * conn.h: one connection, and the shard (an event loop with its thread) that owns it; inside of this folder only.
  *
  * A connection lives in exactly one state. Only its shard's thread touches it, but for one moment: in CONN_BUSY the
- * request and the reply (and nothing else) belong to a worker, which hands them back with loop_post. One request at a
- * time: bytes of the next one wait in `in`, or in the kernel.
+ * request, the reply, and the way out (`out`, the socket's sending half, the SSL) belong to a worker, which answers by
+ * itself and then hands them back with a post. When the answer has gone out whole the post wakes nobody: the peer's next
+ * request will. One request at a time: bytes of the next one wait in `in`, or in the kernel.
  *
  *   HANDSHAKE -> IDLE -> HEAD -> BODY -> BUSY -> WRITE -> IDLE ...   or, after a reply that closes: LINGER
  */
@@ -15,6 +16,7 @@
 #include "http/http.h"
 #include "http/peers.h"
 #include "http/reply.h"
+#include "http/wire.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,13 +43,16 @@ struct shard {
 	bool started;
 	struct listener *listeners; /* server->fd_count of them; NULL io: not watched */
 	struct loop_timer *accept_again;
-	struct conn_list all;     /* alive */
-	struct conn_list idle;    /* in CONN_IDLE, longest first */
-	struct conn_list reading; /* waited for in any other state, longest first */
-	size_t held;              /* structs not freed yet: alive, or dead with a worker or a post that knows them */
+	struct conn_list all;        /* alive */
+	struct conn_list idle;       /* in CONN_IDLE, longest first */
+	struct conn_list reading;    /* waited for in any other state, longest first */
+	struct conn_list shaking[2]; /* a handshake can go on: of calm peers, and of those with many at once */
+	struct loop_timer *shake;
+	int64_t shake_after; /* not before */
+	size_t held;         /* structs not freed yet: alive, or dead with a worker or a post that knows them */
+	size_t buffered;     /* bytes that unfinished requests take up */
+	unsigned busy;       /* with workers */
 	bool stopping;
-	int64_t date_s;
-	char date[HTTP_DATE_MAX];
 	char *scratch; /* SCRATCH bytes that every read goes through, so that a waiting connection holds no buffer */
 };
 #define SCRATCH ((size_t)16 * 1024)
@@ -68,7 +73,7 @@ struct http_server {
 	const struct clock *clk;
 	struct shard *shards;
 	unsigned shard_count;
-	struct peers *peers; /* NULL: not limited */
+	struct peers *peers;
 	atomic_uint open;
 	atomic_ullong accepted, requests, refused, handshake_failures;
 	atomic_bool draining;
@@ -80,29 +85,39 @@ struct http_server {
 struct conn {
 	TAILQ_ENTRY(conn) all_link;
 	TAILQ_ENTRY(conn) wait_link;
-	struct conn_list *wait_list; /* NULL: nothing is waited for */
+	TAILQ_ENTRY(conn) shake_link;
+	struct conn_list *wait_list;  /* NULL: nothing is waited for */
+	struct conn_list *shake_list; /* NULL: no step of a handshake waits for its turn */
 	int64_t waits_since;
 	struct shard *shard;
-	int fd;
-	SSL *ssl; /* NULL: plain */
+	int fd;   /* -1: closed */
+	SSL *ssl; /* NULL: plain, or no byte of the handshake has come */
 	struct loop_io *io;
 	struct loop_timer *deadline;
 	unsigned events; /* what io watches */
 	enum conn_state state;
 	unsigned holds; /* callbacks, posts and workers that have a pointer to this */
-	bool dead;      /* closed, only the memory is left */
+	bool dead;      /* closed, only the memory is left; or with a worker, and to be closed when it is back */
 	bool may_read;  /* the socket or OpenSSL may have bytes */
 	bool fresh;     /* `in` has bytes that were not looked at yet */
-	bool close_after;
 	bool write_timed;
+	bool crowded;      /* its peer has many handshakes at once */
+	bool shakes;       /* counted as a handshake of its peer */
+	atomic_bool hurry; /* the loop has something to do for this connection as soon as the worker is back */
 	struct addr peer;
 	uint16_t peer_port;
 	unsigned requests;
 	size_t scanned; /* bytes of the head that were searched for a line end */
 	size_t linger_left;
-	struct buf in, out;
-	size_t out_at;
+	size_t buffered; /* this one's part of the shard's */
+	struct buf in;
 	/* The exchange: a worker's in CONN_BUSY. */
+	struct buf out;
+	size_t out_at;
+	bool close_after;
+	bool broken;       /* cannot be answered any more */
+	bool late;         /* waited so long for a worker that it was not begun */
+	int64_t queued_at; /* monotonic */
 	struct arena mem;
 	struct http_head head;
 	struct buf body;
@@ -115,5 +130,24 @@ struct conn {
 void conn_new(struct shard *s, int fd, const struct addr *peer, uint16_t peer_port);
 void conn_kill(struct conn *c);  /* closes at once; the struct goes when nobody holds it */
 void conn_drain(struct conn *c); /* closes it if it is between requests */
+void conn_shake(struct conn *c); /* one step of the handshake; the shard says when */
+
+/* Between conn.c, which knows states and time, and exchange.c, which knows requests and replies. */
+void conn_enter(struct conn *c, enum conn_state state, int64_t deadline_ms);
+void conn_unwatch(struct conn *c); /* no deadline, nothing waited for */
+void conn_account(struct conn *c); /* what its unfinished request takes up has changed */
+bool conn_takes_input(const struct conn *c);
+void conn_pump(struct conn *c); /* goes on until something has to be waited for; the caller holds c */
+void conn_release(struct conn *c);
+
+/* New bytes (or none, when `in` is fresh) after those that are kept. */
+void exchange_input(struct conn *c, struct str data);
+/* Answers with an error of HTTP's own. */
+void exchange_refuse(struct conn *c, int status, const char *detail);
+void exchange_done(struct conn *c);
+
+/* Who may be given up so that others live; server.c. */
+void shard_buffers_grew(struct shard *s);
+void shard_shake(struct conn *c); /* a step of c's handshake is possible */
 
 #endif

@@ -32,6 +32,9 @@ const struct http_limits http_limits_default = {
 	.body_ms = 20 * 1000,
 	.idle_ms = 60 * 1000,
 	.write_ms = 30 * 1000,
+	.queue_ms = 2000,
+	.queue_begin_ms = 500,
+	.buffered_max = (size_t)32 << 20,
 };
 
 /* One head being read. seen: bit i for row i of the field table. */

@@ -44,6 +44,9 @@ fallible http_reply_header(struct http_reply *r, const char *name, struct str va
 struct http_handlers {
 	/* On the loop's thread: answer at once and say true, or say false and the request goes to a worker. */
 	bool (*quick)(void *ctx, const struct http_request *rq, struct http_reply *re);
+	/* On the loop's thread, may be NULL: does this request begin something new, rather than go on with what the server
+	 * has put work into already? Then it is the first to be refused when there is too much to do. */
+	bool (*begins)(void *ctx, const struct http_request *rq);
 	/* On a worker. Must always leave a complete reply. */
 	void (*handle)(void *ctx, const struct http_request *rq, struct http_reply *re);
 	/* On the loop's thread. A reply for what HTTP itself refuses (400 parse error, 408, 413, 414, 417, 431, 501
@@ -64,6 +67,10 @@ struct http_limits {
 	unsigned requests_per_connection; /* 1000, then Connection: close */
 	int64_t handshake_ms, head_ms, body_ms, idle_ms,
 		write_ms; /* absolute: from the first byte that was waited for */
+	/* How long requests wait for a worker: 2 s, then a 503 takes the place of the work; and while one has waited so
+	 * long, or half a second where something new would begin, the next get it at once. */
+	int64_t queue_ms, queue_begin_ms;
+	size_t buffered_max; /* 32 MiB: what all unfinished requests take up; beyond it the slowest are closed */
 };
 extern const struct http_limits http_limits_default;
 

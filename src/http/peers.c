@@ -13,7 +13,7 @@
 struct peer {
 	struct peer *next;
 	struct addr addr;
-	unsigned count;
+	unsigned count, shaking;
 };
 
 struct peers {
@@ -66,8 +66,6 @@ static struct peer **find(struct peers *p, const struct addr *client)
 
 bool peers_enter(struct peers *p, const struct addr *a)
 {
-	if (p == NULL)
-		return true;
 	struct addr client = client_of(a);
 	pthread_mutex_lock(&p->lock);
 	struct peer **at = find(p, &client);
@@ -75,7 +73,7 @@ bool peers_enter(struct peers *p, const struct addr *a)
 		*at = mem_alloc(sizeof **at);
 		(*at)->addr = client;
 	}
-	bool ok = (*at)->count < p->max_each;
+	bool ok = p->max_each == 0 || (*at)->count < p->max_each;
 	if (ok)
 		(*at)->count++;
 	pthread_mutex_unlock(&p->lock);
@@ -84,8 +82,6 @@ bool peers_enter(struct peers *p, const struct addr *a)
 
 void peers_leave(struct peers *p, const struct addr *a)
 {
-	if (p == NULL)
-		return;
 	struct addr client = client_of(a);
 	pthread_mutex_lock(&p->lock);
 	struct peer **at = find(p, &client);
@@ -96,4 +92,15 @@ void peers_leave(struct peers *p, const struct addr *a)
 		free(gone);
 	}
 	pthread_mutex_unlock(&p->lock);
+}
+
+unsigned peers_shaking(struct peers *p, const struct addr *a, bool begins)
+{
+	struct addr client = client_of(a);
+	pthread_mutex_lock(&p->lock);
+	struct peer *peer = *find(p, &client);
+	assert(peer != NULL && (begins || peer->shaking > 0));
+	unsigned n = begins ? ++peer->shaking : --peer->shaking;
+	pthread_mutex_unlock(&p->lock);
+	return n;
 }

@@ -9,10 +9,12 @@
 #include "codec/codec.h"
 
 struct peers;
-struct peers *peers_new(unsigned max_each);
-void peers_free(struct peers *p); /* accepts NULL */
-/* False, and nothing is counted, when the address has max_each already. p may be NULL: no limit. */
+struct peers *peers_new(unsigned max_each); /* 0: no limit */
+void peers_free(struct peers *p);           /* accepts NULL */
+/* False, and nothing is counted, when the address has max_each already. */
 bool peers_enter(struct peers *p, const struct addr *a);
 void peers_leave(struct peers *p, const struct addr *a);
+/* One of its connections begins or ends a handshake; how many do now. Between enter and leave. */
+unsigned peers_shaking(struct peers *p, const struct addr *a, bool begins);
 
 #endif

@@ -63,9 +63,33 @@ static void many_clients_are_kept_apart(void **state)
 	}
 	assert_true(peers_enter(p, &a));
 	peers_free(p);
-	assert_true(peers_enter(NULL, &a)); /* no limit */
-	peers_leave(NULL, &a);
 	peers_free(NULL);
+}
+
+static void without_a_limit_all_may_enter(void **state)
+{
+	(void)state;
+	struct peers *p = peers_new(0);
+	struct addr a = addr_of("192.0.2.1");
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(peers_enter(p, &a));
+	for (unsigned i = 0; i < 1000; i++)
+		peers_leave(p, &a);
+	peers_free(p);
+}
+
+static void handshakes_are_counted_for_each_client(void **state)
+{
+	(void)state;
+	struct peers *p = peers_new(0);
+	struct addr a = addr_of("2001:db8:0:1::1"), same = addr_of("2001:db8:0:1::2"), b = addr_of("192.0.2.2");
+	assert_true(peers_enter(p, &a) && peers_enter(p, &same) && peers_enter(p, &b));
+	assert_int_equal(peers_shaking(p, &a, true), 1);
+	assert_int_equal(peers_shaking(p, &same, true), 2);
+	assert_int_equal(peers_shaking(p, &b, true), 1);
+	assert_int_equal(peers_shaking(p, &a, false), 1);
+	assert_int_equal(peers_shaking(p, &same, false), 0);
+	peers_free(p);
 }
 
 int main(void)
@@ -74,6 +98,8 @@ int main(void)
 		cmocka_unit_test(each_client_has_its_own_limit),
 		cmocka_unit_test(a_v6_client_is_its_64),
 		cmocka_unit_test(many_clients_are_kept_apart),
+		cmocka_unit_test(without_a_limit_all_may_enter),
+		cmocka_unit_test(handshakes_are_counted_for_each_client),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

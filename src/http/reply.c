@@ -6,8 +6,8 @@
 
 #include "http/chars.h"
 
+#include <assert.h>
 #include <stdio.h>
-#include <time.h>
 
 void http_reply_init(struct http_reply *r)
 {
@@ -56,18 +56,31 @@ bool reply_has_header(const struct http_reply *r, struct str name)
 	return false;
 }
 
+static void put_digits(char *at, size_t n, unsigned v)
+{
+	for (; n > 0; v /= 10)
+		at[--n] = (char)('0' + v % 10);
+}
+
 void http_date(int64_t unix_s, char out[HTTP_DATE_MAX])
 {
-	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char days[][4] = {
+		"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"
+	}; /* 1970 began on a Thursday */
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	time_t t = (time_t)unix_s;
-	struct tm tm = { 0 };
-	(void)gmtime_r(&t, &tm);
-	/* not strftime, whose names follow the locale */
-	(void)snprintf(out, HTTP_DATE_MAX, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday % 7],
-		       tm.tm_mday % 100, months[tm.tm_mon % 12], (tm.tm_year + 1900) % 10000, tm.tm_hour % 100,
-		       tm.tm_min % 100, tm.tm_sec % 100);
+	/* once a reply: neither strftime, whose names follow the locale, nor gmtime, which takes a lock */
+	struct civil t = civil_of(unix_s < 0 ? 0 : unix_s);
+	static const char epoch[] = "Thu, 01 Jan 1970 00:00:00 GMT";
+	static_assert(sizeof epoch <= HTTP_DATE_MAX, "a date fits");
+	memcpy(out, epoch, sizeof epoch);
+	memcpy(out, days[(unix_s < 0 ? 0 : unix_s) / 86400 % 7], 3);
+	put_digits(out + 5, 2, (unsigned)t.day);
+	memcpy(out + 8, months[(t.month - 1) % 12], 3);
+	put_digits(out + 12, 4, (unsigned)t.year);
+	put_digits(out + 17, 2, (unsigned)t.hour);
+	put_digits(out + 20, 2, (unsigned)t.minute);
+	put_digits(out + 23, 2, (unsigned)t.second);
 }
 
 /* RFC 9110 15; an unknown status goes without a phrase, which RFC 9112 4 allows. */

@@ -19,6 +19,10 @@
 #define ACCEPT_PAUSE_MS 100
 /* A connection that is being read may be sacrificed for a new one after this long. */
 #define EVICT_AFTER_MS 1000
+/* Steps of handshakes in one go, each up to half a millisecond of arithmetic. Between two goes the open connections have
+ * their turn; and while workers are at it, a pause: so that half a loop's time at most goes to those who only knock. */
+#define SHAKES_IN_A_GO 4
+#define SHAKE_PAUSE_MS 2
 
 /* --- accepting --------------------------------------------------------------------------------------------------- */
 
@@ -119,6 +123,61 @@ static void listeners_free(struct shard *s)
 	loop_timer_stop(s->accept_again);
 }
 
+/* --- handshakes: later than all else, and those of calm peers first --------------------------------------------------- */
+
+void shard_shake(struct conn *c)
+{
+	struct shard *s = c->shard;
+	bool first = TAILQ_EMPTY(&s->shaking[0]) && TAILQ_EMPTY(&s->shaking[1]);
+	c->shake_list = &s->shaking[c->crowded ? 1 : 0];
+	TAILQ_INSERT_TAIL(c->shake_list, c, shake_link);
+	if (first)
+		loop_timer_set(s->shake, s->shake_after - loop_now_ms(s->loop));
+}
+
+static struct conn *next_to_shake(struct shard *s)
+{
+	struct conn *c = TAILQ_FIRST(&s->shaking[0]);
+	if (c == NULL)
+		c = TAILQ_FIRST(&s->shaking[1]);
+	if (c == NULL)
+		return NULL;
+	TAILQ_REMOVE(c->shake_list, c, shake_link);
+	c->shake_list = NULL;
+	return c;
+}
+
+static void on_shake(struct loop *l, void *arg)
+{
+	struct shard *s = arg;
+	for (unsigned i = 0; i < SHAKES_IN_A_GO; i++) {
+		struct conn *c = next_to_shake(s);
+		if (c == NULL)
+			return;
+		conn_shake(c);
+	}
+	int64_t pause = workers_busy(s->server->workers) > 0 ? SHAKE_PAUSE_MS : 0;
+	s->shake_after = loop_now_ms(l) + pause;
+	if (!TAILQ_EMPTY(&s->shaking[0]) || !TAILQ_EMPTY(&s->shaking[1]))
+		loop_timer_set(s->shake, pause);
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+/* THREATS A73: many may each send nearly all of a request and then nothing. The slowest goes first. */
+void shard_buffers_grew(struct shard *s)
+{
+	size_t most = s->server->limits.buffered_max / s->server->shard_count;
+	struct conn *next = NULL;
+	for (struct conn *c = TAILQ_FIRST(&s->reading); c != NULL && s->buffered > most; c = next) {
+		next = TAILQ_NEXT(c, wait_link); /* killing one ends no other */
+		if (c->buffered == 0)
+			continue;
+		atomic_fetch_add(&s->server->refused, 1);
+		conn_kill(c);
+	}
+}
+
 /* --- shards ------------------------------------------------------------------------------------------------------ */
 
 static void *shard_main(void *arg)
@@ -166,10 +225,13 @@ static fallible shard_init(struct shard *s, struct http_server *server, struct e
 	TAILQ_INIT(&s->all);
 	TAILQ_INIT(&s->idle);
 	TAILQ_INIT(&s->reading);
+	TAILQ_INIT(&s->shaking[0]);
+	TAILQ_INIT(&s->shaking[1]);
 	s->listeners = mem_alloc_n(sizeof *s->listeners, server->fd_count);
 	s->scratch = mem_alloc(SCRATCH);
 	TRY(loop_new(server->clk, &s->loop, err));
 	s->accept_again = loop_timer_new(s->loop, on_accept_again, s);
+	s->shake = loop_timer_new(s->loop, on_shake, s);
 	return OK;
 }
 
@@ -211,6 +273,7 @@ static void shard_done(struct shard *s)
 		listeners_free(s);
 	}
 	loop_timer_free(s->accept_again);
+	loop_timer_free(s->shake);
 	loop_free(s->loop);
 	free(s->listeners);
 	free(s->scratch);
@@ -257,8 +320,7 @@ fallible http_server_new(const int *listen_fds, size_t listen_count, struct tls_
 	s->limits = *limits;
 	s->handlers = *handlers;
 	s->clk = clk;
-	if (limits->connections_per_ip > 0)
-		s->peers = peers_new(limits->connections_per_ip);
+	s->peers = peers_new(limits->connections_per_ip);
 	s->fds = mem_alloc_n(sizeof *s->fds, listen_count);
 	for (; s->fd_count < listen_count; s->fd_count++) {
 		s->fds[s->fd_count] = listen_fds[s->fd_count];

@@ -92,6 +92,8 @@ static void echo(void *ctx, const struct http_request *rq, struct http_reply *re
 	struct err err = { 0 };
 	if (str_eq(rq->path, STR("/wait")))
 		wait_for_the_test(b);
+	if (str_eq(rq->path, STR("/nap")))
+		nanosleep(&(struct timespec){ .tv_nsec = 20 * 1000 * 1000 }, NULL);
 	re->status = 200;
 	re->content_type = "text/plain";
 	if (str_eq(rq->path, STR("/none"))) {
@@ -509,6 +511,31 @@ static void pipelined_requests_are_answered_in_order(const struct site *site, bo
 	}
 	client_free(c);
 	stop(b);
+}
+
+/* A worker's reply wakes no loop, since the next request will. It must, even after one that came while a worker was at it
+ * and for which the loop had to look away from the socket. */
+static void the_request_after_an_early_one_is_not_left_waiting(const struct site *site, bool tls)
+{
+	int64_t quickest = INT64_MAX;
+	for (unsigned try = 0; try < 5; try++) {
+		struct bench *b = start(site, setup_of(tls));
+		struct client *c = client_new(b);
+		assert_true(put(c, STR("GET /wait HTTP/1.1\r\n" H "\r\n")));
+		await_inside(b, 1);
+		assert_true(put(c, STR("GET /nap HTTP/1.1\r\n" H "\r\n")));
+		sleep_ms(20);
+		let_go(b);
+		assert_int_equal(answer_of(c, false).status, 200);
+		assert_int_equal(answer_of(c, false).status, 200);
+		int64_t before = now_ms();
+		assert_int_equal(ask(c, "GET /next HTTP/1.1\r\n" H "\r\n").status, 200);
+		int64_t took = now_ms() - before;
+		quickest = took < quickest ? took : quickest;
+		client_free(c);
+		stop(b);
+	}
+	assert_true(quickest < 50);
 }
 
 static void expectation_is_met_before_the_body_is_sent(const struct site *site, bool tls)
@@ -1009,6 +1036,7 @@ BOTH(refusals_say_why_and_close)
 BOTH(refusal_reaches_a_client_that_goes_on_sending)
 BOTH(long_heads_are_431_and_long_lines_414)
 BOTH(pipelined_requests_are_answered_in_order)
+BOTH(the_request_after_an_early_one_is_not_left_waiting)
 BOTH(expectation_is_met_before_the_body_is_sent)
 BOTH(requests_may_come_byte_by_byte)
 BOTH(bodies_at_the_limit_pass_and_large_replies_arrive)
@@ -1035,6 +1063,7 @@ int main(void)
 		RUN_BOTH(refusal_reaches_a_client_that_goes_on_sending),
 		RUN_BOTH(long_heads_are_431_and_long_lines_414),
 		RUN_BOTH(pipelined_requests_are_answered_in_order),
+		RUN_BOTH(the_request_after_an_early_one_is_not_left_waiting),
 		RUN_BOTH(expectation_is_met_before_the_body_is_sent),
 		RUN_BOTH(requests_may_come_byte_by_byte),
 		RUN_BOTH(bodies_at_the_limit_pass_and_large_replies_arrive),
