@@ -371,8 +371,11 @@ static int on_commit(void *ctx, sqlite3 *h, const char *schema, int frames)
 	return SQLITE_OK;
 }
 
-/* wal_autocheckpoint=0 would take the hook away again, so it stands first and the hook is set afterwards. */
-static const char pragmas_all[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+/* wal_autocheckpoint=0 would take the hook away again, so it stands first and the hook is set afterwards. auto_vacuum is for
+ * databases that are new: it counts before the first page is written, and later it changes nothing. Debian's SQLite overwrites
+ * what is deleted; FAST does so where that writes no page more. */
+static const char pragmas_all[] = "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA secure_delete=FAST; PRAGMA journal_mode=WAL; "
+				  "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
 				  "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;"
 				  "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;";
 /* Readers live on the system's cache of the file: a large one in each would cost more memory than all the rest of the

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * measure.c DATABASE [COUNT]: what the store's work costs in this database: CPU time of the whole process (user and system) and
+ * bytes written for one certificate, one new order, one page of a list, and so on. One line a step: name, microseconds,
+ * bytes. bench/growth.sh runs it on an empty and on a filled database and prints the ratios. Nothing waits for anybody:
+ * every transaction is alone in its commit, which is the dearest way.
+ */
+#include "growth.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS 5
+#define PAGE 50 /* ids in a page of an account's list */
+#define SWEEP_STEP 50
+
+struct bench {
+	struct store *s;
+	sqlite3 *h; /* for what has no call yet */
+	struct arena mem;
+	uint64_t n, random;
+	int64_t now_ms;
+	struct id account, order, authz, challenge, attempt, issuance, deep;
+	struct str great_account;
+	size_t count, removed;
+	char serial[40], last_serial[40], name[64], text[2048]; /* last_serial: of one that was issued */
+};
+
+static void check(struct rc rc, const struct err *err)
+{
+	if (!FAILED(rc))
+		return;
+	(void)fprintf(stderr, "growth-measure: %s %s\n", err->detail, err->cause);
+	exit(1);
+}
+#define MUST(call) check((call), &err)
+
+static double cpu_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static double wall_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* What write calls were given; page faults of a mapping do not count, and nothing here writes by one but the log's index. */
+static double bytes_written(void)
+{
+	double n = 0;
+	FILE *f = fopen("/proc/self/io", "r");
+	char line[128];
+	while (f != NULL && fgets(line, sizeof line, f) != NULL)
+		if (sscanf(line, "wchar: %lf", &n) == 1)
+			break;
+	if (f != NULL)
+		(void)fclose(f);
+	return n;
+}
+
+static uint64_t next_random(struct bench *b)
+{
+	b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+	return b->random >> 33;
+}
+
+static struct id id_make(void)
+{
+	return id_new(&clock_system, &rng_system);
+}
+
+/* --- one certificate, step by step ----------------------------------------------------------------------------------*/
+static fallible account_add(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	char thumbprint[44];
+	b->account = id_make();
+	(void)snprintf(thumbprint, sizeof thumbprint, "bench-%s", id_show(b->account).z);
+	const struct account_row a = { .id = b->account,
+				       .realm = STR("default"),
+				       .thumbprint = str_z(thumbprint),
+				       .jwk = str_n(b->text, 130),
+				       .status = ACCOUNT_VALID };
+	return account_insert(tx, &a, err);
+}
+
+static fallible order_add(struct store_tx *tx, void *ctx, struct err *err)
+{
+	static const enum challenge_type types[] = { CHALLENGE_HTTP01, CHALLENGE_DNS01, CHALLENGE_TLSALPN01 };
+	struct bench *b = ctx;
+	const struct authz_want want = { .ident = { IDENT_DNS, str_z(b->name) } };
+	struct authz_row z = { .id = b->authz,
+			       .account = b->account,
+			       .realm = STR("default"),
+			       .thumbprint = STR("thumb"),
+			       .ident = want.ident,
+			       .status = AUTHZ_PENDING,
+			       .created_at = b->now_ms,
+			       .expires_at = b->now_ms + 7 * DAY_MS };
+	struct order_row o = { .id = b->order,
+			       .account = b->account,
+			       .realm = STR("default"),
+			       .profile = STR("server"),
+			       .status = ORDER_PENDING,
+			       .identifiers = str_n(b->text, 52),
+			       .created_at = b->now_ms,
+			       .expires_at = b->now_ms + 7 * DAY_MS };
+	int64_t wait_ms;
+	TRY(limit_take(tx, STR("orders of a bench"), b->now_ms, 1000000, 1000, 1000000, &wait_ms, err));
+	struct rc rc = authz_find_reusable(tx, &b->mem, b->account, STR("thumb"), &want, o.expires_at, &z, err);
+	if (rc.kind != ERR_NOT_FOUND)
+		return rc;
+	TRY(authz_insert(tx, &z, err));
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct challenge_row c = { .id = i == 0 ? b->challenge : id_make(),
+					   .authz = b->authz,
+					   .type = types[i],
+					   .status = CHALLENGE_PENDING,
+					   .token = str_n(b->text, 43) };
+		TRY(challenge_insert(tx, &c, err));
+	}
+	return order_insert(tx, &o, &b->authz, 1, err);
+}
+
+static fallible challenge_answer(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	const struct attempt_row a = { .id = b->attempt,
+				       .challenge = b->challenge,
+				       .authz = b->authz,
+				       .account = b->account,
+				       .order = b->order,
+				       .realm = STR("default"),
+				       .zone = STR("default"),
+				       .status = ATTEMPT_OPEN,
+				       .created_at = b->now_ms,
+				       .deadline_at = b->now_ms + 60000,
+				       .send_at = b->now_ms + 5000 };
+	TRY(attempt_insert(tx, &a, err));
+	return challenge_begin(tx, b->challenge, b->attempt, err);
+}
+
+static fallible verdict_apply(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	const struct verdict_row v = { .attempt = b->attempt,
+				       .perspective = STR("local"),
+				       .valid = true,
+				       .jws = str_n(b->text, 1330),
+				       .received_at = b->now_ms,
+				       .caa = VERDICT_CAA_ALLOWED,
+				       .finished_at = b->now_ms };
+	struct id *orders;
+	size_t count;
+	bool fresh;
+	TRY(verdict_insert(tx, &v, &fresh, err));
+	TRY(attempt_move(tx, b->attempt, ATTEMPT_OPEN, ATTEMPT_DECIDED, err));
+	TRY(challenge_end(tx, b->challenge, CHALLENGE_VALID, b->now_ms, STR_NONE, err));
+	TRY(authz_prove(tx, b->authz, b->attempt, b->now_ms + 30 * DAY_MS, err));
+	TRY(orders_of_authz(tx, &b->mem, b->authz, ORDER_PENDING, &orders, &count, err));
+	return order_move(tx, b->order, ORDER_PENDING, ORDER_READY, err);
+}
+
+static fallible finalize(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	const struct sha256 hash = { { 1 } };
+	const struct issuance_row i = { .id = b->issuance,
+					.order = b->order,
+					.account = b->account,
+					.realm = STR("default"),
+					.profile = STR("server"),
+					.issuer = STR("default"),
+					.serial = str_z(b->serial),
+					.not_before_s = b->now_ms / 1000,
+					.not_after_s = (b->now_ms + VALID_MS) / 1000,
+					.finalize_protected = str_n(b->text, 330),
+					.finalize_payload = str_n(b->text, 350),
+					.finalize_signature = str_n(b->text, 86),
+					.finalize_url = str_n(b->text, 76),
+					.account_jwk = str_n(b->text, 130),
+					.status = ISSUANCE_INTENDED,
+					.created_at = b->now_ms,
+					.send_at = b->now_ms + 5000 };
+	TRY(order_begin(tx, b->order, &hash, err));
+	return issuance_insert(tx, &i, err);
+}
+
+static fallible issued(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	AUTO(buf_done) struct buf chain = BUF_MAX(8192);
+	const struct str name = str_z(b->name), der = str_n(b->text, 450);
+	struct certificate_row c = { .id = b->issuance,
+				     .order = b->order,
+				     .account = b->account,
+				     .realm = STR("default"),
+				     .profile = STR("server"),
+				     .issuer = STR("default"),
+				     .serial = str_z(b->serial),
+				     .der = der,
+				     .not_before_s = b->now_ms / 1000,
+				     .not_after_s = (b->now_ms + VALID_MS) / 1000,
+				     .created_at = b->now_ms };
+	TRY(pem_add("CERTIFICATE", der, &chain, err));
+	TRY(buf_add(&chain, str_n(b->text, 733), err));
+	c.chain_pem = buf_str(&chain);
+	memcpy(c.spki_hash.b, b->issuance.b, sizeof b->issuance.b);
+	TRY(issuance_move(tx, b->issuance, ISSUANCE_INTENDED, ISSUANCE_ISSUED, err));
+	TRY(certificate_insert(tx, &c, &name, 1, err));
+	TRY(order_finish(tx, b->order, b->issuance, err));
+	const struct audit_row a = { b->now_ms, STR("signer"), STR("certificate issued"), str_n(b->text, 42),
+				     STR("{}") };
+	return audit_insert(tx, &a, err);
+}
+
+static void next_order(struct bench *b)
+{
+	b->n++;
+	arena_done(&b->mem);
+	b->mem = (struct arena){ 0 };
+	b->order = id_make();
+	b->authz = id_make();
+	b->challenge = id_make();
+	b->attempt = id_make();
+	b->issuance = id_make();
+	(void)snprintf(b->name, sizeof b->name, "b%s.bench.test", id_show(b->order).z);
+	(void)snprintf(b->serial, sizeof b->serial, "00" SERIAL_FORMAT, SERIAL_ARGS(next_random(b) << 20 | b->n));
+}
+
+static void step_order(struct bench *b)
+{
+	struct err err = { 0 };
+	next_order(b);
+	MUST(store_tx(b->s, order_add, b, &err));
+}
+
+static void step_certificate(struct bench *b)
+{
+	static store_fn *const steps[] = { order_add, challenge_answer, verdict_apply, finalize, issued };
+	struct err err = { 0 };
+	next_order(b);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		MUST(store_tx(b->s, steps[i], b, &err));
+	(void)memcpy(b->last_serial, b->serial, sizeof b->serial);
+}
+
+/* --- lists and lookups ----------------------------------------------------------------------------------------------*/
+/* An account with many orders, one in ten of them valid; on an empty store the one that was made for this. */
+static fallible great_account_find(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	struct account_row a;
+	char thumbprint[44];
+	(void)snprintf(thumbprint, sizeof thumbprint, "growth%037d", 0);
+	struct rc rc = account_by_thumbprint(tx, &b->mem, STR("default"), str_z(thumbprint), &a, err);
+	if (!FAILED(rc))
+		b->deep = a.id;
+	return rc.kind == ERR_NOT_FOUND ? OK : rc;
+}
+
+struct listing {
+	struct bench *b;
+	struct id account, before;
+};
+
+static fallible list(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct listing *l = ctx;
+	struct id *ids;
+	return order_list(tx, &l->b->mem, l->account, l->before, PAGE, &ids, &l->b->count, err);
+}
+
+static void step_list(struct bench *b, int64_t before_ms)
+{
+	struct listing l = { .b = b, .account = id_is_zero(b->deep) ? b->account : b->deep };
+	struct err err = { 0 };
+	for (int i = 0; before_ms != 0 && i < 6; i++)
+		l.before.b[i] = (uint8_t)(before_ms >> (40 - 8 * i));
+	arena_done(&b->mem);
+	b->mem = (struct arena){ 0 };
+	MUST(store_read(b->s, list, &l, &err));
+}
+
+static void step_first_page(struct bench *b)
+{
+	step_list(b, 0);
+}
+
+static void step_deep_page(struct bench *b)
+{
+	step_list(b, id_is_zero(b->deep)
+			     ? 0
+			     : b->now_ms - SPAN_MS + (int64_t)(next_random(b) % (SPAN_MS / DAY_MS)) * DAY_MS);
+}
+
+static fallible serial_find(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	struct certificate_row c;
+	TRY(certificate_by_serial(tx, &b->mem, str_z(b->serial), &c, err));
+	b->issuance = c.id;
+	return OK;
+}
+
+static void some_serial(struct bench *b)
+{
+	if (!id_is_zero(b->deep))
+		(void)snprintf(b->serial, sizeof b->serial, SERIAL_FORMAT, SERIAL_ARGS(next_random(b) % b->n));
+	else
+		(void)memcpy(b->serial, b->last_serial, sizeof b->serial);
+	arena_done(&b->mem);
+	b->mem = (struct arena){ 0 };
+}
+
+static void step_serial(struct bench *b)
+{
+	struct err err = { 0 };
+	some_serial(b);
+	MUST(store_read(b->s, serial_find, b, &err));
+}
+
+static fallible revoke_found(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	TRY(serial_find(tx, b, err));
+	struct rc rc = certificate_revoke(tx, b->issuance, b->now_ms, 4, STR("operator"), err);
+	return rc.kind == ERR_CONFLICT ? OK : rc; /* it was revoked before: as much work, and less to write */
+}
+
+static void step_revoke(struct bench *b)
+{
+	struct err err = { 0 };
+	if (id_is_zero(b->deep))
+		step_certificate(b);
+	some_serial(b);
+	MUST(store_tx(b->s, revoke_found, b, &err));
+}
+
+static size_t rows_of(struct bench *b, const char *sql, const char *text)
+{
+	sqlite3_stmt *s = NULL;
+	size_t n = 0;
+	if (sqlite3_prepare_v2(b->h, sql, -1, &s, NULL) != SQLITE_OK) {
+		(void)fprintf(stderr, "growth-measure: %s\n", sqlite3_errmsg(b->h));
+		exit(1);
+	}
+	(void)sqlite3_bind_text(s, 1, text, -1, SQLITE_STATIC);
+	while (sqlite3_step(s) == SQLITE_ROW)
+		n++;
+	(void)sqlite3_finalize(s);
+	return n;
+}
+
+static void step_name(struct bench *b)
+{
+	char name[64];
+	(void)snprintf(name, sizeof name, NAME_FORMAT, (unsigned long long)(next_random(b) % b->n));
+	(void)rows_of(b, "SELECT certificate FROM certificate_names WHERE name = ?1", name);
+}
+
+/* --- the sweeper ----------------------------------------------------------------------------------------------------*/
+static fallible expire(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	return sweep_expired(tx, b->now_ms, SWEEP_STEP, &b->removed, err);
+}
+
+static void step_sweep(struct bench *b)
+{
+	struct err err = { 0 };
+	MUST(store_tx(b->s, expire, b, &err));
+}
+
+static fallible retain(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct bench *b = ctx;
+	return sweep_retention(tx, b->now_ms - 30 * DAY_MS, b->now_ms / 1000 - 90 * DAY_MS / 1000, SWEEP_STEP,
+			       &b->removed, err);
+}
+
+static void step_retention_idle(struct bench *b)
+{
+	struct err err = { 0 };
+	MUST(store_tx(b->s, retain, b, &err));
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------*/
+static const struct step {
+	const char *name;
+	void (*run)(struct bench *b);
+	unsigned share; /* of COUNT */
+} steps[] = {
+	{ "certificate", step_certificate, 1 },
+	{ "new-order", step_order, 1 },
+	{ "list-first-page", step_first_page, 4 },
+	{ "list-deep-page", step_deep_page, 4 },
+	{ "find-by-serial", step_serial, 4 },
+	{ "find-by-name", step_name, 4 },
+	{ "revoke", step_revoke, 1 },
+	{ "sweep-nothing-due", step_sweep, 1 },
+	{ "retention-nothing-due", step_retention_idle, 1 },
+};
+
+/* The cheapest of a few rounds: others work on this machine too. */
+static void measure(struct bench *b, const struct step *s, size_t count)
+{
+	double best = 1e18, bytes = 0;
+	for (int round = 0; round < ROUNDS; round++) {
+		double cpu = cpu_us(), io = bytes_written();
+		for (size_t i = 0; i < count * s->share; i++)
+			s->run(b);
+		cpu = (cpu_us() - cpu) / (double)(count * s->share);
+		bytes = (bytes_written() - io) / (double)(count * s->share);
+		best = cpu < best ? cpu : best;
+	}
+	printf("%s %.1f %.0f\n", s->name, best, bytes);
+}
+
+/* Everything that time brings, as if half a day more had gone by, in the steps of the sweeper. */
+static void measure_retention(struct bench *b)
+{
+	struct err err = { 0 };
+	const int64_t now = b->now_ms;
+	size_t rows = 0, calls = 0;
+	double longest = 0, cpu = cpu_us();
+	b->now_ms = now + DAY_MS * 3 / 2;
+	do {
+		double wall = wall_us();
+		MUST(store_tx(b->s, retain, b, &err));
+		wall = wall_us() - wall;
+		longest = wall > longest ? wall : longest;
+		rows += b->removed;
+		calls++;
+	} while (b->removed > 0 && calls < 200);
+	b->now_ms = now;
+	printf("retention-a-row %.2f 0\nretention-longest-step-wall %.0f 0\n",
+	       rows == 0 ? 0 : (cpu_us() - cpu) / (double)rows, longest);
+}
+
+static void bench_open(struct bench *b, const char *path)
+{
+	struct err err = { 0 };
+	char url[4200];
+	double cpu = cpu_us(), wall = wall_us();
+	(void)snprintf(url, sizeof url, "sqlite:%s", path);
+	MUST(store_open(str_z(url), 4, &clock_system, &b->s, &err));
+	printf("open %.0f 0\nopen-wall %.0f 0\n", cpu_us() - cpu, wall_us() - wall);
+	if (sqlite3_open_v2(path, &b->h, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+		check((struct rc){ ERR_IO }, &err);
+	MUST(store_read(b->s, great_account_find, b, &err));
+	b->n = id_is_zero(b->deep) ? 1 : (uint64_t)rows_of(b, "SELECT 1 FROM certificates WHERE ?1 IS NOT NULL", "");
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b = { .random = 7 };
+	struct err err = { 0 };
+	if (argc < 2 || argc > 3) {
+		(void)fprintf(stderr, "usage: growth-measure DATABASE [COUNT]\n");
+		return 2;
+	}
+	size_t count = argc == 3 ? (size_t)strtoul(argv[2], NULL, 10) : 200;
+	memset(b.text, 'A', sizeof b.text);
+	b.now_ms = clock_now_ms(&clock_system);
+	bench_open(&b, argv[1]);
+	MUST(store_tx(b.s, account_add, &b, &err));
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		measure(&b, &steps[i], count);
+	double cpu = cpu_us();
+	size_t revoked = rows_of(&b,
+				 "SELECT serial, revoked_at, revocation_reason FROM certificates WHERE issuer = ?1"
+				 " AND revoked_at > 0 AND not_after_s > 0",
+				 "default");
+	printf("revoked-a-row %.2f 0\n", revoked == 0 ? 0 : (cpu_us() - cpu) / (double)revoked);
+	measure_retention(&b);
+	arena_done(&b.mem);
+	(void)sqlite3_close(b.h);
+	store_close(b.s);
+	return 0;
+}
