@@ -26,6 +26,8 @@ struct api {
 	struct role role;
 	struct crypto *crypto;
 	struct store *store;
+	struct store_reach reach;
+	struct sandbox_path reach_paths[STORE_FILES_MAX];
 	struct secret seal_key;
 	struct admin *admin;
 	struct bus *bus;
@@ -195,9 +197,31 @@ static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 
 static fallible store_open_conf(struct api *api, struct arena *mem, struct err *err)
 {
-	struct str url;
-	TRY(url_of_store(api->role.conf, mem, &url, err));
-	return store_open(url, (unsigned)api->role.conf->store.readers, &clock_system, &api->store, err);
+	struct store_where where;
+	if (api->store != NULL)
+		return OK;
+	TRY(store_where_of(api->role.conf, mem, &where, err));
+	return store_open_at(&where, &clock_system, &api->store, err);
+}
+
+/* A server of databases is looked for before the sandbox closes: that takes a resolver, and files that libpq knows. What
+ * it takes to connect again stays open. */
+static fallible store_reach_conf(struct api *api, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct str url = api->role.conf->store.url;
+	if (str_skip(&url, STR("sqlite:")))
+		return OK;
+	TRY(store_open_conf(api, &mem, err));
+	store_reach(api->store, &api->reach);
+	for (size_t i = 0; i < api->reach.file_count; i++)
+		api->reach_paths[i] = (struct sandbox_path){ api->reach.files[i], SANDBOX_READ };
+	api->role.spec.database = api->reach.server;
+	api->role.spec.ports = api->reach.ports;
+	api->role.spec.port_count = api->reach.port_count;
+	api->role.spec.paths = api->reach_paths;
+	api->role.spec.path_count = api->reach.file_count;
+	return OK;
 }
 
 static void tls_mtimes(const struct api *api, struct timespec ret[2])
@@ -317,6 +341,7 @@ static fallible prepare(void *ctx, struct err *err)
 {
 	struct api *api = ctx;
 	TRY(listeners_open(api, err));
+	TRY(store_reach_conf(api, err));
 	return crypto_new(&api->crypto, err);
 }
 

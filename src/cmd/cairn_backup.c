@@ -163,11 +163,11 @@ static void tell_tally(const struct tally *t)
 static fallible reconcile(const struct conf *conf, bool only_count, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct str url;
+	struct store_where where;
 	struct store *store;
 	struct crypto *crypto;
-	TRY(url_of_store(conf, &mem, &url, err));
-	TRY(store_open(url, 1, &clock_system, &store, err));
+	TRY(store_where_of(conf, &mem, &where, err));
+	TRY(store_open_at(&where, &clock_system, &store, err));
 	struct rc rc = crypto_new(&crypto, err);
 	if (FAILED(rc)) {
 		store_close(store);

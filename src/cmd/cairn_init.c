@@ -47,6 +47,11 @@ static const char help[] =
 	"      --listen ADDRESS:PORT       (default: 127.0.0.1:14000; with a --host that is not this machine only,\n"
 	"                                  [::]:14000)\n"
 	"      --base-url URL              (default: https:// with the first name and the port)\n"
+	"Where it keeps its rows\n"
+	"      --database URL              postgresql://USER@HOST:PORT/NAME of an empty database (default: a file of "
+	"SQLite)\n"
+	"      --database-password-file FILE\n"
+	"                                  the first line is its password (docs/postgresql.md)\n"
 	"What it issues\n"
 	"      --allow PATTERN|RANGE       a name, \"*.DOMAIN\", \"*\" or addresses such as 10.1.0.0/16 that may be "
 	"asked "
@@ -90,6 +95,8 @@ enum flag {
 	FLAG_PKCS11,
 	FLAG_PIN_FILE,
 	FLAG_EXISTING_KEY,
+	FLAG_DATABASE,
+	FLAG_DATABASE_PASSWORD,
 	FLAG_END
 };
 
@@ -114,6 +121,8 @@ static const struct option options[] = { { "dir", required_argument, NULL, FLAG_
 					 { "pkcs11", required_argument, NULL, FLAG_PKCS11 },
 					 { "pin-file", required_argument, NULL, FLAG_PIN_FILE },
 					 { "pkcs11-existing-key", no_argument, NULL, FLAG_EXISTING_KEY },
+					 { "database", required_argument, NULL, FLAG_DATABASE },
+					 { "database-password-file", required_argument, NULL, FLAG_DATABASE_PASSWORD },
 					 { "help", no_argument, NULL, 'h' },
 					 { NULL, 0, NULL, 0 } };
 
@@ -447,8 +456,11 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 			    : only_this_machine(&named) ? STR("127.0.0.1:14000")
 							: STR("[::]:14000");
 	TRY(make_base_url(g, p, listen, &url, err));
-	const char *values[24];
+	const char *values[28];
 	size_t n = 0;
+	const char *password = NULL;
+	if (given_is(g, FLAG_DATABASE_PASSWORD))
+		TRY(absolute(&g->mem, given_z(g, FLAG_DATABASE_PASSWORD), &password, err));
 	const struct {
 		const char *key;
 		struct str text;
@@ -456,6 +468,8 @@ static fallible make_conf(struct given *g, struct init_plan *p, struct err *err)
 	} rows[] = { { "api.listen", listen, true },
 		     { "api.base-url", url, true },
 		     { "api.tls-names", join(&g->mem, &p->tls_names), true },
+		     { "store.url", given_text(g, FLAG_DATABASE), given_is(g, FLAG_DATABASE) },
+		     { "store.password-file", str_z(password), password != NULL },
 		     { "realm.default.names", join(&g->mem, &names), true },
 		     { "realm.default.addresses", join(&g->mem, &ranges), ranges.n > 0 },
 		     { "zone.default.names", given_text(g, FLAG_STATIC), given_is(g, FLAG_STATIC) },

@@ -185,7 +185,7 @@ fallible role_sandbox_open(struct role *r, struct err *err)
 }
 
 /* --- folders ------------------------------------------------------------------------------------------------------*/
-#define RULES_MAX 48 /* signer.sandbox-paths has 32 at most */
+#define RULES_MAX 64 /* signer.sandbox-paths has 32 at most */
 
 struct rules {
 	const struct conf *conf;
@@ -270,6 +270,8 @@ fallible role_sandbox_files(struct role *r, struct err *err)
 		[SANDBOX_SIGNER] = rules_of_signer,
 	};
 	AUTO(rules_done) struct rules p = { .conf = r->conf };
+	for (size_t i = 0; i < r->spec.path_count; i++) /* what the role has found out itself */
+		rule(&p, r->spec.paths[i].path, r->spec.paths[i].right);
 	TRY(rules_of[r->sandbox](&p, err));
 	struct sandbox_spec spec = r->spec;
 	spec.paths = p.v;

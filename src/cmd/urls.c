@@ -16,8 +16,31 @@ static fallible url_absolute(const struct conf *conf, struct arena *mem, struct 
 	return OK;
 }
 
+/* conf has looked at the scheme. */
+static bool url_is_server(struct str url)
+{
+	return str_skip(&url, STR("postgresql://")) || str_skip(&url, STR("postgres://"));
+}
+
+fallible store_where_of(const struct conf *conf, struct arena *mem, struct store_where *ret, struct err *err)
+{
+	struct store_where w = { .readers = (unsigned)conf->store.readers,
+				 .connections = (unsigned)conf->store.connections,
+				 .pooler = conf->store.pooler,
+				 .standby_url = conf->store.standby };
+	if (conf->store.password_file.n > 0)
+		w.password_file = conf_path(conf, mem, conf->store.password_file);
+	TRY(url_of_store(conf, mem, &w.url, err));
+	*ret = w;
+	return OK;
+}
+
 fallible url_of_store(const struct conf *conf, struct arena *mem, struct str *ret, struct err *err)
 {
+	if (url_is_server(conf->store.url)) {
+		*ret = conf->store.url;
+		return OK;
+	}
 	return url_absolute(conf, mem, conf->store.url, STR("sqlite:"), ret, err);
 }
 

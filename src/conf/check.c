@@ -139,15 +139,20 @@ static struct str scheme_of(struct str url)
 }
 
 struct driver {
-	const char *key, *scheme;
-	const char *foreign[3]; /* real ones that this build cannot speak */
+	const char *key, *scheme, *form; /* of a path, and what a URL may be */
+	const char *served[3];           /* other schemes: their own library reads the rest */
+	const char *foreign[3];          /* real ones that this build cannot speak */
 };
 
 static fallible check_driver(struct checker *k, const struct driver *d, struct str url, struct err *err)
 {
 	const struct spot *at = SPOT(NULL, STR_NONE, d->key);
 	struct str scheme = scheme_of(url);
-	struct str rule = str_fmt(&k->mem, "%s:PATH", d->scheme);
+	struct str rule = str_z(d->form);
+	for (size_t i = 0; i < ARRAY_LEN(d->served) && d->served[i] != NULL; i++) {
+		if (str_eq(scheme, str_z(d->served[i])) && str_find(url, '/', scheme.n) == scheme.n + 1)
+			return OK;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(d->foreign) && d->foreign[i] != NULL; i++) {
 		if (!str_eq(scheme, str_z(d->foreign[i])) || scheme.n == url.n)
 			continue;
@@ -347,14 +352,32 @@ static fallible check_issuer(struct checker *k, const struct conf_issuer *i, str
 
 static fallible check_all(struct checker *k, struct err *err)
 {
-	static const struct driver store = { "store.url", "sqlite", { "postgresql", "postgres", NULL } };
-	static const struct driver bus = { "bus.url", "unix", { "amqp", "amqps", NULL } };
+#ifdef CAIRN_PGSQL
+	static const struct driver store = { "store.url",
+					     "sqlite",
+					     "sqlite:PATH or postgresql://USER@HOST:PORT/NAME",
+					     { "postgresql", "postgres", NULL },
+					     { NULL } };
+	static const struct driver standby = {
+		"store.standby", "", "postgresql://USER@HOST:PORT/NAME", { "postgresql", "postgres", NULL }, { NULL }
+	};
+#else
+	static const struct driver store = {
+		"store.url", "sqlite", "sqlite:PATH", { NULL }, { "postgresql", "postgres", NULL }
+	};
+	static const struct driver standby = {
+		"store.standby", "", "nothing", { NULL }, { "postgresql", "postgres", NULL }
+	};
+#endif
+	static const struct driver bus = { "bus.url", "unix", "unix:PATH", { NULL }, { "amqp", "amqps", NULL } };
 	const struct conf *c = k->c;
 	TRY(open_suffixes(k, err));
 	TRY(check_listen(k, err));
 	TRY(check_base_url(k, err));
 	TRY(check_hosts(k, SPOT(NULL, STR_NONE, "api.tls-names"), &c->api.tls_names, true, err));
 	TRY(check_driver(k, &store, c->store.url, err));
+	if (c->store.standby.n > 0)
+		TRY(check_driver(k, &standby, c->store.standby, err));
 	TRY(check_driver(k, &bus, c->bus.url, err));
 	TRY(check_reference(k, SPOT(NULL, STR_NONE, "validator.perspective"), c->validator.perspective, "perspective",
 			    err));

@@ -150,7 +150,11 @@ struct conf {
 		int64_t drain_ms;
 	} api;
 	struct {
-		struct str url;        /* "sqlite:store/cairn.db" */
+		struct str url;     /* "sqlite:store/cairn.db", "postgresql://cairn@db.example/cairn" */
+		struct str standby; /* a server that follows the one of url, for lists; empty: none */
+		struct str password_file;
+		int64_t connections;   /* to PostgreSQL */
+		bool pooler;           /* one in transaction mode is between us and PostgreSQL */
 		struct str secret_key; /* file of 32 bytes as 64 hex digits that seals secrets in the store */
 		int64_t readers;
 		int64_t keep_ended_s;   /* retention of orders and authorizations that ended: 30 d */

@@ -13,6 +13,12 @@
 
 #include <cmocka.h>
 
+#ifdef CAIRN_PGSQL
+#define STORE_URLS "sqlite:PATH or postgresql://USER@HOST:PORT/NAME"
+#else
+#define STORE_URLS "sqlite:PATH"
+#endif
+
 struct refusal {
 	const char *text;
 	const char *want; /* the whole error */
@@ -225,12 +231,16 @@ static void values_that_do_not_fit_together_are_refused(void **state)
 		{ "api:\n  base-url: https://a.example/acme\n",
 		  "c:2:13: api.base-url: found \"https://a.example/acme\"; allowed: https://HOST or https://HOST:PORT, "
 		  "without a path or a slash at the end" },
-		{ "store:\n  url: postgresql://u:secret@h/d\n",
-		  "c:2:8: store.url: this build has no driver for postgresql:; use sqlite:PATH" },
+#ifdef CAIRN_PGSQL
+		{ "store:\n  url: postgresql:u:secret@h/d\n",
+		  "c:2:8: store.url: found \"postgresql\"; allowed: " STORE_URLS },
+		{ "store:\n  standby: sqlite:x\n",
+		  "c:2:12: store.standby: found \"sqlite:x\"; allowed: postgresql://USER@HOST:PORT/NAME" },
+#endif
 		{ "bus:\n  url: amqps://u:secret@h\n",
 		  "c:2:8: bus.url: this build has no driver for amqps:; use unix:PATH" },
-		{ "store:\n  url: mysql://u:secret@h/d\n", "c:2:8: store.url: found \"mysql\"; allowed: sqlite:PATH" },
-		{ "store:\n  url: \"sqlite:\"\n", "c:2:8: store.url: found \"sqlite:\"; allowed: sqlite:PATH" },
+		{ "store:\n  url: mysql://u:secret@h/d\n", "c:2:8: store.url: found \"mysql\"; allowed: " STORE_URLS },
+		{ "store:\n  url: \"sqlite:\"\n", "c:2:8: store.url: found \"sqlite:\"; allowed: " STORE_URLS },
 		{ "issuer:\n  default:\n    crl-url: https://a.example/x\n",
 		  "c:3:14: issuer.default.crl-url: found \"https://a.example/x\"; allowed: an http URL (RFC 5280 "
 		  "4.2.1.13 "
@@ -382,8 +392,8 @@ static void the_environment_goes_before_the_file(void **state)
 		{ "CAIRN_LOG_LEVEL", "loud",
 		  "environment CAIRN_LOG_LEVEL: log.level: found \"loud\"; allowed: debug, info, notice, warning, "
 		  "error" },
-		{ "DATABASE_URL", "postgres://h",
-		  "environment DATABASE_URL: store.url: this build has no driver for postgres:; use sqlite:PATH" },
+		{ "DATABASE_URL", "mysql:h",
+		  "environment DATABASE_URL: store.url: found \"mysql:h\"; allowed: " STORE_URLS },
 		{ "CAIRN_LISTEN", "127.0.0.1:1\n",
 		  "environment CAIRN_LISTEN: api.listen: found \"127.0.0.1:1\\x0a\"; allowed: text without control "
 		  "characters" },

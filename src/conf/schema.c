@@ -94,12 +94,29 @@ static const struct conf_row rows[] = {
 	  "How long requests in progress may take to end when the API stops." },
 
 	{ "store.url", CONF_STR, AT(store.url), "sqlite:store/cairn.db", 1, 0, NULL, "CAIRN_STORE, DATABASE_URL",
-	  RESTART, "Where accounts, orders and certificates are kept: sqlite:PATH." },
+	  RESTART,
+	  "Where accounts, orders and certificates are kept: sqlite:PATH, or postgresql://USER@HOST:PORT/NAME with "
+	  "libpq's "
+	  "parameters, such as ?sslmode=verify-full&sslrootcert=FILE." },
+	{ "store.password-file", CONF_STR, AT(store.password_file), "", 0, 0, NULL, NULL, RESTART,
+	  "A file whose first line is the password for PostgreSQL. It keeps the password out of this file; without it, "
+	  "libpq's own ways (PGPASSFILE) hold." },
+	{ "store.connections", CONF_INT, AT(store.connections), "8", 1, 64, NULL, NULL, RESTART,
+	  "Connections to PostgreSQL, and as many to store.standby." },
+	{ "store.pooler", CONF_BOOL, AT(store.pooler), "false", 0, 0, NULL, NULL, RESTART,
+	  "Whether a pooler that gives a connection for one transaction at a time, such as pgbouncer in transaction "
+	  "mode, "
+	  "is in front of PostgreSQL. Nothing is kept in a session then." },
+	{ "store.standby", CONF_STR, AT(store.standby), "", 0, 0, NULL, NULL, RESTART,
+	  "The URL of a PostgreSQL server that follows the one of store.url (a read replica). Lists are read there, "
+	  "and "
+	  "from store.url while it is away." },
 	{ "store.secret-key", CONF_STR, AT(store.secret_key), "store/secret.key", 1, 0, NULL, NULL, RESTART,
 	  "The file with the key that seals secrets in the store, such as external account keys: 64 hex digits. Back "
 	  "it "
 	  "up apart from the store." },
-	{ "store.readers", CONF_INT, AT(store.readers), "4", 1, 64, NULL, NULL, RESTART, "Connections for reading." },
+	{ "store.readers", CONF_INT, AT(store.readers), "4", 1, 64, NULL, NULL, RESTART,
+	  "Connections to SQLite for reading." },
 	{ "store.keep-ended", CONF_SECONDS, AT(store.keep_ended_s), "30d", HOUR_S, 3650 * (int64_t)DAY_S, NULL, NULL,
 	  RESTART, "How long orders and authorizations that have ended are kept." },
 	{ "store.keep-expired", CONF_SECONDS, AT(store.keep_expired_s), "90d", 0, 36500 * (int64_t)DAY_S, NULL, NULL,

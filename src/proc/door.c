@@ -153,7 +153,8 @@ static fallible lock_down(const struct door_spec *spec, struct err *err)
 	own.role = SANDBOX_DOOR;
 	own.paths = NULL;
 	own.path_count = 0;
-	own.network = false;
+	own.network = own.database = false;
+	own.port_count = 0;
 	TRY(sandbox_files(&own, err));
 	return sandbox_calls(&own, err);
 }

@@ -119,6 +119,9 @@ struct sandbox_spec {
 	const struct sandbox_path *paths;
 	size_t path_count;
 	bool network;          /* the signer's: a module of the operator's makes connections */
+	bool database;         /* the API's: a server of databases is connected to, again and again */
+	const uint16_t *ports; /* its TCP ports; where the kernel can, no others are reached */
+	size_t port_count;
 	const struct log *log; /* borrowed for good */
 };
 fallible sandbox_mode_read(struct str s, enum sandbox_mode *ret, struct err *err);

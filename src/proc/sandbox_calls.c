@@ -24,7 +24,8 @@
 #define D (1u << SANDBOX_DOOR)
 #define ROLES (A | V | S)
 #define ALL (ROLES | D)
-#define NETWORK (1u << SANDBOX_ROLE_COUNT) /* the signer with a module that makes connections */
+#define NETWORK (1u << SANDBOX_ROLE_COUNT)  /* the signer with a module that makes connections */
+#define DATABASE (2u << SANDBOX_ROLE_COUNT) /* the API with PostgreSQL */
 
 #define CALL(name) SCMP_SYS(name)
 
@@ -109,7 +110,7 @@ static const struct {
 
 	/* new connections */
 	{ CALL(bind), V | NETWORK }, /* the resolver's UDP ports; TCP is Landlock's to refuse */
-	{ CALL(connect), V | D | NETWORK },
+	{ CALL(connect), V | D | NETWORK | DATABASE },
 	{ CALL(recvmmsg), V | NETWORK },
 	{ CALL(sendmmsg), V | NETWORK },
 
@@ -183,9 +184,9 @@ static const struct {
 	{ CALL(ioctl), ROLES, 1, SCMP_CMP_EQ, FIONREAD, 0 },
 	{ CALL(open), V | D, 1, SCMP_CMP_MASKED_EQ, READ_ONLY, 0 },
 	{ CALL(openat), V | D, 2, SCMP_CMP_MASKED_EQ, READ_ONLY, 0 },
-	{ CALL(socket), V | NETWORK, 0, SCMP_CMP_EQ, AF_INET, 0 },
-	{ CALL(socket), V | NETWORK, 0, SCMP_CMP_EQ, AF_INET6, 0 },
-	{ CALL(socket), D | NETWORK, 0, SCMP_CMP_EQ, AF_UNIX, 0 },
+	{ CALL(socket), V | NETWORK | DATABASE, 0, SCMP_CMP_EQ, AF_INET, 0 },
+	{ CALL(socket), V | NETWORK | DATABASE, 0, SCMP_CMP_EQ, AF_INET6, 0 },
+	{ CALL(socket), D | NETWORK | DATABASE, 0, SCMP_CMP_EQ, AF_UNIX, 0 },
 	{ CALL(socket), NETWORK, 0, SCMP_CMP_EQ, AF_NETLINK, 0 }, /* libusb looks for devices */
 	{ CALL(socketpair), V, 0, SCMP_CMP_EQ, AF_UNIX, 0 },      /* the resolver's own threads */
 };
@@ -287,7 +288,7 @@ static fallible attributes(scmp_filter_ctx f, struct err *err)
 
 static fallible load(const struct sandbox_spec *spec, struct err *err)
 {
-	unsigned who = 1u << spec->role | (spec->network ? NETWORK : 0);
+	unsigned who = 1u << spec->role | (spec->network ? NETWORK : 0) | (spec->database ? DATABASE : 0);
 	AUTO(filter_auto) scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
 	if (f == NULL)
 		FAIL(err, ERR_IO, "seccomp: no filter can be made");

@@ -26,6 +26,7 @@
 #define FS_IOCTL_DEV (1ULL << 15) /* 5 */
 #define NET_BIND_TCP (1ULL << 0)  /* 4 */
 #define NET_CONNECT_TCP (1ULL << 1)
+#define RULE_NET_PORT 2
 #define SCOPE_ABSTRACT_SOCKETS (1ULL << 0) /* 6 */
 #define SCOPE_SIGNALS (1ULL << 1)
 #define FS_OF_A_FILE (FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
@@ -33,6 +34,10 @@
 #define ABI_NET 4
 #define ABI_SCOPES 6
 #define ABI_WANTED ABI_SCOPES /* beyond it is nothing that we use */
+
+struct net_port_attr { /* struct landlock_net_port_attr */
+	uint64_t allowed_access, port;
+};
 
 struct ruleset { /* struct landlock_ruleset_attr as of ABI 6; older kernels are given its beginning */
 	uint64_t fs, net, scopes;
@@ -127,6 +132,14 @@ static fallible rule_add(int ruleset, uint64_t handled, const struct sandbox_pat
 	return OK;
 }
 
+static fallible port_add(int ruleset, uint16_t port, struct err *err)
+{
+	const struct net_port_attr rule = { .allowed_access = NET_CONNECT_TCP, .port = port };
+	if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) != 0)
+		FAIL(err, ERR_IO, "landlock_add_rule for port %u: %s", port, proc_errno_text(errno));
+	return OK;
+}
+
 static fallible restrict_self(const struct sandbox_spec *spec, int abi, struct err *err)
 {
 	struct ruleset r;
@@ -134,6 +147,8 @@ static fallible restrict_self(const struct sandbox_spec *spec, int abi, struct e
 	TRY(ruleset_new(spec, abi, &r, &fd, err));
 	for (size_t i = 0; i < spec->path_count; i++)
 		TRY(rule_add(fd, r.fs, &spec->paths[i], err));
+	for (size_t i = 0; i < spec->port_count && (r.net & NET_CONNECT_TCP) != 0; i++)
+		TRY(port_add(fd, spec->ports[i], err));
 	if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
 		FAIL(err, ERR_IO, "landlock_restrict_self: %s", proc_errno_text(errno));
 	return OK;

@@ -22,6 +22,7 @@ struct store_ops {
 	void (*close)(struct store *s);
 	struct store_stats (*stats)(const struct store *s);
 	bool (*is_lost)(const struct store *s);
+	void (*reach)(const struct store *s, struct store_reach *add); /* NULL: nothing */
 };
 struct store {
 	const struct store_ops *ops;

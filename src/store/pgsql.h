@@ -24,6 +24,8 @@ void pgsql_target_done(struct pgsql_target *t);
 
 /* What libpq found for itself with the first connection stays: from then on it opens no file and asks no resolver. */
 void pgsql_target_settle(struct pgsql_target *t, const struct pg_conn *h);
+struct store_reach;
+void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add);
 fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, struct err *err);
 /* Waits until a result can be had without blocking; false: the connection is lost, or nothing came for too long. */
 bool pgsql_wait(struct pg_conn *h);

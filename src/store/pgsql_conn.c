@@ -5,6 +5,8 @@
  */
 #include "store/pgsql.h"
 
+#include "store/store.h"
+
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
@@ -28,6 +30,7 @@ static const struct {
 	{ "keepalives_idle", "10" },
 	{ "keepalives_interval", "3" },
 	{ "keepalives_count", "3" },
+	{ "gssencmode", "disable" }, /* it looks for tickets in files of its own */
 };
 
 /* No plan for what the values of one call happen to be: planning costs more than most statements, and a scan of a whole
@@ -98,7 +101,7 @@ const char *pgsql_text(const char *from, char *to, size_t room)
 }
 
 /* --- the URL ------------------------------------------------------------------------------------------------------*/
-static fallible url_read(struct pgsql_target *t, const char *url, struct err *err)
+static fallible params_of_url(struct pgsql_target *t, const char *url, struct err *err)
 {
 	PQconninfoOption *options = PQconninfoParse(url, NULL);
 	/* libpq's own words would repeat the URL, which may hold a password. */
@@ -156,13 +159,38 @@ fallible pgsql_target_make(struct str url, const char *password_file, bool poole
 	t.keywords = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
 	t.values = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
 	params_ours(&t);
-	TRY(url_read(&t, url_z, err));
+	TRY(params_of_url(&t, url_z, err));
 	params_session(&t, &mem);
 	if (password_file != NULL)
 		TRY(password_read(&t, password_file, err));
 	*ret = t;
 	t = (struct pgsql_target){ .pooler = pooler };
 	return OK;
+}
+
+/* --- what a connection needs of a sandbox -------------------------------------------------------------------------*/
+static void reach_ports(const struct pgsql_target *t, struct store_reach *add)
+{
+	const char *p = param_get(t, "port");
+	if (p[0] == '\0')
+		p = "5432";
+	while (*p != '\0' && add->port_count < STORE_PORTS_MAX) {
+		char *end;
+		unsigned long port = strtoul(p, &end, 10);
+		add->ports[add->port_count++] = (uint16_t)(port == 0 || port > UINT16_MAX ? 5432 : port);
+		p = *end == ',' ? end + 1 : "";
+	}
+}
+
+void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add)
+{
+	static const char *const named[] = { "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir" };
+	reach_ports(t, add);
+	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
+		const char *file = param_get(t, named[i]);
+		if (file[0] == '/' && add->file_count < STORE_FILES_MAX)
+			add->files[add->file_count++] = file;
+	}
 }
 
 /* --- connecting ---------------------------------------------------------------------------------------------------*/

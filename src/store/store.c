@@ -57,6 +57,13 @@ struct store_stats store_stats(const struct store *s)
 	return s->ops->stats(s);
 }
 
+void store_reach(const struct store *s, struct store_reach *ret)
+{
+	*ret = (struct store_reach){ .server = s->ops->reach != NULL };
+	if (s->ops->reach != NULL)
+		s->ops->reach(s, ret);
+}
+
 bool store_is_lost(const struct store *s)
 {
 	return s->ops->is_lost(s);

@@ -32,6 +32,18 @@ fallible store_open_at(const struct store_where *where, const struct clock *clk,
  * file's mode is 0600. Migrates under a lock; refuses a newer schema (ERR_CONFIG says which version wants which
  * program). readers: connections for store_read. */
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err);
+/* What a sandbox has to leave open so that a connection to a server of databases can be made again: its TCP ports, and the
+ * files that the URL names. None for SQLite. Files are borrowed from the store. */
+#define STORE_PORTS_MAX 16
+#define STORE_FILES_MAX 16
+struct store_reach {
+	bool server;
+	uint16_t ports[STORE_PORTS_MAX];
+	size_t port_count;
+	const char *files[STORE_FILES_MAX];
+	size_t file_count;
+};
+void store_reach(const struct store *s, struct store_reach *ret);
 void store_close(struct store *s); /* finishes what waits, checkpoints; accepts NULL */
 
 /* fn runs with the transaction open: short, no waiting, no I/O of its own, and safe to run again from the start (a

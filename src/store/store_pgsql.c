@@ -294,12 +294,23 @@ static bool is_lost(const struct store *base)
 	return false;
 }
 
-static const struct store_ops store_pgsql_ops = { .tx = write_tx,
-						  .read = read_tx,
-						  .read_stale = read_stale,
-						  .close = close_store,
-						  .stats = stats,
-						  .is_lost = is_lost };
+static void reach(const struct store *base, struct store_reach *add)
+{
+	const struct pgsql_store *s = (const struct pgsql_store *)base;
+	pgsql_target_reach(&s->main.target, add);
+	if (s->standby.count > 0)
+		pgsql_target_reach(&s->standby.target, add);
+}
+
+static const struct store_ops store_pgsql_ops = {
+	.tx = write_tx,
+	.read = read_tx,
+	.read_stale = read_stale,
+	.close = close_store,
+	.stats = stats,
+	.is_lost = is_lost,
+	.reach = reach,
+};
 
 static struct pgsql_store *store_new(const struct clock *clk)
 {
