@@ -16,7 +16,7 @@ run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqli
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
 	mandoc shellcheck publicsuffix python3-cryptography
 	certbot lego dehydrated uacme acmetool apache2-bin libnss3-tools gnutls-bin pebble curl sqlite3 procps iproute2
-	ldnsutils libfstrm0 libprotobuf-c1 softhsm2 postgresql libevent-2.1-7 libcares2'
+	ldnsutils libfstrm0 libprotobuf-c1 softhsm2 postgresql libevent-2.1-7 libc-ares2'
 
 say() {
 	echo "deps: $*"
