@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh BUILDDIR [--quick] [--seconds S] [--json FILE] [--database URL] [--no-peers]: what a certificate costs. Throw-away
-# CAs on loopback, cairn-bench at them, each run for S seconds (5; --quick: 2, and fewer runs); the server's CPU time from /proc
+# run.sh BUILDDIR [--quick] [--seconds S] [--json FILE] [--database URL] [--no-peers]: what a certificate costs. A throw-away
+# CA on loopback, cairn-bench at it, each run for S seconds (5; --quick: 2, and fewer runs); the server's CPU time from /proc
 # over the OpenSSL floor that is measured before and after; beside it Debian's pebble and caddy's acme_server, where they are
 # installed. --json leaves a line for each run. --database: cairn's store is there (it must be empty), and not SQLite.
 # Compare ratios, not machines: DESIGN.md section 8. bench/README.md explains the columns. It fails when anything was issued
@@ -111,11 +111,10 @@ measure() { # measure LABEL OPTION...: at whatever ca_start or a peer's start se
 
 # --- cairn
 
-ca_start() { # ca_start FOLDER INIT-OPTION...
-	local ca=$work/$1 role
-	shift
+ca_start() {
+	local ca=$work/ca role
 	"$cairn" init "$ca" --host localhost,127.0.0.1 --listen "127.0.0.1:$api" --allow '*.load.test' \
-		--allow-address 127.0.0.0/8 --http-port "$challenge" --root-unencrypted "$@" >"$work/init.log"
+		--allow-address 127.0.0.0/8 --http-port "$challenge" --root-unencrypted --static '*.load.test=127.0.0.1' >"$work/init.log"
 	# No limits: they would be what is measured.
 	sed -i "s/^    names: \[\"\*\.load\.test\"\]\$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0/
 		s/^    http-port: .*/&\n    alpn-port: $challenge/
@@ -147,7 +146,7 @@ resident() { # MiB of all of cairn's processes, pages that they share counted on
 
 cairn_all() {
 	local n
-	ca_start ca --static '*.load.test=127.0.0.1'
+	ca_start
 	sleep 1
 	idle=$(resident)
 	for n in 1 8 32 128; do
@@ -155,10 +154,12 @@ cairn_all() {
 		measure "$n client$([ "$n" = 1 ] || echo s)" --clients "$n" --seconds "$seconds"
 	done
 	measure "32 clients, tls-alpn-01" --clients 32 --seconds "$seconds" --challenge tls-alpn-01
+	measure "32 clients, dns-01" --clients 32 --seconds "$seconds" --challenge dns-01
 	measure "RS256 accounts" --clients 32 --seconds "$seconds" --account-alg RS256
 	measure "a connection for each order" --clients 32 --seconds "$seconds" --connection order
 	measure "a connection for each request" --clients 32 --seconds "$seconds" --connection request
 	measure "100 names (floor of one)" --clients 4 --seconds "$seconds" --names 100
+	[ "$quick" = yes ] || measure "100 names, dns-01 (the same)" --clients 4 --seconds "$seconds" --challenge dns-01 --names 100
 	measure "newNonce alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only newnonce
 	measure "newAccount alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only newaccount
 	measure "newOrder alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only neworder
@@ -167,11 +168,6 @@ cairn_all() {
 	measure "32 clients, warm" --clients 32 --seconds "$seconds"
 	echo "OCSP alone, CRL alone: cairn does not serve them yet, so not measured"
 	[ -n "$database" ] || echo "store   $(du -sk "$work/ca/store" | cut -f1) KiB, journal $(du -sk "$work/ca/journal" | cut -f1) KiB"
-	stop "$running"
-	[ -z "$database" ] || { echo "dns-01  needs a second CA and so a second database, so not measured"; return; }
-	ca_start dns
-	measure "32 clients, dns-01" --clients 32 --seconds "$seconds" --challenge dns-01
-	[ "$quick" = yes ] || measure "100 names, dns-01 (the same)" --clients 4 --seconds "$seconds" --challenge dns-01 --names 100
 	stop "$running"
 }
 

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# 76-bench.sh: the load generator, which shares no code with our client, gets what it asks a real CA for: whole issuances by
+# each challenge, with one name and with several, on kept connections and on new ones, and single requests. It reads every
+# reply and looks at every certificate; that it finds what is wrong is bench/generator_test.py's business.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+bench=$build/bench/cairn-bench
+[ -x "$bench" ] || fail "$bench is not built"
+
+ca_init
+ca_set alpn-port "$http_port"
+ca_set resolvers "[\"127.0.0.1:$http_port\"]"
+ca_set accounts-per-hour 0
+ca_start
+
+issued=0
+gets() { # gets WHAT ORDERS OPTION...: cairn-bench is content
+	local what=$1 orders=$2
+	shift 2
+	run 0 "$work/logs/bench.log" "$bench" --server "$directory" --ca-file "$root_pem" --root "$root_pem" --names-suffix .e2e.test \
+		--challenge-port "$http_port" --clients 4 --orders "$orders" --seconds 30 --verify-share 1 "$@"
+	assert_has "$what" "$work/logs/bench.log" ": $orders done" " 0 failed"
+}
+
+for challenge in http-01 dns-01 tls-alpn-01; do
+	gets "certificates by $challenge" 12 --challenge "$challenge"
+	gets "certificates with 5 names by $challenge" 4 --challenge "$challenge" --names 5
+	issued=$((issued + 16))
+done
+gets "certificates of accounts with RSA keys" 4 --account-alg RS256
+gets "certificates with a connection for each order" 4 --connection order
+gets "certificates with a connection for each request" 4 --connection request
+issued=$((issued + 12))
+for request in newnonce newaccount neworder read; do
+	gets "$request alone" 20 --only "$request"
+done
+gets "revocations" 8 --only revoke --prepare 8
+issued=$((issued + 8))
+assert_eq "certificates in the store" "$(ca_sql 'SELECT count(*) FROM certificates')" "$issued"
+assert_eq "of them revoked" "$(ca_sql 'SELECT count(*) FROM certificates WHERE revoked_at > 0')" 8
+ca_stop
+e2e_done
