@@ -19,6 +19,11 @@
 #define BUS_CREDITS 256
 #define HOUSEKEEPING_MS 5000
 #define LISTEN_BACKLOG 1024
+/* Descriptors that connections may not take: the database's for each reader, the bus, the operator's socket, sockets that
+ * are being accepted. */
+#define FILES_BESIDE 128
+#define FILES_A_READER 4
+#define CONNECTIONS_MIN 16
 #define TLS_WAIT_MS 5000
 #define TLS_NAP_MS 50
 
@@ -37,6 +42,7 @@ struct api {
 	struct http_server *http;
 	int listen_fds[16];
 	size_t listen_count;
+	unsigned connections_max;
 	struct timespec tls_seen[2]; /* mtimes of certificate and key */
 	pthread_t sweeper;
 	pthread_mutex_t lock;
@@ -268,7 +274,7 @@ static unsigned cores(void)
 static fallible http_open(struct api *api, struct err *err)
 {
 	struct http_limits limits = http_limits_default;
-	limits.connections_max = (unsigned)api->role.conf->api.connections_max;
+	limits.connections_max = api->connections_max;
 	const struct http_handlers handlers = { .quick = acme_quick,
 						.begins = acme_begins,
 						.handle = acme_handle,
@@ -337,9 +343,27 @@ static fallible admin_open(struct api *api, struct arena *mem, struct err *err)
 			   &admin_limits_default, err);
 }
 
+/* As many connections as are configured, if that many descriptors can be had; else it says so and serves fewer, because
+ * the store must never be without one (THREATS F50). */
+static fallible files_open(struct api *api, struct err *err)
+{
+	uint64_t wanted = (uint64_t)api->role.conf->api.connections_max, got;
+	uint64_t beside = FILES_BESIDE + FILES_A_READER * (uint64_t)api->role.conf->store.readers;
+	TRY(proc_files_raise(wanted + beside, &got, err));
+	uint64_t left = got > 2 * beside ? got - beside : got / 2;
+	left = left < CONNECTIONS_MIN ? CONNECTIONS_MIN : left;
+	api->connections_max = (unsigned)(left < wanted ? left : wanted);
+	if (left < wanted)
+		LOG(&api->role.log, LOG_WARNING, "fewer connections than api.connections-max",
+		    KV_U64("connections", left), KV_U64("wanted", wanted), KV_U64("descriptors", got),
+		    KV_Z("help", "raise the hard limit of open files: LimitNOFILE= in the unit, or ulimit -Hn"));
+	return OK;
+}
+
 static fallible prepare(void *ctx, struct err *err)
 {
 	struct api *api = ctx;
+	TRY(files_open(api, err));
 	TRY(listeners_open(api, err));
 	TRY(store_reach_conf(api, err));
 	return crypto_new(&api->crypto, err);

@@ -94,6 +94,8 @@ void proc_signals_free(struct proc_signals *s); /* ends the thread; not from a c
 
 /* No core dumps, no ptrace by the same user, no new privileges (THREATS A86). */
 fallible proc_harden(struct err *err);
+/* Descriptors that this program may have open: raised to `wanted` where the hard limit allows it; *ret is what it is now. */
+fallible proc_files_raise(uint64_t wanted, uint64_t *ret, struct err *err);
 
 /* --- sandbox -----------------------------------------------------------------------------------------------------*/
 /* What a program can do is taken from it in two steps, once it has opened what it needs: first files (Landlock), before

@@ -505,11 +505,30 @@ static void programs_are_found_beside_us_then_in_path(void **state)
 	assert_non_null(strstr(err.detail, "cairn-no-such-program: found neither beside this program"));
 }
 
+static void descriptors_are_raised_as_far_as_the_hard_limit_and_never_lowered(void **state)
+{
+	(void)state;
+	struct rlimit before, low;
+	uint64_t got = 0;
+	struct err err = { 0 };
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){ .rlim_cur = 64, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(proc_files_raise(100, &got, &err).kind, ERR_NONE);
+	assert_int_equal(got, 100);
+	assert_int_equal(proc_files_raise(80, &got, &err).kind, ERR_NONE);
+	assert_int_equal(got, 100);
+	assert_int_equal(proc_files_raise(UINT64_MAX - 1, &got, &err).kind, ERR_NONE);
+	assert_int_equal(got, before.rlim_max);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 5 && strcmp(argv[1], "role") == 0)
 		return role_main(argv[2], argv[3], argv[4]);
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(descriptors_are_raised_as_far_as_the_hard_limit_and_never_lowered),
 		cmocka_unit_test(children_are_stopped_one_after_the_other),
 		cmocka_unit_test(a_killed_child_is_started_again_and_keeps_its_socket),
 		cmocka_unit_test(a_child_that_cannot_start_ends_everything),

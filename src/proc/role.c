@@ -133,6 +133,21 @@ fallible proc_harden(struct err *err)
 	return OK;
 }
 
+fallible proc_files_raise(uint64_t wanted, uint64_t *ret, struct err *err)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		FAIL(err, ERR_IO, "getrlimit RLIMIT_NOFILE: %s", proc_errno_text(errno));
+	rlim_t most = wanted < r.rlim_max ? (rlim_t)wanted : r.rlim_max;
+	if (r.rlim_cur < most) {
+		r.rlim_cur = most;
+		if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+			FAIL(err, ERR_IO, "setrlimit RLIMIT_NOFILE: %s", proc_errno_text(errno));
+	}
+	*ret = r.rlim_cur;
+	return OK;
+}
+
 static bool is_program(const char *path)
 {
 	struct stat st;
