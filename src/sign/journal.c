@@ -46,6 +46,7 @@ struct journal {
 
 	uint32_t number; /* of the segment that is written */
 	uint64_t end;    /* of what is durable in it */
+	uint64_t room;   /* the file is that long: zeros from end on */
 	struct sum sum;  /* of the last frame */
 	uint64_t sequence;
 	int64_t last_ms;
@@ -216,6 +217,15 @@ static fallible journal_met_entry(void *ctx, enum journal_kind kind, const struc
 	return OK;
 }
 
+/* Whole pages of zeros at the end are the room behind what is torn. */
+static size_t without_zero_pages(const char *p, size_t n)
+{
+	static const char zeros[4096];
+	while (n >= sizeof zeros && memcmp(p + n - sizeof zeros, zeros, sizeof zeros) == 0)
+		n -= sizeof zeros;
+	return n;
+}
+
 /* Keeps what is cut: were it no torn write but damage to the last record, it is evidence. */
 static fallible torn_keep(struct journal *j, const struct segment_walk *w, struct err *err)
 {
@@ -226,6 +236,7 @@ static fallible torn_keep(struct journal *j, const struct segment_walk *w, struc
 	snprintf(j->torn_kept, sizeof j->torn_kept, "%s.torn-%llu", name, (unsigned long long)w->offset);
 	TRY(buf_room(&cut, n, &p, err));
 	TRY(read_at(w->fd, w->offset, p, n, err));
+	n = without_zero_pages(p, n);
 	AUTO(fd_close)
 	int fd = openat(j->dir_fd, j->torn_kept, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -237,6 +248,14 @@ static fallible torn_keep(struct journal *j, const struct segment_walk *w, struc
 	return OK;
 }
 
+static fallible journal_cut(struct journal *j, const struct segment_walk *w, struct err *err)
+{
+	if (j->io->ftruncate(w->fd, (off_t)w->offset) != 0)
+		FAIL(err, ERR_IO, "journal %s: the torn end of segment %u cannot be cut off: %s", j->dir, w->number,
+		     strerror(errno));
+	return OK;
+}
+
 static fallible journal_cut_torn(struct journal *j, struct segment_walk *w, struct err *err)
 {
 	bool more;
@@ -244,10 +263,7 @@ static fallible journal_cut_torn(struct journal *j, struct segment_walk *w, stru
 	if (more)
 		return segment_refuse(j->dir, w->number, w->offset, w->bad, err);
 	TRY(torn_keep(j, w, err));
-	if (j->io->ftruncate(w->fd, (off_t)w->offset) != 0)
-		FAIL(err, ERR_IO, "journal %s: the torn end of segment %u cannot be cut off: %s", j->dir, w->number,
-		     strerror(errno));
-	return OK;
+	return journal_cut(j, w, err);
 }
 
 static void walk_done(struct segment_walk *w)
@@ -276,7 +292,10 @@ static fallible journal_read_segment(struct journal *j, const struct segment *s,
 		return segment_refuse(j->dir, s->number, w.offset, w.bad, err);
 	if (w.bad != NULL)
 		TRY(journal_cut_torn(j, &w, err));
-	j->end = w.offset;
+	else if (last &&
+		 w.offset < w.size) /* room that a killed process had made: it is made again when it is needed */
+		TRY(journal_cut(j, &w, err));
+	j->end = j->room = w.offset;
 	j->sum = w.sum;
 	j->sequence = w.sequence == 0 ? 1 : w.sequence;
 	return OK;
@@ -308,6 +327,35 @@ static fallible journal_fsync(struct journal *j, int fd, struct err *err)
 	     j->dir, strerror(errno));
 }
 
+/* A file that is not written any more ends where its records do. Left as it is it would be read just the same. */
+static void give_room_back(struct journal *j, int fd)
+{
+	if (j->room > j->end && j->io->ftruncate(fd, (off_t)j->end) == 0)
+		j->room = j->end;
+}
+
+/* So that the next n bytes go where zeros are. That there is no room for zeros is no failure: there may be for n bytes. */
+static fallible journal_make_room(struct journal *j, size_t n, struct err *err)
+{
+	static const char zeros[ROOM_MIN];
+	uint64_t ahead = j->end < ROOM_MIN ? ROOM_MIN : j->end > ROOM_MAX ? ROOM_MAX : j->end;
+	uint64_t until = j->end + n + ahead < j->segment_max ? j->end + n + ahead : j->segment_max;
+	if (j->end + n <= j->room)
+		return OK;
+	while (j->room < until) {
+		struct err why = { 0 };
+		size_t some = until - j->room < sizeof zeros ? (size_t)(until - j->room) : sizeof zeros;
+		struct rc rc = journal_write_all(j, str_n(zeros, some), j->room, &why);
+		if (rc.kind == ERR_UNAVAILABLE)
+			return OK;
+		if (FAILED(rc) && err != NULL)
+			*err = why;
+		TRY(rc);
+		j->room += some;
+	}
+	return OK;
+}
+
 /* Makes the next segment: whole and durable, its name too, before it is written to. A full disk leaves the old one in
  * use. */
 static fallible journal_next_segment(struct journal *j, struct err *err)
@@ -335,9 +383,11 @@ static fallible journal_next_segment(struct journal *j, struct err *err)
 		j->fd = old;
 		return rc;
 	}
+	if (old >= 0)
+		give_room_back(j, old);
 	fd_close(&old);
 	j->number = h.number;
-	j->end = SEGMENT_HEAD;
+	j->end = j->room = SEGMENT_HEAD;
 	j->sum = h.own;
 	return OK;
 }
@@ -464,6 +514,8 @@ void journal_close(struct journal *j)
 {
 	if (j == NULL)
 		return;
+	if (j->fd >= 0 && !j->broken)
+		give_room_back(j, j->fd);
 	fd_close(&j->fd);
 	fd_close(&j->lock_fd); /* gives the lock back */
 	fd_close(&j->dir_fd);
@@ -482,6 +534,11 @@ uint64_t journal_torn(const struct journal *j, const char **ret_kept)
 {
 	*ret_kept = j->torn_kept;
 	return j->torn;
+}
+
+uint64_t journal_end(const struct journal *j)
+{
+	return j->end;
 }
 
 size_t journal_index_bytes(const struct journal *j)
@@ -563,10 +620,13 @@ static fallible journal_write_frame(struct journal *j, struct err *err)
 	size_t n = j->frame.n; /* less the chain before it, which stands in the file already, plus its own sum */
 	if (j->end + n > j->segment_max && j->end > SEGMENT_HEAD)
 		TRY(journal_next_segment(j, err));
+	TRY(journal_make_room(j, n, err));
 	TRY(journal_seal(j, &sum, err));
 	struct rc rc = journal_write_all(j, str_sub(buf_str(&j->frame), SUM_LEN, j->frame.n), j->end, err);
-	if (rc.kind == ERR_UNAVAILABLE && j->io->ftruncate(j->fd, (off_t)j->end) == 0)
+	if (rc.kind == ERR_UNAVAILABLE && j->io->ftruncate(j->fd, (off_t)j->end) == 0) {
+		j->room = j->end;
 		return rc;
+	}
 	if (rc.kind != ERR_NONE) {
 		j->broken = true;
 		return rc;
@@ -580,6 +640,8 @@ static fallible journal_write_frame(struct journal *j, struct err *err)
 			j->last_ms = p->at_ms;
 	}
 	j->end += n;
+	if (j->room < j->end)
+		j->room = j->end;
 	j->sum = sum;
 	j->sequence += j->pending_count;
 	return OK;

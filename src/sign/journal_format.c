@@ -3,7 +3,7 @@
  * journal_format.c: the journal's bytes. All numbers big endian.
  *
  *   segment   head (64): "cairn journal 1\n", version u32, number u32, created_ms u64, sum of the segment before (16),
- *             sum of these 48 bytes (16); then frames
+ *             sum of these 48 bytes (16); then frames; then, while it is written to, zeros
  *   frame     "CJF1", length of the entries u32, their count u32, sequence of the first u64; entries; sum (16)
  *   entry     kind u8, at_ms u64, issuance 16, order 16, job hash 32, tbs hash 32, serial u8 + text, data u32 + bytes;
  *             data is the TBS of a begin, the certificate of a done, the reason of a refusal; with ENTRY_OWNED in the
@@ -294,6 +294,23 @@ static fallible frame_give(struct segment_walk *w, const struct frame_head *h, s
 	return OK;
 }
 
+/* From w->offset on, the room for more. */
+static fallible rest_is_zero(const struct segment_walk *w, bool *ret, struct err *err)
+{
+	uint8_t chunk[4096];
+	*ret = false;
+	for (uint64_t at = w->offset; at < w->size;) {
+		size_t n = w->size - at < sizeof chunk ? (size_t)(w->size - at) : sizeof chunk;
+		TRY(read_at(w->fd, at, chunk, n, err));
+		for (size_t i = 0; i < n; i++)
+			if (chunk[i] != 0)
+				return OK;
+		at += n;
+	}
+	*ret = true;
+	return OK;
+}
+
 fallible segment_walk(struct segment_walk *w, segment_entry_fn *fn, void *ctx, struct err *err)
 {
 	struct frame_head h;
@@ -302,8 +319,13 @@ fallible segment_walk(struct segment_walk *w, segment_entry_fn *fn, void *ctx, s
 		TRY(frame_load(w->crypto, w->fd, w->size, w->offset, &w->frame, &h, &w->bad, err));
 		if (w->bad == NULL && w->sequence != 0 && h.sequence != w->sequence)
 			w->bad = "the sequence number is not the next one";
-		if (w->bad != NULL)
+		if (w->bad != NULL) {
+			bool zero;
+			TRY(rest_is_zero(w, &zero, err));
+			if (zero)
+				w->bad = NULL;
 			return OK;
+		}
 		TRY(frame_give(w, &h, fn, ctx, err));
 		w->sequence = h.sequence + h.count;
 		w->offset += JFRAME_HEAD + (uint64_t)h.length + SUM_LEN;

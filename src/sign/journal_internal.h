@@ -14,6 +14,10 @@
 #define FRAME_ENTRIES_MAX 256u
 #define JFRAME_MAX (8u * 1024 * 1024)
 #define SUM_LEN 16u
+/* Zeros are written ahead of the records, as much again as there is, within these bounds. A record then goes where the
+ * file has blocks already, and syncing it needs no change of the file's length, which takes the file system twice as long. */
+#define ROOM_MIN (64u * 1024)
+#define ROOM_MAX (1024u * 1024)
 #define ENTRY_DATA_MAX (64u * 1024)
 #define SERIAL_TEXT_MAX 64u
 #define OWNER_TEXT_MAX 64u /* names of realms, profiles and issuers */
@@ -62,7 +66,8 @@ struct segment_walk {
 };
 typedef fallible segment_entry_fn(void *ctx, enum journal_kind kind, const struct journal_entry *e, uint64_t loc,
 				  struct err *err);
-/* Fails only when the file cannot be read or fn fails; damage is told in w->bad. */
+/* Fails only when the file cannot be read or fn fails; damage is told in w->bad. Zeros up to the end are room, not damage:
+ * the walk ends before them. */
 fallible segment_walk(struct segment_walk *w, segment_entry_fn *fn, void *ctx, struct err *err);
 /* Does any whole frame stand behind `offset`? Then what is bad at offset was durable once, and is no torn tail. */
 fallible segment_has_frame_after(struct segment_walk *w, uint64_t offset, bool *ret, struct err *err);
@@ -106,5 +111,6 @@ extern const struct journal_io journal_io_system;
 fallible journal_open_with(const char *dir, int64_t keep_ms, const struct crypto *c, const struct clock *clk,
 			   const struct journal_io *io, uint64_t segment_max, struct journal **ret, struct err *err);
 size_t journal_index_bytes(const struct journal *j);
+uint64_t journal_end(const struct journal *j); /* of what is durable in the segment that is written */
 
 #endif

@@ -263,10 +263,10 @@ static void a_record_torn_at_any_byte_is_cut_off_and_kept_aside(void **state)
 	(void)state;
 	world_open(w);
 	issue(w, 1);
-	size_t whole = file_size(world_path(w, "journal-000001.cj"));
+	size_t whole = (size_t)journal_end(w->j);
 	add_begin(w, 2);
 	sync_now(w);
-	size_t longer = file_size(world_path(w, "journal-000001.cj"));
+	size_t longer = (size_t)journal_end(w->j);
 	assert_true(longer > whole);
 	journal_close(TAKE(w->j));
 	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
@@ -294,12 +294,113 @@ static void a_last_record_whose_pages_were_never_written_is_cut_off(void **state
 	(void)state;
 	world_open(w);
 	issue(w, 1);
-	size_t whole = file_size(world_path(w, "journal-000001.cj"));
+	size_t whole = (size_t)journal_end(w->j);
 	journal_close(TAKE(w->j));
 	assert_int_equal(truncate(world_path(w, "journal-000001.cj"), (off_t)whole + 5000), 0); /* zeros */
 	world_open(w);
 	assert_int_equal(known(w, 1), DONE);
 	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), whole);
+	world_free(w);
+}
+
+/* What a killed process leaves: the records, and zeros behind them. */
+static void leave_as_if_killed(struct world *w, struct buf *file)
+{
+	struct err err;
+	MUST(file_read(world_path(w, "journal-000001.cj"), 1 << 20, file, &err));
+	journal_close(TAKE(w->j));
+	MUST(file_write_atomic(world_path(w, "journal-000001.cj"), buf_str(file), 0600, &err));
+}
+
+static fallible count_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err)
+{
+	unsigned *n = ctx;
+	(void)e;
+	(void)err;
+	n[kind]++;
+	return OK;
+}
+
+static void room_is_made_ahead_and_given_back(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	const char *kept;
+	unsigned n[4] = { 0 };
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	size_t room = file_size(world_path(w, "journal-000001.cj"));
+	assert_true(room > journal_end(w->j) + ROOM_MIN / 2);
+	issue(w, 2);
+	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), room);
+	MUST(journal_walk(w->dir, count_entry, n, &err)); /* others read it meanwhile */
+	assert_int_equal(n[JOURNAL_DONE], 2);
+
+	AUTO(buf_done) struct buf file = BUF_MAX(1 << 20);
+	size_t end = (size_t)journal_end(w->j);
+	leave_as_if_killed(w, &file);
+	assert_int_equal(file.n, room);
+	world_open(w);
+	assert_int_equal(journal_torn(w->j, &kept), 0);
+	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), end);
+	assert_int_equal(known(w, 2), DONE);
+	issue(w, 3);
+	end = (size_t)journal_end(w->j);
+	journal_close(TAKE(w->j));
+	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), end);
+	world_free(w);
+}
+
+static void a_segment_that_is_full_keeps_no_room(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	(void)state;
+	MUST(world_try_open(w, &journal_io_system, 2 * ROOM_MIN, &err));
+	unsigned i = 1;
+	uint64_t end = 0;
+	for (; access(world_path(w, "journal-000002.cj"), F_OK) != 0; i++) {
+		end = journal_end(w->j);
+		assert_true(file_size(world_path(w, "journal-000001.cj")) <= 2 * ROOM_MIN);
+		add_begin(w, i);
+		sync_now(w);
+	}
+	assert_int_equal(file_size(world_path(w, "journal-000001.cj")), end);
+	MUST(world_try_open(w, &journal_io_system, 2 * ROOM_MIN, &err));
+	for (unsigned k = 1; k < i; k++)
+		assert_int_equal(known(w, k), BEGUN);
+	world_free(w);
+}
+
+static void a_record_torn_within_the_room_is_cut_off_and_kept_aside(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	const char *kept;
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	size_t whole = (size_t)journal_end(w->j);
+	add_begin(w, 2);
+	sync_now(w);
+	size_t longer = (size_t)journal_end(w->j);
+	AUTO(buf_done) struct buf file = BUF_MAX(1 << 20);
+	leave_as_if_killed(w, &file);
+	for (size_t n = whole + 1; n < longer; n += 7) {
+		AUTO(buf_done) struct buf torn = BUF_MAX(1 << 20);
+		MUST(buf_add(&torn, buf_str(&file), &err));
+		memset(torn.p + n, 0, longer - n); /* the rest of it never reached the disk */
+		MUST(file_write_atomic(world_path(w, "journal-000001.cj"), buf_str(&torn), 0600, &err));
+		world_open(w);
+		assert_int_equal(known(w, 1), DONE);
+		assert_int_equal(known(w, 2), UNKNOWN);
+		uint64_t cut = journal_torn(w->j, &kept);
+		assert_true(cut >= n - whole && cut < n - whole + 4096);
+		assert_int_equal(file_size(world_path(w, kept)), cut);
+		assert_int_equal(file_size(world_path(w, "journal-000001.cj")), whole);
+		journal_close(TAKE(w->j));
+	}
 	world_free(w);
 }
 
@@ -311,10 +412,10 @@ static void a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place
 	(void)state;
 	world_open(w);
 	issue(w, 1);
-	size_t second = file_size(world_path(w, "journal-000001.cj"));
+	size_t second = (size_t)journal_end(w->j);
 	add_begin(w, 2);
 	sync_now(w);
-	size_t third = file_size(world_path(w, "journal-000001.cj"));
+	size_t third = (size_t)journal_end(w->j);
 	issue(w, 3);
 	snprintf(want, sizeof want, "journal-000001.cj is damaged at byte %zu", second);
 	for (size_t at = second; at < third; at++) {
@@ -356,21 +457,12 @@ static void damage_after_opening_is_found_when_the_record_is_read_back(void **st
 	(void)state;
 	world_open(w);
 	issue(w, 1);
-	file_flip(world_path(w, "journal-000001.cj"), file_size(world_path(w, "journal-000001.cj")) - SUM_LEN - 1);
+	file_flip(world_path(w, "journal-000001.cj"), (size_t)journal_end(w->j) - SUM_LEN - 1);
 	MUST_FAIL(journal_find_order(w->j, &mem, sample_of(&s, 1)->e.order, &e, &err), ERR_IO, "damaged at byte");
 	world_free(w);
 }
 
 /* --- segments --- */
-static fallible count_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err)
-{
-	unsigned *n = ctx;
-	(void)e;
-	(void)err;
-	n[kind]++;
-	return OK;
-}
-
 static void open_small(struct world *w)
 {
 	struct err err;
@@ -435,7 +527,7 @@ static void a_whole_record_taken_out_breaks_the_chain(void **state)
 	(void)state;
 	world_open(w);
 	for (unsigned i = 0; i < 4; i++) {
-		at[i] = file_size(world_path(w, "journal-000001.cj"));
+		at[i] = (size_t)journal_end(w->j);
 		add_begin(w, i + 1);
 		sync_now(w);
 	}
@@ -636,7 +728,7 @@ static void a_full_disk_fails_the_call_and_heals(void **state)
 		struct err err = { 0 };
 		open_faulty(w, SEGMENT_MAX);
 		issue(w, 1);
-		size_t whole = file_size(world_path(w, "journal-000001.cj"));
+		size_t whole = (size_t)journal_end(w->j);
 		add_begin(w, 2);
 		fault.writes_left = 1;
 		fault.error = ENOSPC;
@@ -653,6 +745,22 @@ static void a_full_disk_fails_the_call_and_heals(void **state)
 	}
 }
 
+static void a_disk_without_room_for_zeros_has_some_for_records(void **state)
+{
+	(void)state;
+	for (unsigned half = 0; half < 2; half++) {
+		struct world *w = world_new();
+		open_faulty(w, SEGMENT_MAX);
+		fault.writes_left = 1; /* the zeros come first */
+		fault.error = ENOSPC;
+		fault.half = half;
+		issue(w, 1);
+		world_open(w);
+		assert_int_equal(known(w, 1), DONE);
+		world_free(w);
+	}
+}
+
 static void a_full_disk_while_a_segment_is_made_heals_too(void **state)
 {
 	struct world *w = world_new();
@@ -660,7 +768,7 @@ static void a_full_disk_while_a_segment_is_made_heals_too(void **state)
 	(void)state;
 	open_faulty(w, 600);
 	unsigned i = 1;
-	for (; file_size(world_path(w, "journal-000001.cj")) < 400; i++) {
+	for (; journal_end(w->j) < 400; i++) {
 		add_begin(w, i);
 		sync_now(w);
 	}
@@ -806,6 +914,9 @@ int main(void)
 		cmocka_unit_test(files_are_private),
 		cmocka_unit_test(a_record_torn_at_any_byte_is_cut_off_and_kept_aside),
 		cmocka_unit_test(a_last_record_whose_pages_were_never_written_is_cut_off),
+		cmocka_unit_test(room_is_made_ahead_and_given_back),
+		cmocka_unit_test(a_segment_that_is_full_keeps_no_room),
+		cmocka_unit_test(a_record_torn_within_the_room_is_cut_off_and_kept_aside),
 		cmocka_unit_test(a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place),
 		cmocka_unit_test(a_flipped_bit_in_the_head_refuses),
 		cmocka_unit_test(damage_after_opening_is_found_when_the_record_is_read_back),
@@ -820,6 +931,7 @@ int main(void)
 		cmocka_unit_test(a_second_opener_is_refused_until_the_first_closes),
 		cmocka_unit_test(a_clock_that_went_back_stops_beginning),
 		cmocka_unit_test(a_full_disk_fails_the_call_and_heals),
+		cmocka_unit_test(a_disk_without_room_for_zeros_has_some_for_records),
 		cmocka_unit_test(a_full_disk_while_a_segment_is_made_heals_too),
 		cmocka_unit_test(short_writes_and_interruptions_are_finished),
 		cmocka_unit_test(a_write_that_takes_nothing_is_an_error_and_no_endless_loop),
