@@ -141,7 +141,7 @@ fallible acme_new(const struct acme_deps *deps, struct conf *conf, struct acme *
 	struct acme *a = mem_alloc(sizeof *a);
 	a->d = *deps;
 	pthread_mutex_init(&a->view_lock, NULL);
-	struct rc rc = nonces_new(deps->crypto, deps->clk, deps->rng, &a->nonces, err);
+	struct rc rc = nonces_new(deps->clk, deps->rng, &a->nonces, err);
 	if (!FAILED(rc))
 		rc = keycache_new(&a->keys, err);
 	if (!FAILED(rc))

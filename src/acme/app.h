@@ -37,10 +37,9 @@ struct str issuer_choose(const struct view *v, const struct conf_realm *realm, e
 /* --- nonce.c: stateless to issue, a bitmap to spend (RFC 8555 6.5) --- */
 struct nonces;
 #define NONCE_TEXT_MAX 48
-fallible nonces_new(const struct crypto *c, const struct clock *clk, const struct rng *rng, struct nonces **ret,
-		    struct err *err);
+fallible nonces_new(const struct clock *clk, const struct rng *rng, struct nonces **ret, struct err *err);
 void nonces_free(struct nonces *n);
-fallible nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX], struct err *err);
+void nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX]);
 /* Once only, and within life_s; ERR_BAD_NONCE otherwise. */
 fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct err *err);
 

@@ -168,7 +168,7 @@ static fallible route_find(struct call *c, struct err *err)
 static fallible add_nonce(struct call *c, struct err *err)
 {
 	char nonce[NONCE_TEXT_MAX];
-	TRY(nonce_issue(c->a->nonces, nonce, err));
+	nonce_issue(c->a->nonces, nonce);
 	return http_reply_header(c->re, "Replay-Nonce", str_z(nonce), err);
 }
 

@@ -84,26 +84,42 @@ static struct arena_block *block_new(struct arena *mem, size_t n)
 	size_t total;
 	if (__builtin_add_overflow(cap, sizeof(struct arena_block), &total))
 		mem_die();
-	struct arena_block *b = (struct arena_block *)mem_alloc(total);
+	struct arena_block *b = (struct arena_block *)malloc(total);
+	if (b == NULL)
+		mem_die();
+	b->used = 0;
 	b->cap = cap;
 	b->next = mem->blocks;
 	mem->blocks = b;
 	return b;
 }
 
-void *arena_alloc(struct arena *mem, size_t n)
+/* Where the next allocation begins in a block; its cap when there is no room. */
+static size_t block_from(const struct arena_block *b)
 {
 	const size_t align = alignof(max_align_t);
+	size_t from = (b->used + align - 1) / align * align;
+	return from < b->cap ? from : b->cap;
+}
+
+/* Not zeroed: for who writes all of it. */
+static void *arena_take(struct arena *mem, size_t n)
+{
 	struct arena_block *b = mem->blocks;
 	size_t want = n == 0 ? 1 : n;
-	size_t from = b == NULL ? 0 : (b->used + align - 1) / align * align;
-	if (b == NULL || from > b->cap || want > b->cap - from) {
+	size_t from = b == NULL ? 0 : block_from(b);
+	if (b == NULL || want > b->cap - from) {
 		b = block_new(mem, want);
 		from = 0;
 	}
 	b->used = from + want;
 	mem->total += n;
 	return b->bytes + from;
+}
+
+void *arena_alloc(struct arena *mem, size_t n)
+{
+	return memset(arena_take(mem, n), 0, n == 0 ? 1 : n);
 }
 
 void *arena_alloc_n(struct arena *mem, size_t size, size_t count)
@@ -127,7 +143,7 @@ struct str str_dup(struct arena *mem, struct str s)
 {
 	if (s.n == 0)
 		return STR("");
-	char *p = (char *)arena_alloc(mem, s.n);
+	char *p = (char *)arena_take(mem, s.n);
 	memcpy(p, s.p, s.n);
 	return (struct str){ p, s.n };
 }
@@ -136,9 +152,10 @@ char *str_dupz_raw(struct arena *mem, struct str s)
 {
 	if (s.n == SIZE_MAX)
 		mem_die();
-	char *z = (char *)arena_alloc(mem, s.n + 1);
+	char *z = (char *)arena_take(mem, s.n + 1);
 	if (s.n > 0)
 		memcpy(z, s.p, s.n);
+	z[s.n] = '\0';
 	return z;
 }
 
@@ -151,18 +168,6 @@ fallible str_dupz(struct arena *mem, struct str s, char **ret, struct err *err)
 	return OK;
 }
 
-/* The newest block's rest, where the next allocation would begin. */
-static size_t arena_rest(const struct arena *mem, char **ret)
-{
-	const size_t align = alignof(max_align_t);
-	struct arena_block *b = mem->blocks;
-	size_t from = b == NULL ? 0 : (b->used + align - 1) / align * align;
-	if (b == NULL || from >= b->cap)
-		return 0;
-	*ret = (char *)b->bytes + from;
-	return b->cap - from;
-}
-
 struct str str_fmt(struct arena *mem, const char *fmt, ...)
 {
 	assert(fmt != NULL); /* also keeps gcc's UBSan from inventing a path with no format */
@@ -170,16 +175,16 @@ struct str str_fmt(struct arena *mem, const char *fmt, ...)
 	va_start(args, fmt);
 	va_list again;
 	va_copy(again, args);
-	char *rest = NULL;
-	size_t room = arena_rest(mem, &rest);
-	int len = vsnprintf(rest, room, fmt, args); /* nearly always it fits, and is done */
+	struct arena_block *b = mem->blocks;
+	size_t from = b == NULL ? 0 : block_from(b), room = b == NULL ? 0 : b->cap - from;
+	/* Into the newest block's rest, where it stays: nearly always it fits. */
+	int len = vsnprintf(room == 0 ? NULL : (char *)b->bytes + from, room, fmt, args);
 	va_end(args);
 	if (len < 0)
 		len = 0; /* over INT_MAX, or a wide character without a locale: neither is ours */
 	bool fits = (size_t)len < room;
-	if (!fits && room > 0)
-		memset(rest, 0, room); /* what is handed out is zeroed */
-	char *p = (char *)arena_alloc(mem, (size_t)len + 1);
+	char *p = (char *)arena_take(mem, (size_t)len + 1);
+	p[len] = '\0';
 	if (len > 0 && !fits)
 		len = vsnprintf(p, (size_t)len + 1, fmt, again);
 	va_end(again);
@@ -192,7 +197,7 @@ struct str str_cat(struct arena *mem, const struct str *parts, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (__builtin_add_overflow(n, parts[i].n, &n))
 			mem_die();
-	char *p = (char *)arena_alloc(mem, n), *at = p;
+	char *p = (char *)arena_take(mem, n), *at = p;
 	for (size_t i = 0; i < count; i++) {
 		if (parts[i].n > 0)
 			memcpy(at, parts[i].p, parts[i].n);

@@ -47,11 +47,6 @@ fallible digest_of(const struct crypto *c, enum digest d, struct str in, uint8_t
 		   struct err *err);
 fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
 	      size_t *ret_n, struct err *err);
-/* The same under a key that stays: prepared once, it takes a third. From any thread. */
-struct mac;
-fallible mac_new(const struct crypto *c, enum digest d, const struct secret *key, struct mac **ret, struct err *err);
-void mac_free(struct mac *m); /* accepts NULL */
-fallible mac_of(const struct mac *m, struct str in, uint8_t out[DIGEST_MAX], size_t *ret_n, struct err *err);
 
 /* --- secrets at rest: AES-256-GCM, a fresh 96-bit nonce each time; nonce | ciphertext | tag -----------------------*/
 #define SEAL_KEY_LEN 32

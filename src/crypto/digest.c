@@ -8,7 +8,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <stdlib.h>
 
 static void evp_mac_ctx_auto(EVP_MAC_CTX **p)
 {
@@ -36,60 +35,20 @@ fallible digest_of(const struct crypto *c, enum digest d, struct str in, uint8_t
 	return OK;
 }
 
-static fallible hmac_begin(EVP_MAC_CTX *ctx, const struct crypto *c, enum digest d, const struct secret *key,
-			   struct err *err)
+fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
+	      size_t *ret_n, struct err *err)
 {
+	AUTO(evp_mac_ctx_auto) EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(c->hmac);
+	size_t n = 0;
 	/* The parameter's type is not const, but providers only read it. */
 	char name[16];
 	(void)snprintf(name, sizeof name, "%s", EVP_MD_get0_name(c->md[d]));
 	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_END };
 	if (key->n == 0)
 		FAIL(err, ERR_INTERNAL, "HMAC without a key");
-	if (ctx == NULL || EVP_MAC_init(ctx, key->p, key->n, params) != 1)
+	if (ctx == NULL || EVP_MAC_init(ctx, key->p, key->n, params) != 1 ||
+	    EVP_MAC_update(ctx, (const uint8_t *)in.p, in.n) != 1 || EVP_MAC_final(ctx, out, &n, DIGEST_MAX) != 1)
 		return fail_openssl(err, "HMAC");
+	*ret_n = n;
 	return OK;
-}
-
-static fallible hmac_end(EVP_MAC_CTX *ctx, struct str in, uint8_t out[DIGEST_MAX], size_t *ret_n, struct err *err)
-{
-	if (ctx == NULL || EVP_MAC_update(ctx, (const uint8_t *)in.p, in.n) != 1 ||
-	    EVP_MAC_final(ctx, out, ret_n, DIGEST_MAX) != 1)
-		return fail_openssl(err, "HMAC");
-	return OK;
-}
-
-fallible hmac(const struct crypto *c, enum digest d, const struct secret *key, struct str in, uint8_t out[DIGEST_MAX],
-	      size_t *ret_n, struct err *err)
-{
-	AUTO(evp_mac_ctx_auto) EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(c->hmac);
-	TRY(hmac_begin(ctx, c, d, key, err));
-	return hmac_end(ctx, in, out, ret_n, err);
-}
-
-struct mac {
-	EVP_MAC_CTX *begun; /* with the key in it; copied for each text */
-};
-
-fallible mac_new(const struct crypto *c, enum digest d, const struct secret *key, struct mac **ret, struct err *err)
-{
-	AUTO(evp_mac_ctx_auto) EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(c->hmac);
-	TRY(hmac_begin(ctx, c, d, key, err));
-	struct mac *m = mem_alloc(sizeof *m);
-	m->begun = TAKE(ctx);
-	*ret = m;
-	return OK;
-}
-
-void mac_free(struct mac *m)
-{
-	if (m == NULL)
-		return;
-	EVP_MAC_CTX_free(m->begun);
-	free(m);
-}
-
-fallible mac_of(const struct mac *m, struct str in, uint8_t out[DIGEST_MAX], size_t *ret_n, struct err *err)
-{
-	AUTO(evp_mac_ctx_auto) EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(m->begun);
-	return hmac_end(ctx, in, out, ret_n, err);
 }
