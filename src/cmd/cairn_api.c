@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "cmd/role.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -24,6 +25,7 @@
 #define FILES_BESIDE 128
 #define FILES_A_READER 4
 #define CONNECTIONS_MIN 16
+#define TRIM_FROM 200
 #define TLS_WAIT_MS 5000
 #define TLS_NAP_MS 50
 
@@ -43,6 +45,7 @@ struct api {
 	int listen_fds[16];
 	size_t listen_count;
 	unsigned connections_max;
+	unsigned open_most;          /* connections, since the heap was trimmed */
 	struct timespec tls_seen[2]; /* mtimes of certificate and key */
 	pthread_t sweeper;
 	pthread_mutex_t lock;
@@ -452,11 +455,24 @@ static fallible take(void *ctx, const struct conf *fresh, struct err *err)
 	return OK;
 }
 
+/* A storm of connections leaves the heap wide; what the C library keeps of it goes back when the connections are gone. */
+static void heap_trim(struct api *api)
+{
+	unsigned open = http_server_stats(api->http).open;
+	if (open > api->open_most)
+		api->open_most = open;
+	if (api->open_most < TRIM_FROM || open > api->open_most / 2)
+		return;
+	api->open_most = open;
+	(void)malloc_trim(0);
+}
+
 /* A renewed certificate is two renames; one seen between them does not fit its key and is tried again at the next look.
  */
 static void on_tick(void *ctx)
 {
 	struct api *api = ctx;
+	heap_trim(api);
 	struct err why = { 0 };
 	struct timespec now[2];
 	tls_mtimes(api, now);
