@@ -4,7 +4,8 @@
 # run.sh BUILDDIR [--quick] [--seconds S] [--json FILE] [--database URL] [--no-peers]: what a certificate costs. A throw-away
 # CA on loopback, cairn-bench at it, each run for S seconds (5; --quick: 2, and fewer runs); the server's CPU time from /proc
 # over the OpenSSL floor that is measured before and after; beside it Debian's pebble and caddy's acme_server, where they are
-# installed. --json leaves a line for each run. --database: cairn's store is there (it must be empty), and not SQLite.
+# installed. --json leaves a line for each run. --database: cairn's store is not SQLite but there: the URL of an empty
+# database, or "postgresql" for a throw-away server whose CPU time then counts, or "pgbouncer" for one behind that.
 # Compare ratios, not machines: DESIGN.md section 8. bench/README.md explains the columns. It fails when anything was issued
 # wrongly or not at all, never because something was slow.
 set -euo pipefail
@@ -63,6 +64,8 @@ started=()
 cleanup() {
 	for pid in ${started[@]+"${started[@]}"}; do
 		kill "$pid" 2>/dev/null || true
+	done
+	for pid in ${started[@]+"${started[@]}"}; do # a database waits for who is connected to it
 		wait "$pid" 2>/dev/null || true
 	done
 	rm -rf "$work"
@@ -100,7 +103,7 @@ measure() { # measure LABEL OPTION...: at whatever ca_start or a peer's start se
 	local label=$1
 	shift
 	if ! "$load" --server "$url" --ca-file "$ca_file" ${root:+--root "$root"} --challenge-port "$challenge" "${watch[@]}" \
-		--json "$@" >"$work/result" 2>"$work/errors"; then
+		--overload --json "$@" >"$work/result" 2>"$work/errors"; then
 		echo "$label: FAILED: cairn-bench $*" >&2
 		python3 -c 'import json, sys; print(*json.load(open(sys.argv[1]))["failures"], sep="\n")' "$work/result" >&2 2>/dev/null || true
 		cat "$work/errors" >&2
@@ -111,27 +114,63 @@ measure() { # measure LABEL OPTION...: at whatever ca_start or a peer's start se
 
 # --- cairn
 
+# A throw-away server, with all that makes its commits durable, on the same disk as SQLite would be.
+database_start() {
+	local bin pg=$work/pg pool_port=$((base + 6)) pg_port=$((base + 7)) as=()
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -1)
+	[ -x "${bin:-}/postgres" ] || { echo "$0: there is no PostgreSQL server here" >&2; exit 2; }
+	mkdir -p "$pg/data" "$pg/run"
+	if [ "$(id -u)" = 0 ]; then # it refuses to run as root
+		chown -R postgres "$pg"
+		as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+	fi
+	(cd "$pg" && "${as[@]}" "$bin/initdb" -D "$pg/data" -U cairn -A trust --locale=C.UTF-8 --encoding=UTF8) >"$work/pg.log" 2>&1
+	(cd "$pg" && BENCH_SYNCS=$work/syncs LD_PRELOAD=$build/bench/libbench-syncs.so exec "${as[@]}" "$bin/postgres" \
+		-D "$pg/data" -k "$pg/run" -c listen_addresses=127.0.0.1 -p "$pg_port") >>"$work/pg.log" 2>&1 &
+	started+=("$!")
+	database_watch=(--watch "postgres=$!+")
+	for _ in $(seq 100); do
+		"$bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port" && break
+		sleep 0.1
+	done
+	"$bin/createdb" -h 127.0.0.1 -p "$pg_port" -U cairn cairn || { cat "$work/pg.log" >&2; exit 1; }
+	database_url=postgresql://cairn@127.0.0.1:$pg_port/cairn
+	[ "$database" = pgbouncer ] || return 0
+	cat >"$pg/bouncer.ini" <<-EOT
+		[databases]
+		cairn = host=127.0.0.1 port=$pg_port dbname=cairn user=cairn
+		[pgbouncer]
+		listen_addr = 127.0.0.1
+		listen_port = $pool_port
+		unix_socket_dir =
+		auth_type = any
+		pool_mode = transaction
+		server_reset_query_always = 1
+	EOT
+	chmod 644 "$pg/bouncer.ini"
+	"${as[@]}" pgbouncer "$pg/bouncer.ini" >>"$work/pg.log" 2>&1 &
+	started+=("$!")
+	database_watch+=(--watch "pgbouncer=$!")
+	database_url=postgresql://cairn@127.0.0.1:$pool_port/cairn
+}
+
 ca_start() {
 	local ca=$work/ca role
 	"$cairn" init "$ca" --host localhost,127.0.0.1 --listen "127.0.0.1:$api" --allow '*.load.test' \
-		--allow-address 127.0.0.0/8 --http-port "$challenge" --root-unencrypted --static '*.load.test=127.0.0.1' >"$work/init.log"
+		--allow-address 127.0.0.0/8 --http-port "$challenge" --root-unencrypted --static '*.load.test=127.0.0.1' \
+		${database_url:+--database "$database_url"} >"$work/init.log"
 	# No limits: they would be what is measured.
 	sed -i "s/^    names: \[\"\*\.load\.test\"\]\$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0/
 		s/^    http-port: .*/&\n    alpn-port: $challenge/
 		s/^    #resolvers: \[\]\$/    resolvers: [\"127.0.0.1:$challenge\"]/" "$ca/cairn.conf"
-	if [ -n "$database" ]; then
-		sed -i "s|^store:\$|&\n  url: \"$database\"|" "$ca/cairn.conf"
-		grep -q "^  url: \"$database\"" "$ca/cairn.conf"
-	fi
-	head -c 4096 /dev/zero >"$work/syncs"
-	chmod 666 "$work/syncs"
+	[ "$database" != pgbouncer ] || sed -i -E 's/^( *)#?pooler:.*/\1pooler: true/' "$ca/cairn.conf"
 	BENCH_SYNCS=$work/syncs LD_PRELOAD=$build/bench/libbench-syncs.so "$cairn" serve -c "$ca/cairn.conf" \
 		>"$work/serve.log" 2>&1 &
 	running=$!
 	started+=("$running")
 	url=https://localhost:$api/directory ca_file=$ca/root/root.pem root=$ca/root/root.pem
 	wait_for "$url" "$ca_file" || { tail -5 "$work/serve.log" >&2; exit 1; }
-	watch=(--syncs "$work/syncs")
+	watch=(--syncs "$work/syncs" ${database_watch[@]+"${database_watch[@]}"})
 	for role in api validator signer; do
 		watch+=(--watch "$role=$(pgrep -P "$running" -f "cairn-$role" | head -1)")
 	done
@@ -237,6 +276,14 @@ caddy_all() {
 	stop "$running"
 }
 
+head -c 4096 /dev/zero >"$work/syncs"
+chmod 666 "$work/syncs"
+database_url='' database_watch=()
+case $database in
+'') ;;
+postgresql | pgbouncer) database_start ;;
+*) database_url=$database ;;
+esac
 read -r floor verify sign <<<"$("$build/bench/bench-floor" --parts)"
 echo "floor   7 verifications ($verify us) and 1 signature ($sign us) with P-256: $floor us ($(nproc) processors," \
 	"$(openssl version | cut -d' ' -f1,2), $(sysctl -n net.ipv4.tcp_congestion_control 2>/dev/null || echo '?'))"

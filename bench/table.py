@@ -30,9 +30,9 @@ def number(value, digits=0):
 
 
 def total(run, key):
-    """Of all programs of the server; None when one of them is not known."""
-    values = [p.get(key) for p in server(run)]
-    return None if not values or None in values else sum(values)
+    """Of those programs of the server of which it is known; None when it is of none."""
+    values = [p[key] for p in server(run) if key in p]
+    return sum(values) if values else None
 
 
 def head():
@@ -53,13 +53,14 @@ def row(label, floor, path, lines):
         print("%-34s  nothing was done" % label, flush=True)
         return
     took = run["took"]["whole"]
+    refused = "  %d refused for a while" % run["refused"] if run["refused"] else ""
     roles = [number(cpu(run, r)) if any(p["name"] == r for p in run["programs"]) else "" for r in ROLES]
     written = total(run, "written")
-    print("%-34s %4d %8.1f %7.1f %7.1f %7.1f %5.1f  %6s %6s %6s %8.0f %6.2f  %5.1f %5.2f %5s %7s  %6.1f %5.0f" % (
+    print("%-34s %4d %8.1f %7.1f %7.1f %7.1f %5.1f  %6s %6s %6s %8.0f %6.2f  %5.1f %5.2f %5s %7s  %6.1f %5.0f%s" % (
         label, run["clients"], run["rate"], took["p50_ms"], took["p90_ms"], took["p99_ms"],
         took["p99_ms"] / took["p50_ms"] if took["p50_ms"] else 0, *roles, server_us(run), server_us(run) / run["floor_us"],
         run["requests"], run["polls"], number(total(run, "syncs"), 2), number(written / 1024 if written is not None else None, 1),
-        total(run, "anonymous_kib") / 1024, cpu(run, "generator")), flush=True)
+        total(run, "anonymous_kib") / 1024, cpu(run, "generator"), refused), flush=True)
 
 
 def latencies(runs):
@@ -67,10 +68,10 @@ def latencies(runs):
     for run in runs:
         kinds += [k for k in run["took"] if k not in kinds]
     print("\nms by request: p50 / p90 / p99")
-    print("%-12s" % "" + "".join("%24s" % run["label"] for run in runs))
+    print("%-12s" % "" + "".join("%26s" % run["label"] for run in runs))
     for kind in kinds:
         print("%-12s" % kind + "".join(
-            "%24s" % ("%.1f / %.1f / %.1f" % (t["p50_ms"], t["p90_ms"], t["p99_ms"]) if t else "")
+            "%26s" % ("%.1f / %.1f / %.1f" % (t["p50_ms"], t["p90_ms"], t["p99_ms"]) if t else "")
             for t in (run["took"].get(kind) for run in runs)))
 
 

@@ -58,8 +58,11 @@ static void on_timer(struct loop *l, void *arg)
 static void refused(struct client *c, uint64_t wait_s)
 {
 	uint64_t s = wait_s < REFUSED_WAIT_MAX_S ? wait_s : REFUSED_WAIT_MAX_S;
+	const struct bench *b = c->b;
 	c->b->tally.refused++;
-	if (c->b->phase == PHASE_OVER)
+	if (b->phase == PHASE_SET_UP && mono_us() - b->started_us > (int64_t)b->o->timeout_s * 1000000)
+		failed(c, "refused until the time was up", "");
+	else if (b->phase == PHASE_OVER)
 		client_begin(c); /* which ends it */
 	else
 		wait_for(c, WAITING_TURN, s == 0 ? PAUSE_MS : (int64_t)s * 1000);

@@ -139,6 +139,7 @@ struct usage {
 struct watched {
 	const char *name;
 	long pid;
+	bool children; /* too, those that have ended among them */
 	struct usage before, after;
 };
 struct tally {
@@ -215,9 +216,10 @@ struct bench {
 	unsigned ready, busy; /* clients that are set up; that are at something */
 	enum phase phase;
 	struct loop_timer *time_up;
-	uint64_t begun;  /* orders, or what the task is made of */
-	int64_t next_us; /* with --rate: when the next order is due */
-	char run_id[8];  /* part of every name, so that none was ever asked for */
+	int64_t started_us; /* setting up */
+	uint64_t begun;     /* orders, or what the task is made of */
+	int64_t next_us;    /* with --rate: when the next order is due */
+	char run_id[8];     /* part of every name, so that none was ever asked for */
 	struct tally tally;
 	bool broken; /* it could not be set up */
 };

@@ -129,6 +129,7 @@ static fallible run(struct bench *b, struct bench_key **keys, unsigned key_count
 	b->time_up = loop_timer_new(b->loop, time_up, b);
 	TRY(clients_new(b, keys, key_count, err));
 	TRY(answerers[b->o->challenge]->new (b, (uint16_t)b->o->challenge_port, answers, err));
+	b->started_us = mono_us();
 	client_start(b->clients[0]); /* the directory; then the others */
 	TRY(loop_run(b->loop, err));
 	if (b->broken)
@@ -175,7 +176,7 @@ static const char usage[] =
 	"  --poll-ms N             look again after so long, whatever Retry-After says (10; 0: do as the server says)\n"
 	"  --timeout S             of one request, and of one order's polling (60)\n"
 	"  --verify-share N        of one certificate in N the signature is verified (16); all else of every one\n"
-	"  --watch NAME=PID        report what this process used meanwhile; up to eight\n"
+	"  --watch NAME=PID        report what this process used meanwhile; PID+: and its children; up to eight\n"
 	"  --syncs FILE            where bench-syncs counts them\n"
 	"  --names-suffix S        (.load.test)\n"
 	"  --json                  report as one JSON object\n"
@@ -272,10 +273,17 @@ static bool take_watch(struct tally *t, char *arg)
 {
 	char *pid = strchr(arg, '=');
 	uint64_t n = 0;
-	if (pid == NULL || t->watched_count == WATCH_MAX || !take_number(pid + 1, 1, INT32_MAX, &n))
+	if (pid == NULL || t->watched_count == WATCH_MAX)
 		return false;
-	*pid = '\0';
-	t->watched[t->watched_count++] = (struct watched){ .name = arg, .pid = (long)n };
+	*pid++ = '\0';
+	size_t len = strlen(pid);
+	bool children = len > 0 && pid[len - 1] == '+';
+	if (children)
+		pid[len - 1] = '\0';
+	t->watched[t->watched_count++] = (struct watched){ .name = arg, .children = children };
+	if (!take_number(pid, 1, INT32_MAX, &n))
+		return false;
+	t->watched[t->watched_count - 1].pid = (long)n;
 	return true;
 }
 

@@ -84,7 +84,7 @@ void tally_failure(struct tally *t, const char *what, const char *detail)
 
 static bool proc_read(long pid, const char *file, struct buf *ret)
 {
-	char path[64];
+	char path[128];
 	(void)snprintf(path, sizeof path, "/proc/%ld/%s", pid, file);
 	return !FAILED(file_read(path, PROC_MAX, ret, NULL));
 }
@@ -96,16 +96,19 @@ static uint64_t number_after(struct str text, const char *label)
 	return at == NULL ? 0 : strtoull(at + strlen(label), NULL, 10);
 }
 
-/* proc(5): utime and stime are fields 14 and 15; the name in parentheses may hold blanks. */
-static void cpu_read(struct str stat, struct usage *ret)
+/* proc(5): utime and stime are fields 14 and 15, of children that were waited for 16 and 17; the name in parentheses may
+ * hold blanks. */
+static void cpu_add(struct str stat, bool children, struct usage *ret)
 {
 	double tick_us = 1e6 / (double)sysconf(_SC_CLK_TCK);
 	const char *at = memrchr(stat.p, ')', stat.n);
 	unsigned long user = 0, sys = 0;
-	if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
+	long of_dead_user = 0, of_dead_sys = 0;
+	if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user, &sys,
+				 &of_dead_user, &of_dead_sys) != 4)
 		return;
-	ret->user_us = (double)user * tick_us;
-	ret->sys_us = (double)sys * tick_us;
+	ret->user_us += (double)(user + (children ? (unsigned long)of_dead_user : 0)) * tick_us;
+	ret->sys_us += (double)(sys + (children ? (unsigned long)of_dead_sys : 0)) * tick_us;
 }
 
 fallible tally_syncs(struct tally *t, const char *path, struct err *err)
@@ -118,34 +121,52 @@ fallible tally_syncs(struct tally *t, const char *path, struct err *err)
 	return OK;
 }
 
+/* A process that became another program has a row for each of them. */
 static uint64_t syncs_of(const struct tally *t, long pid)
 {
+	uint64_t sum = UINT64_MAX;
 	for (size_t i = 0; t->syncs != NULL && i < SYNCS_ROWS; i++)
 		if (t->syncs->rows[i].pid == (uint32_t)pid)
-			return t->syncs->rows[i].count;
-	return UINT64_MAX;
+			sum = (sum == UINT64_MAX ? 0 : sum) + t->syncs->rows[i].count;
+	return sum;
 }
 
-static void usage_read(const struct tally *t, long pid, struct usage *ret)
+static void usage_add(long pid, bool children, struct usage *ret)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(PROC_MAX + 1);
-	*ret = (struct usage){ .written = UINT64_MAX, .syncs = syncs_of(t, pid) };
 	if (proc_read(pid, "stat", &text) && !FAILED(buf_add_char(&text, '\0', NULL)))
-		cpu_read(buf_str(&text), ret);
+		cpu_add(buf_str(&text), children, ret);
 	if (proc_read(pid, "io", &text))
-		ret->written = number_after(buf_str(&text), "\nwrite_bytes: ");
+		ret->written = (ret->written == UINT64_MAX ? 0 : ret->written) +
+			       number_after(buf_str(&text), "\nwrite_bytes: ");
 	if (proc_read(pid, "smaps_rollup", &text)) {
-		uint64_t all = number_after(buf_str(&text), "\nPss:");
-		ret->anonymous_kib = number_after(buf_str(&text), "\nPss_Anon:");
-		ret->file_kib = all > ret->anonymous_kib ? all - ret->anonymous_kib : 0;
+		uint64_t all = number_after(buf_str(&text), "\nPss:"),
+			 anonymous = number_after(buf_str(&text), "\nPss_Anon:");
+		ret->anonymous_kib += anonymous;
+		ret->file_kib += all > anonymous ? all - anonymous : 0;
 	}
+}
+
+static void usage_read(const struct tally *t, const struct watched *w, struct usage *ret)
+{
+	AUTO(buf_done) struct buf list = BUF_MAX(PROC_MAX + 1);
+	char path[64];
+	*ret = (struct usage){ .written = UINT64_MAX, .syncs = syncs_of(t, w->pid) };
+	usage_add(w->pid, w->children, ret);
+	(void)snprintf(path, sizeof path, "task/%ld/children", w->pid);
+	if (!w->children || !proc_read(w->pid, path, &list) || FAILED(buf_add_char(&list, '\0', NULL)))
+		return;
+	char *end = list.p;
+	for (long pid = strtol(end, &end, 10); pid > 0; pid = strtol(end, &end, 10))
+		usage_add(pid, false, ret);
 }
 
 /* Of ourselves exactly, without a tick's coarseness. */
 static void own_usage(const struct tally *own, struct usage *ret)
 {
 	struct timespec t;
-	usage_read(own, getpid(), ret);
+	const struct watched self = { .pid = getpid() };
+	usage_read(own, &self, ret);
 	double ticks = ret->user_us + ret->sys_us;
 	if (ticks <= 0 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
 		return;
@@ -160,7 +181,7 @@ void tally_begin(struct tally *t)
 	t->done = t->failed = t->refused = t->bad_nonces = t->reconnects = t->kind_count = 0;
 	t->challenge_us = 0;
 	for (size_t i = 0; i < t->watched_count; i++)
-		usage_read(t, t->watched[i].pid, &t->watched[i].before);
+		usage_read(t, &t->watched[i], &t->watched[i].before);
 	own_usage(t, &t->own_before);
 	t->began_us = mono_us();
 }
@@ -170,5 +191,5 @@ void tally_end(struct tally *t)
 	t->ended_us = mono_us();
 	own_usage(t, &t->own_after);
 	for (size_t i = 0; i < t->watched_count; i++)
-		usage_read(t, t->watched[i].pid, &t->watched[i].after);
+		usage_read(t, &t->watched[i], &t->watched[i].after);
 }
