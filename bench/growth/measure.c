@@ -17,18 +17,20 @@
 #include <unistd.h>
 
 #define ROUNDS 5
-#define PAGE 50 /* ids in a page of an account's list */
-#define SWEEP_STEP 50
+#define DEPTHS 16     /* places in the list of a great account */
+#define PAGE 50       /* ids in a page of an account's list */
+#define SWEEP_STEP 16 /* as acme/sweep.c has it */
 
 struct bench {
 	struct store *s;
 	sqlite3 *h; /* for what has no call yet */
 	struct arena mem;
-	uint64_t n, random;
+	uint64_t n, filled, random; /* orders made here; certificates that were there */
 	int64_t now_ms;
 	struct id account, order, authz, challenge, attempt, issuance, deep;
 	struct str great_account;
 	size_t count, removed;
+	bool more;
 	char serial[40], last_serial[40], name[64], text[2048]; /* last_serial: of one that was issued */
 };
 
@@ -236,7 +238,8 @@ static void next_order(struct bench *b)
 	b->attempt = id_make();
 	b->issuance = id_make();
 	(void)snprintf(b->name, sizeof b->name, "b%s.bench.test", id_show(b->order).z);
-	(void)snprintf(b->serial, sizeof b->serial, "00" SERIAL_FORMAT, SERIAL_ARGS(next_random(b) << 20 | b->n));
+	uint64_t n = next_random(b) << 20 | b->n;
+	(void)snprintf(b->serial, sizeof b->serial, "00" SERIAL_FORMAT, SERIAL_ARGS(n));
 }
 
 static void step_order(struct bench *b)
@@ -302,7 +305,7 @@ static void step_deep_page(struct bench *b)
 {
 	step_list(b, id_is_zero(b->deep)
 			     ? 0
-			     : b->now_ms - SPAN_MS + (int64_t)(next_random(b) % (SPAN_MS / DAY_MS)) * DAY_MS);
+			     : b->now_ms - SPAN_MS + (int64_t)(next_random(b) % DEPTHS + 1) * (SPAN_MS / DEPTHS));
 }
 
 static fallible serial_find(struct store_tx *tx, void *ctx, struct err *err)
@@ -316,8 +319,9 @@ static fallible serial_find(struct store_tx *tx, void *ctx, struct err *err)
 
 static void some_serial(struct bench *b)
 {
+	uint64_t n = next_random(b) % b->filled;
 	if (!id_is_zero(b->deep))
-		(void)snprintf(b->serial, sizeof b->serial, SERIAL_FORMAT, SERIAL_ARGS(next_random(b) % b->n));
+		(void)snprintf(b->serial, sizeof b->serial, SERIAL_FORMAT, SERIAL_ARGS(n));
 	else
 		(void)memcpy(b->serial, b->last_serial, sizeof b->serial);
 	arena_done(&b->mem);
@@ -366,7 +370,7 @@ static size_t rows_of(struct bench *b, const char *sql, const char *text)
 static void step_name(struct bench *b)
 {
 	char name[64];
-	(void)snprintf(name, sizeof name, NAME_FORMAT, (unsigned long long)(next_random(b) % b->n));
+	(void)snprintf(name, sizeof name, NAME_FORMAT, (unsigned long long)(next_random(b) % b->filled));
 	(void)rows_of(b, "SELECT certificate FROM certificate_names WHERE name = ?1", name);
 }
 
@@ -386,8 +390,10 @@ static void step_sweep(struct bench *b)
 static fallible retain(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct bench *b = ctx;
-	return sweep_retention(tx, b->now_ms - 30 * DAY_MS, b->now_ms / 1000 - 90 * DAY_MS / 1000, SWEEP_STEP,
-			       &b->removed, err);
+	const struct retention what = { .ended_before = b->now_ms - 30 * DAY_MS,
+					.expired_before_s = (b->now_ms - VALID_MS) / 1000,
+					.limit = SWEEP_STEP };
+	return sweep_retention(tx, &what, &b->removed, &b->more, err);
 }
 
 static void step_retention_idle(struct bench *b)
@@ -443,7 +449,7 @@ static void measure_retention(struct bench *b)
 		longest = wall > longest ? wall : longest;
 		rows += b->removed;
 		calls++;
-	} while (b->removed > 0 && calls < 200);
+	} while (b->more && calls < 1000);
 	b->now_ms = now;
 	printf("retention-a-row %.2f 0\nretention-longest-step-wall %.0f 0\n",
 	       rows == 0 ? 0 : (cpu_us() - cpu) / (double)rows, longest);
@@ -460,7 +466,8 @@ static void bench_open(struct bench *b, const char *path)
 	if (sqlite3_open_v2(path, &b->h, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		check((struct rc){ ERR_IO }, &err);
 	MUST(store_read(b->s, great_account_find, b, &err));
-	b->n = id_is_zero(b->deep) ? 1 : (uint64_t)rows_of(b, "SELECT 1 FROM certificates WHERE ?1 IS NOT NULL", "");
+	b->filled =
+		id_is_zero(b->deep) ? 1 : (uint64_t)rows_of(b, "SELECT 1 FROM certificates WHERE ?1 IS NOT NULL", "");
 }
 
 int main(int argc, char **argv)

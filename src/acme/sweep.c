@@ -6,10 +6,14 @@
  */
 #include "acme/caa.h"
 
-#define BATCH 200
-#define BATCHES_A_ROUND 50
+#define BATCH 100
+#define BATCHES_A_ROUND 100
 #define RECOVER_MAX (BATCH * BATCHES_A_ROUND)
 #define RETENTION_EVERY_MS (60 * 1000)
+/* A transaction of retention takes a few milliseconds with so many orders in it: who meets one waits no longer than for the
+ * commits of others. */
+#define RETENTION_STEP 16
+#define STEPS_A_ROUND 2000
 #define RESEND_MAX_MS (30 * 1000)
 
 struct due {
@@ -199,9 +203,11 @@ static fallible sweep_recover(struct acme *a, const struct view *view, int64_t n
 }
 
 struct clean {
-	const struct view *view;
+	struct acme *a;
+	const struct conf *conf;
 	int64_t now_ms;
 	size_t expired, removed;
+	bool more;
 };
 
 static fallible expire_tx(struct store_tx *tx, void *ctx, struct err *err)
@@ -213,23 +219,49 @@ static fallible expire_tx(struct store_tx *tx, void *ctx, struct err *err)
 static fallible retention_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct clean *c = ctx;
-	const struct conf *conf = c->view->conf;
-	return sweep_retention(tx, c->now_ms - conf->store.keep_ended_s * 1000,
-			       c->now_ms / 1000 - conf->store.keep_expired_s, BATCH, &c->removed, err);
+	const struct retention what = {
+		.ended_before = c->now_ms - c->conf->store.keep_ended_s * 1000,
+		.expired_before_s = c->now_ms / 1000 - c->conf->store.keep_expired_s,
+		.audit_before = c->now_ms - c->conf->store.keep_audit_s * 1000,
+		.limit = RETENTION_STEP,
+	};
+	return sweep_retention(tx, &what, &c->removed, &c->more, err);
+}
+
+static fallible compact_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct clean *c = ctx;
+	return sweep_compact(tx, &c->more, err);
+}
+
+/* Step after step for half of the time between two rounds: the other half is the clients'. */
+static fallible clean_steps(struct clean *c, store_fn *step, size_t *removed, struct err *err)
+{
+	int64_t until = clock_mono_ms(c->a->d.clk) + c->conf->sweeper.interval_ms / 2;
+	c->more = true;
+	for (unsigned i = 0; c->more && i < STEPS_A_ROUND && clock_mono_ms(c->a->d.clk) <= until; i++) {
+		c->removed = 0;
+		TRY(store_tx(c->a->d.store, step, c, err));
+		*removed += c->removed;
+	}
+	return OK;
 }
 
 static fallible sweep_clean(struct acme *a, const struct view *view, int64_t now_ms, struct err *err)
 {
-	struct clean c = { .view = view, .now_ms = now_ms };
+	struct clean c = { .a = a, .conf = view->conf, .now_ms = now_ms };
+	size_t removed = 0;
 	do { /* bounded: each round ends rows that the next one does not find */
 		TRY(store_tx(a->d.store, expire_tx, &c, err));
 	} while (c.expired >= BATCH);
 	if (now_ms < a->next_retention_ms)
 		return OK;
-	TRY(store_tx(a->d.store, retention_tx, &c, err));
-	if (c.removed > 0)
-		LOG(a->d.log, LOG_INFO, "retention removed rows", KV_U64("rows", c.removed));
-	if (c.removed < BATCH) /* otherwise there is more: go on in the next round */
+	TRY(clean_steps(&c, retention_tx, &removed, err));
+	if (removed > 0)
+		LOG(a->d.log, LOG_INFO, "retention removed rows", KV_U64("rows", removed));
+	if (!c.more)
+		TRY(clean_steps(&c, compact_tx, &removed, err));
+	if (!c.more) /* otherwise go on in the next round */
 		a->next_retention_ms = now_ms + RETENTION_EVERY_MS;
 	return OK;
 }

@@ -159,6 +159,7 @@ struct conf {
 		int64_t readers;
 		int64_t keep_ended_s;   /* retention of orders and authorizations that ended: 30 d */
 		int64_t keep_expired_s; /* of certificates past their end, with their evidence: 90 d */
+		int64_t keep_audit_s;   /* of audit records: 730 d */
 	} store;
 	struct {
 		struct str url; /* "unix:run/bus.sock" */

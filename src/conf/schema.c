@@ -121,6 +121,8 @@ static const struct conf_row rows[] = {
 	  RESTART, "How long orders and authorizations that have ended are kept." },
 	{ "store.keep-expired", CONF_SECONDS, AT(store.keep_expired_s), "90d", 0, 36500 * (int64_t)DAY_S, NULL, NULL,
 	  RESTART, "How long certificates are kept past their end, with the evidence behind them." },
+	{ "store.keep-audit", CONF_SECONDS, AT(store.keep_audit_s), "730d", DAY_S, 36500 * (int64_t)DAY_S, NULL, NULL,
+	  RESTART, "How long audit records are kept." },
 
 	{ "bus.url", CONF_STR, AT(bus.url), "unix:run/bus.sock", 1, 0, NULL, "CAIRN_BUS", RESTART,
 	  "How the programs reach each other: unix:PATH of a socket that the API makes." },

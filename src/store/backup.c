@@ -85,7 +85,10 @@ static fallible copy_database(const char *from, const char *to, struct err *err)
 	sqlite3_stmt *s = NULL;
 	TRY(connect_to(from, SQLITE_OPEN_READWRITE, &h, err)); /* the log's index is shared with who runs */
 	TRY(file_begin(to, &fd, err));
-	int code = sqlite3_prepare_v2(h, "VACUUM INTO $1", -1, &s, NULL);
+	/* So that a copy of an older database can give free pages back, which its original cannot. */
+	int code = sqlite3_exec(h, "PRAGMA auto_vacuum = INCREMENTAL", NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(h, "VACUUM INTO $1", -1, &s, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_text(s, 1, to, -1, SQLITE_STATIC);
 	if (code == SQLITE_OK)

@@ -48,6 +48,9 @@ struct db_ops {
 	fallible (*undo)(struct db *db, struct err *err); /* back to the savepoint, which is gone then */
 	bool (*in_tx)(struct db *db);                     /* false when an error has ended the whole transaction */
 
+	/* Gives a step's worth of free pages back to the disk when they are many; NULL: the database does so itself. */
+	fallible (*compact)(struct db *db, bool *ret_more, struct err *err);
+
 	/* A migration: its own comments opened, under the strongest lock, with its version, as one transaction. */
 	fallible (*migrate)(struct db *db, struct str script, const char *note_sql, const struct db_arg *args,
 			    size_t arg_count, struct err *err);

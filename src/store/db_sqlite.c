@@ -283,6 +283,54 @@ static fallible sqlite_undo(struct db *db, struct err *err)
 	return run(db, release_sql, err);
 }
 
+/* --- free pages ---------------------------------------------------------------------------------------------------*/
+/* What retention frees is used again by what comes; only when an eighth of the file lies idle does it go back to the disk. A step
+ * moves as many pages as a few commits write. */
+#define COMPACT_FREE_MIN 1024
+#define COMPACT_SHARE 8
+static const char free_pages_sql[] = "PRAGMA freelist_count";
+static const char all_pages_sql[] = "PRAGMA page_count";
+static const char compact_sql[] = "PRAGMA incremental_vacuum(64)";
+
+static fallible ask(struct db *db, const char *sql, int64_t *ret, struct err *err)
+{
+	struct db_stmt *s;
+	bool row;
+	TRY(sqlite_start(db, sql, NULL, 0, &s, err));
+	struct rc rc = sqlite_step(s, &row, err);
+	if (!FAILED(rc))
+		*ret = row ? sqlite_get_i64(s, 0) : 0;
+	sqlite_finish(s);
+	return rc;
+}
+
+static bool much_is_free(int64_t free_pages, int64_t all_pages)
+{
+	return free_pages >= COMPACT_FREE_MIN && free_pages >= all_pages / COMPACT_SHARE;
+}
+
+static fallible sqlite_compact(struct db *db, bool *ret_more, struct err *err)
+{
+	int64_t before, after, all;
+	struct db_stmt *s;
+	TRY(ask(db, free_pages_sql, &before, err));
+	TRY(ask(db, all_pages_sql, &all, err));
+	*ret_more = false;
+	if (!much_is_free(before, all))
+		return OK;
+	TRY(sqlite_start(db, compact_sql, NULL, 0, &s, err));
+	bool row = true; /* a row for each page that it gives back */
+	struct rc rc = OK;
+	while (row && !FAILED(rc))
+		rc = sqlite_step(s, &row, err);
+	sqlite_finish(s);
+	TRY(rc);
+	TRY(ask(db, free_pages_sql, &after, err));
+	/* A database from before auto_vacuum gives nothing back: nobody is to try that for ever. */
+	*ret_more = after < before && much_is_free(after, all);
+	return OK;
+}
+
 /* --- migrations ---------------------------------------------------------------------------------------------------*/
 /* Opens the comments that are meant for this driver: their marks become blanks, what is between them stays. */
 static void open_comments(char *z)
@@ -355,6 +403,7 @@ static const struct db_ops sqlite_ops = {
 	.release = sqlite_release,
 	.undo = sqlite_undo,
 	.in_tx = sqlite_in_tx,
+	.compact = sqlite_compact,
 	.migrate = sqlite_migrate,
 };
 

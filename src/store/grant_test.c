@@ -169,19 +169,27 @@ static void an_issuance_keeps_the_grants_that_it_was_given(void **state)
 	assert_int_equal(n, 0);
 }
 
+static void retain(struct bench *b, int64_t ended_before, int64_t expired_before_s)
+{
+	const struct retention what = { ended_before, expired_before_s, 0, 100 };
+	size_t n;
+	bool more;
+	GOOD(sweep_retention(&b->tx, &what, &n, &more, &err));
+	assert_false(more);
+}
+
 static void retention_takes_a_grant_after_what_stands_on_it(void **state)
 {
 	struct bench *b = (struct bench *)*state;
-	size_t n;
 	add_issued(b);
-	GOOD(sweep_retention(&b->tx, INT64_MAX, NOW_S + 100, 100, &n, &err)); /* until then it is in force */
+	retain(b, INT64_MAX, NOW_S + 100); /* until then it is in force */
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM grants"), 3);
-	GOOD(sweep_retention(&b->tx, 0, NOW_S + 101, 100, &n, &err));
+	retain(b, 0, NOW_S + 101);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates"), 0);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM issuance_grants"), 0);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM grants"), 1); /* the authorization has not ended */
 	GOOD(authz_move(&b->tx, ID(AUTHZ), AUTHZ_VALID, AUTHZ_EXPIRED, &err));
-	GOOD(sweep_retention(&b->tx, INT64_MAX, NOW_S + 101, 100, &n, &err));
+	retain(b, INT64_MAX, NOW_S + 101);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 0);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM grants"), 0);
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM grant_keys"), 0);

@@ -525,12 +525,12 @@ static void add_history(struct bench *b, uint32_t n, const char *serial, int64_t
 
 static void sweep_to_the_end(struct bench *b, int64_t ended_before, int64_t expired_before_s)
 {
+	const struct retention what = { ended_before, expired_before_s, 0, 2 };
 	size_t n;
-	/* Twice nothing: a call may only move the mark. */
-	for (unsigned idle = 0, calls = 0; idle < 20; calls++) {
+	bool more = true;
+	for (unsigned calls = 0; more; calls++) {
 		assert_true(calls < 1000);
-		GOOD(sweep_retention(&b->tx, ended_before, expired_before_s, 2, &n, &err));
-		idle = n == 0 ? idle + 1 : 0;
+		GOOD(sweep_retention(&b->tx, &what, &n, &more, &err));
 	}
 }
 
@@ -706,12 +706,14 @@ static void thousands_a_second_are_told_apart(void **state)
 static void limits_that_are_full_again_are_removed(void **state)
 {
 	struct bench *b = (struct bench *)*state;
+	const struct retention what = { 0, 0, 0, 10 };
 	size_t n;
+	bool more;
 	assert_int_equal(take(b, T_START, 1, 1000, 1), 0);
-	GOOD(sweep_retention(&b->tx, 0, 0, 10, &n, &err));
+	GOOD(sweep_retention(&b->tx, &what, &n, &more, &err));
 	assert_int_equal(n, 0);
 	b->t->now = T_START + 1001;
-	GOOD(sweep_retention(&b->tx, 0, 0, 10, &n, &err));
+	GOOD(sweep_retention(&b->tx, &what, &n, &more, &err));
 	assert_int_equal(n, 1);
 }
 
@@ -723,6 +725,28 @@ static void audit_records_are_kept_in_order(void **state)
 		GOOD(audit_insert(&b->tx, &a, &err));
 	}
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE seq = at + 1"), 3);
+}
+
+static void audit_records_go_after_their_time_a_few_a_step(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	const struct retention what = { 0, 0, T_START + 5, 2 };
+	static const struct {
+		size_t removed;
+		bool more;
+	} rows[] = { { 2, true }, { 2, true }, { 1, false }, { 0, false } };
+	for (int64_t i = 0; i < 9; i++) {
+		const struct audit_row a = { T_START + i, STR("api"), STR("order made"), STR("order/1"), STR("{}") };
+		GOOD(audit_insert(&b->tx, &a, &err));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t removed;
+		bool more;
+		GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+		assert_int_equal(removed, rows[i].removed);
+		assert_int_equal(more, rows[i].more);
+	}
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE at >= 1800000000005"), 4);
 }
 
 /* --- plans --------------------------------------------------------------------------------------------------------*/
@@ -785,6 +809,7 @@ int main(void)
 		BENCH(thousands_a_second_are_told_apart),
 		BENCH(limits_that_are_full_again_are_removed),
 		BENCH(audit_records_are_kept_in_order),
+		BENCH(audit_records_go_after_their_time_a_few_a_step),
 		cmocka_unit_test_setup_teardown(no_statement_reads_a_whole_table, setup_store, teardown_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,10 +379,18 @@ fallible grants_of_issuance(struct store_tx *tx, struct arena *mem, struct id is
  * expired. At most `limit` of each; *ret_changed says how many. */
 fallible sweep_expired(struct store_tx *tx, int64_t now, size_t limit, size_t *ret_changed, struct err *err);
 /* Removes what retention allows: orders, authorizations, challenges, attempts that ended before `ended_before` and that
- * no certificate needs as evidence; certificates with their evidence whose not_after is before `expired_before_s`.
- * Small steps. */
-fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expired_before_s, size_t limit,
-			 size_t *ret_removed, struct err *err);
+ * no certificate needs as evidence; certificates with their evidence whose not_after is before `expired_before_s`; audit
+ * records from before `audit_before`. At most `limit` orders, authorizations and so on in a call, and a call is one short
+ * transaction: *ret_more says that there is more to look at. */
+struct retention {
+	int64_t ended_before, expired_before_s, audit_before;
+	size_t limit;
+};
+fallible sweep_retention(struct store_tx *tx, const struct retention *what, size_t *ret_removed, bool *ret_more,
+			 struct err *err);
+/* Gives some of what the database does not use any more back to the disk, when that is a good part of it. *ret_more: there is
+ * more to give back. A database that does so by itself has nothing to do. */
+fallible sweep_compact(struct store_tx *tx, bool *ret_more, struct err *err);
 
 /* GCRA (one number a bucket): cost 1, `count` per `period_ms` with a burst of `burst`. *ret_wait_ms > 0: denied, retry
  * after that long, nothing charged. */

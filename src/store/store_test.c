@@ -436,6 +436,57 @@ static void the_log_stays_short_under_load(void **state)
 		fail_msg("only %lld bytes were copied into the file", (long long)st.st_size);
 }
 
+static fallible remove_accounts(struct store_tx *tx, void *ctx, struct err *err)
+{
+	uint64_t changed;
+	(void)ctx;
+	return tx_run(tx, "DELETE FROM accounts", NULL, 0, &changed, err);
+}
+
+struct compacting {
+	bool more;
+	int64_t pages;
+};
+
+static fallible compact_once(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct compacting *c = (struct compacting *)ctx;
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(sweep_compact(tx, &c->more, err));
+	TRY(rows_one(&r, tx, "count", "PRAGMA page_count", NULL, 0, err));
+	c->pages = rows_i64(&r, 0);
+	return OK;
+}
+
+static void what_is_not_used_goes_back_to_the_disk_in_small_steps(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct compacting c = { .more = true };
+	struct err err = { 0 };
+	struct stat st;
+	unsigned steps = 0;
+	for (uint32_t i = 0; i < 1000; i++) { /* 16 MiB */
+		struct id id = test_id(i);
+		must(store_tx(t->store, insert_big, &id, &err), &err);
+	}
+	must(store_tx(t->store, compact_once, &c, &err), &err);
+	assert_false(c.more); /* all of it is used */
+	must(store_tx(t->store, remove_accounts, NULL, &err), &err);
+	int64_t before = c.pages;
+	do {
+		must(store_tx(t->store, compact_once, &c, &err), &err);
+		assert_true(c.pages < before && c.pages >= before - 66); /* and a page of the map now and then */
+		before = c.pages;
+		steps++;
+	} while (c.more);
+	assert_true(steps > 20);
+	assert_true(c.pages < 1300); /* less than COMPACT_FREE_MIN is kept for what comes */
+	store_close(t->store);
+	t->store = NULL;
+	assert_int_equal(stat(t->path, &st), 0);
+	assert_true(st.st_size < 6 * 1024 * 1024);
+}
+
 #define STORE_TEST(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 
 int main(void)
@@ -457,6 +508,7 @@ int main(void)
 		STORE_TEST(after_an_io_error_the_store_is_lost_until_opened_again),
 		STORE_TEST(a_lock_that_another_program_holds_is_waited_for_and_then_named),
 		STORE_TEST(the_log_stays_short_under_load),
+		STORE_TEST(what_is_not_used_goes_back_to_the_disk_in_small_steps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

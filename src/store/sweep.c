@@ -37,6 +37,7 @@ enum {
 	Q_DELETE_GRANT_KEYS,
 	Q_DELETE_GRANT,
 	Q_DELETE_LIMITS,
+	Q_DELETE_AUDIT,
 	Q_COUNT
 };
 static const char *const sql[Q_COUNT] = {
@@ -81,6 +82,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_DELETE_GRANT] = "DELETE FROM grants WHERE id = $1",
 	[Q_DELETE_LIMITS] = "DELETE FROM limits WHERE bucket IN"
 			    " (SELECT bucket FROM limits WHERE tat_us < $1 ORDER BY tat_us LIMIT $2)",
+	[Q_DELETE_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < $1 ORDER BY at LIMIT $2)",
 };
 const struct sql_set sweep_sql = { "sweep.c", sql, Q_COUNT };
 
@@ -98,6 +100,17 @@ fallible sweep_expired(struct store_tx *tx, int64_t now, size_t limit, size_t *r
 }
 
 /* --- retention ----------------------------------------------------------------------------------------------------*/
+struct step {
+	struct store_tx *tx;
+	size_t limit, removed;
+	bool more; /* a list was as long as the limit lets it be */
+};
+
+static void step_looked(struct step *s, size_t count)
+{
+	s->more = s->more || count >= s->limit;
+}
+
 static fallible run_list(struct store_tx *tx, const unsigned *queries, size_t count, struct id id, size_t *removed,
 			 struct err *err)
 {
@@ -139,15 +152,16 @@ static fallible order_remove(struct store_tx *tx, struct id order, size_t *remov
 	return OK;
 }
 
-static fallible orders_remove(struct store_tx *tx, const char *query, const struct db_arg *args, size_t arg_count,
-			      size_t *removed, struct err *err)
+static fallible orders_remove(struct step *s, const char *query, const struct db_arg *args, size_t arg_count,
+			      struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct id *orders;
 	size_t count;
-	TRY(tx_ids(tx, &mem, query, args, arg_count, &orders, &count, err));
+	TRY(tx_ids(s->tx, &mem, query, args, arg_count, &orders, &count, err));
 	for (size_t i = 0; i < count; i++)
-		TRY(order_remove(tx, orders[i], removed, err));
+		TRY(order_remove(s->tx, orders[i], &s->removed, err));
+	step_looked(s, count);
 	return OK;
 }
 
@@ -198,48 +212,67 @@ static fallible ended_list(struct store_tx *tx, struct arena *mem, struct mark *
 	return OK;
 }
 
-static fallible authzs_remove(struct store_tx *tx, int64_t before, size_t limit, size_t *removed, struct err *err)
+static fallible authzs_remove(struct step *s, int64_t before, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct mark m;
 	struct id *ids;
 	size_t count;
-	TRY(mark_get(tx, &m, err));
-	TRY(ended_list(tx, &mem, &m, before, limit, &ids, &count, err));
+	TRY(mark_get(s->tx, &m, err));
+	TRY(ended_list(s->tx, &mem, &m, before, s->limit, &ids, &count, err));
 	for (size_t i = 0; i < count; i++)
-		TRY(authz_remove_if_loose(tx, ids[i], removed, err));
+		TRY(authz_remove_if_loose(s->tx, ids[i], &s->removed, err));
+	step_looked(s, count);
 	uint64_t changed;
-	return count == 0 ? OK
-			  : tx_run(tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.at), A_ID(m.id)), &changed, err);
+	return count == 0
+		       ? OK
+		       : tx_run(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.at), A_ID(m.id)), &changed, err);
 }
 
 /* A grant goes when it has long ended and no certificate or authorization stands on it any more. */
-static fallible grants_remove(struct store_tx *tx, int64_t ended_before_s, size_t limit, size_t *removed,
-			      struct err *err)
+static fallible grants_remove(struct step *s, int64_t ended_before_s, struct err *err)
 {
 	static const unsigned queries[] = { Q_DELETE_GRANT_KEYS, Q_DELETE_GRANT };
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct id *grants;
 	size_t count;
-	TRY(tx_ids(tx, &mem, sql[Q_OLD_GRANTS], ARGS(A_I64(ended_before_s), A_I64(tx_limit(limit))), &grants, &count,
-		   err));
+	TRY(tx_ids(s->tx, &mem, sql[Q_OLD_GRANTS], ARGS(A_I64(ended_before_s), A_I64(tx_limit(s->limit))), &grants,
+		   &count, err));
 	for (size_t i = 0; i < count; i++)
-		TRY(run_list(tx, queries, ARRAY_LEN(queries), grants[i], removed, err));
+		TRY(run_list(s->tx, queries, ARRAY_LEN(queries), grants[i], &s->removed, err));
+	step_looked(s, count);
 	return OK;
 }
 
-fallible sweep_retention(struct store_tx *tx, int64_t ended_before, int64_t expired_before_s, size_t limit,
-			 size_t *ret_removed, struct err *err)
+/* Rows that stand alone. */
+static fallible rows_remove(struct step *s, unsigned query, int64_t before, struct err *err)
 {
-	size_t removed = 0;
-	int64_t rows = tx_limit(limit);
-	TRY(orders_remove(tx, sql[Q_OLD_CERTIFICATES], ARGS(A_I64(expired_before_s), A_I64(rows)), &removed, err));
-	TRY(orders_remove(tx, sql[Q_OLD_ORDERS], ARGS(A_I64(ended_before), A_I64(expired_before_s), A_I64(rows)),
-			  &removed, err));
-	TRY(authzs_remove(tx, ended_before, limit, &removed, err));
-	TRY(grants_remove(tx, expired_before_s, limit, &removed, err));
-	uint64_t limits;
-	TRY(tx_run(tx, sql[Q_DELETE_LIMITS], ARGS(A_I64(clock_now_ms(tx->clock) * 1000), A_I64(rows)), &limits, err));
-	*ret_removed = removed + (size_t)limits;
+	uint64_t removed;
+	TRY(tx_run(s->tx, sql[query], ARGS(A_I64(before), A_I64(tx_limit(s->limit))), &removed, err));
+	s->removed += (size_t)removed;
+	step_looked(s, (size_t)removed);
 	return OK;
+}
+
+fallible sweep_retention(struct store_tx *tx, const struct retention *what, size_t *ret_removed, bool *ret_more,
+			 struct err *err)
+{
+	struct step s = { .tx = tx, .limit = what->limit };
+	int64_t rows = tx_limit(what->limit);
+	TRY(orders_remove(&s, sql[Q_OLD_CERTIFICATES], ARGS(A_I64(what->expired_before_s), A_I64(rows)), err));
+	TRY(orders_remove(&s, sql[Q_OLD_ORDERS],
+			  ARGS(A_I64(what->ended_before), A_I64(what->expired_before_s), A_I64(rows)), err));
+	TRY(authzs_remove(&s, what->ended_before, err));
+	TRY(grants_remove(&s, what->expired_before_s, err));
+	TRY(rows_remove(&s, Q_DELETE_LIMITS, clock_now_ms(tx->clock) * 1000, err));
+	TRY(rows_remove(&s, Q_DELETE_AUDIT, what->audit_before, err));
+	*ret_removed = s.removed;
+	*ret_more = s.more;
+	return OK;
+}
+
+fallible sweep_compact(struct store_tx *tx, bool *ret_more, struct err *err)
+{
+	*ret_more = false;
+	return tx->db->ops->compact == NULL ? OK : tx->db->ops->compact(tx->db, ret_more, err);
 }
