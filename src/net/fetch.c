@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fetch.c: one HTTP exchange over a libcurl easy handle of its own. Every convenience that would reach beyond the one exchange is
- * switched off by name, because libcurl takes many of them from the environment. The pinned address is enforced twice:
- * CONNECT_TO says where to go, and the socket callback, which sees the address that is really dialled, vetoes any
- * other.
+ * fetch.c: one HTTP exchange: fetch_plain.c's when it is as simple as nearly all of a validator's are, else over a libcurl
+ * easy handle of its own. There, every convenience that would reach beyond the one exchange is switched off by name,
+ * because libcurl takes many of them from the environment. The pinned address is enforced twice: CONNECT_TO says where
+ * to go, and the socket callback, which sees the address that is really dialled, vetoes any other.
  */
 #include "net/fetch.h"
 #include "net/dial.h"
+#include "net/fetch_answer.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define HEADERS_COUNT_MAX 200
 #define HEADERS_MAX_DEFAULT (16 * 1024)
 
 /* Only connections live on between exchanges. An easy handle does not: in libcurl before 8.1 a pointer to the last header
@@ -27,16 +27,9 @@ struct fetcher {
 
 /* What the callbacks of one exchange share. */
 struct exchange {
-	const struct fetch_request *rq;
-	struct fetch_reply *reply;
-	struct arena *mem;
-	struct buf body;
-	size_t headers_max, header_bytes, header_room;
-	bool headers_over; /* the limit was hit */
-	bool tls_began;    /* so the connection was made, which libcurl tells only when TLS is through */
-	bool http1;        /* the last status line was of HTTP/1.x, to the letter */
-	bool head_ended;   /* the empty line after the last status line has come */
-	bool strayed;      /* an address other than the pin was about to be dialled */
+	struct answer a;
+	bool tls_began; /* so the connection was made, which libcurl tells only when TLS is through */
+	bool strayed;   /* an address other than the pin was about to be dialled */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -53,11 +46,12 @@ static curl_socket_t open_socket_cb(void *arg, curlsocktype purpose, struct curl
 	memcpy(&sa, &to->addr, to->addrlen);
 	if (!addr_of_sockaddr(&sa, &addr, &port))
 		return CURL_SOCKET_BAD;
-	if (x->rq->pin != NULL && (!addr_eq(&addr, x->rq->pin) || (x->rq->pin_port != 0 && port != x->rq->pin_port))) {
+	if (x->a.rq->pin != NULL &&
+	    (!addr_eq(&addr, x->a.rq->pin) || (x->a.rq->pin_port != 0 && port != x->a.rq->pin_port))) {
 		x->strayed = true;
 		return CURL_SOCKET_BAD;
 	}
-	x->reply->peer = addr;
+	x->a.reply->peer = addr;
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
@@ -70,67 +64,21 @@ static CURLcode tls_begins_cb(CURL *curl, void *ssl_ctx, void *arg)
 	return CURLE_OK;
 }
 
-/* Up to 16 KiB come at once: keep what fits, and only then stop the transfer by returning less than was given. */
+/* Up to 16 KiB come at once: what fits was kept, and only then the transfer is stopped by returning less than was given. */
 static size_t body_cb(char *p, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
-	size_t got = size * n; /* size is 1, says libcurl */
-	size_t room = x->rq->body_max - x->body.n;
-	size_t take = got < room ? got : room;
-	if (FAILED(buf_add(&x->body, str_n(p, take), NULL)))
-		return 0;
-	if (take == got)
-		return got;
-	x->reply->body_cut = true;
-	return 0;
+	return answer_body(&x->a, str_n(p, size * n)) ? size * n : 0; /* size is 1, says libcurl */
 }
 
-static void header_keep(struct exchange *x, struct str line)
-{
-	struct fetch_reply *r = x->reply;
-	size_t colon = str_find(line, ':', 0);
-	if (colon == line.n)
-		return;
-	if (r->header_count == x->header_room) {
-		size_t room = x->header_room == 0 ? 16 : 2 * x->header_room;
-		struct fetch_header *wider = ARENA_ARRAY(x->mem, struct fetch_header, room);
-		for (size_t i = 0; i < r->header_count; i++)
-			wider[i] = r->headers[i];
-		r->headers = wider;
-		x->header_room = room;
-	}
-	struct str name = str_sub(line, 0, colon);
-	char *lower = str_dupz_raw(x->mem, name);
-	for (size_t i = 0; i < name.n; i++)
-		if (lower[i] >= 'A' && lower[i] <= 'Z')
-			lower[i] = (char)(lower[i] - 'A' + 'a');
-	r->headers[r->header_count++] = (struct fetch_header){
-		.name = { lower, name.n },
-		.value = str_dup(x->mem, str_trim(str_sub(line, colon + 1, line.n))),
-	};
-}
-
-/* Called for every line: of interim (1xx) answers and trailers too, which all count against the one limit. */
+/* Called for every line: of interim answers and trailers too. */
 static size_t header_cb(char *p, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
 	struct str line = str_n(p, size * n);
-	x->header_bytes += line.n;
-	if (x->header_bytes > x->headers_max || x->reply->header_count >= HEADERS_COUNT_MAX) {
-		x->headers_over = true;
-		return 0;
-	}
-	while (line.n > 0 && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == '\n'))
-		line.n--;
-	if (str_eq_nocase(str_sub(line, 0, 5), STR("HTTP/"))) { /* libcurl takes it in any case */
-		x->reply->header_count = 0; /* a new answer begins; the interim one's lines are not its */
-		x->head_ended = false;
-		x->http1 = str_starts(line, STR("HTTP/1.0 ")) || str_starts(line, STR("HTTP/1.1 "));
-	} else if (line.n > 0)
-		header_keep(x, line);
-	else
-		x->head_ended = true;
-	return size * n;
+	bool begins = str_eq_nocase(str_sub(line, 0, 5), STR("HTTP/")); /* libcurl takes it in any case */
+	bool fits = begins ? answer_status_line(&x->a, line) : answer_header_line(&x->a, line);
+	return fits ? line.n : 0;
 }
 
 /* --- setting up ---------------------------------------------------------------------------------------------------*/
@@ -227,7 +175,7 @@ static fallible set_method(CURL *c, const struct fetch_request *rq, struct curl_
 
 static fallible set_exchange(CURL *c, struct exchange *x, struct arena *mem, struct err *err)
 {
-	const struct fetch_request *rq = x->rq;
+	const struct fetch_request *rq = x->a.rq;
 	char *url, *agent;
 	TRY(str_dupz(mem, rq->url, &url, err));
 	TRY(str_dupz(mem, rq->user_agent, &agent, err));
@@ -256,9 +204,9 @@ static fallible fail_timeout(CURL *c, const struct exchange *x, struct err *err)
 {
 	curl_off_t tls_us = 0;
 	(void)curl_easy_getinfo(c, CURLINFO_APPCONNECT_TIME_T, &tls_us);
-	if (!x->reply->connected)
+	if (!x->a.reply->connected)
 		FAIL(err, ERR_TIMEOUT, "timeout during connect (likely firewall problem)");
-	if (str_starts(x->rq->url, STR("https:")) && tls_us == 0)
+	if (str_starts(x->a.rq->url, STR("https:")) && tls_us == 0)
 		FAIL(err, ERR_TIMEOUT, "timeout during the TLS handshake (does this port speak TLS?)");
 	FAIL(err, ERR_TIMEOUT, "timeout after connect (your server may be slow or overloaded)");
 }
@@ -281,9 +229,8 @@ static fallible fail_words(CURL *c, CURLcode rc, const struct exchange *x, struc
 	err_cause(err, "libcurl %d: %s", (int)rc, x->error[0] == '\0' ? curl_easy_strerror(rc) : x->error);
 	if (x->strayed)
 		FAIL(err, ERR_CONNECTION, "refused to dial an address other than the one that was checked");
-	if (x->headers_over)
-		FAIL(err, ERR_CONNECTION, "response header is larger than %zu bytes or %d lines", x->headers_max,
-		     HEADERS_COUNT_MAX);
+	if (x->a.headers_over)
+		return answer_over(&x->a, err);
 	switch ((int)rc) { /* int: the enum has a hundred members, and grows */
 	case CURLE_OPERATION_TIMEDOUT:
 		return fail_timeout(c, x, err);
@@ -300,7 +247,7 @@ static fallible fail_words(CURL *c, CURLcode rc, const struct exchange *x, struc
 		FAIL(err, ERR_TLS, "the server's certificate is not trusted: %.200s", x->error);
 	case CURLE_SSL_CACERT_BADFILE:
 		FAIL(err, ERR_CONFIG, "trusted certificates cannot be read from %s",
-		     x->rq->ca_file == NULL ? "the system's store" : x->rq->ca_file);
+		     x->a.rq->ca_file == NULL ? "the system's store" : x->a.rq->ca_file);
 	case CURLE_GOT_NOTHING:
 		FAIL(err, ERR_CONNECTION, "the server closed the connection without an answer");
 	case CURLE_RECV_ERROR:
@@ -311,53 +258,13 @@ static fallible fail_words(CURL *c, CURLcode rc, const struct exchange *x, struc
 		FAIL(err, ERR_CONNECTION, "the server closed the connection in the middle of the body");
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
-		FAIL(err, ERR_CONNECTION, "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)");
+		return answer_not_http(err);
 	case CURLE_OUT_OF_MEMORY: /* also its word for a header line over 100 KiB */
 		FAIL(err, ERR_CONNECTION, "response header line is too long");
 	default:
 		FAIL(err, ERR_CONNECTION, "the exchange failed: %.200s",
 		     x->error[0] == '\0' ? curl_easy_strerror(rc) : x->error);
 	}
-}
-
-/* --- one answer, read in one way ----------------------------------------------------------------------------------*/
-
-#define LENGTH_DIGITS_MAX 18
-
-static bool is_length(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return s.n > 0 && s.n <= LENGTH_DIGITS_MAX;
-}
-
-/* libcurl reads more than RFC 9112 allows: where the body ends must not depend on the reader (THREATS A35). */
-static fallible framing_check(const struct exchange *x, struct err *err)
-{
-	const struct fetch_reply *r = x->reply;
-	struct str length = STR_NONE, coding = STR_NONE;
-	if (!x->http1)
-		FAIL(err, ERR_CONNECTION, "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)");
-	/* Both are answers to libcurl: half a header, and an interim one that nothing followed. */
-	if (!x->head_ended || r->status < 200)
-		FAIL(err, ERR_CONNECTION, "the server closed the connection in the middle of the header");
-	for (size_t i = 0; i < r->header_count; i++) {
-		struct str name = r->headers[i].name, value = r->headers[i].value;
-		if (str_eq(name, STR("content-length"))) {
-			if (!is_length(value) || (length.p != NULL && !str_eq(length, value)))
-				FAIL(err, ERR_CONNECTION,
-				     "the answer's Content-Length is no number, or there are several");
-			length = value;
-		} else if (str_eq(name, STR("transfer-encoding"))) {
-			if (!str_eq_nocase(value, STR("chunked")) || coding.p != NULL)
-				FAIL(err, ERR_CONNECTION, "the answer's Transfer-Encoding is not \"chunked\"");
-			coding = value;
-		}
-	}
-	if (length.p != NULL && coding.p != NULL)
-		FAIL(err, ERR_CONNECTION, "the answer has both Content-Length and Transfer-Encoding");
-	return OK;
 }
 
 /* --- the exchange -------------------------------------------------------------------------------------------------*/
@@ -391,14 +298,13 @@ static void reply_finish(CURL *c, struct exchange *x)
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	(void)curl_easy_getinfo(c, CURLINFO_NUM_CONNECTS, &fresh);
 	(void)curl_easy_getinfo(c, CURLINFO_CONNECT_TIME_T, &connect_us);
-	struct fetch_reply *r = x->reply;
+	struct fetch_reply *r = x->a.reply;
 	r->status = (int)status;
 	/* A kept-alive connection opens no socket; what it has sent shows that it was there. */
 	r->connected = connect_us > 0 || status != 0 || x->tls_began;
 	if (r->connected && curl_easy_getinfo(c, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != NULL && ip[0] != '\0')
-		if (FAILED(addr_read(str_z(ip), &r->peer, NULL)) && x->rq->pin != NULL)
-			r->peer = *x->rq->pin;
-	r->body = str_dup(x->mem, buf_str(&x->body));
+		if (FAILED(addr_read(str_z(ip), &r->peer, NULL)) && x->a.rq->pin != NULL)
+			r->peer = *x->a.rq->pin;
 }
 
 static fallible exchange_run(CURL *c, CURLSH *connections, struct exchange *x, struct curl_slist **to,
@@ -408,16 +314,36 @@ static fallible exchange_run(CURL *c, CURLSH *connections, struct exchange *x, s
 	if (connections != NULL)
 		SET(c, CURLOPT_SHARE, connections);
 	TRY(set_closed_world(c, connections != NULL, err));
-	TRY(set_tls(c, x->rq, err));
+	TRY(set_tls(c, x->a.rq, err));
 	TRY(set_exchange(c, x, &mem, err));
-	TRY(set_pin(c, x->rq, to, &mem, err));
-	TRY(set_method(c, x->rq, headers, &mem, err));
+	TRY(set_pin(c, x->a.rq, to, &mem, err));
+	TRY(set_method(c, x->a.rq, headers, &mem, err));
 	/* A kept connection of an earlier exchange may be of TLS, and is closed here when it has grown old. */
-	CURLcode rc = perform(c, connections != NULL || !str_starts(x->rq->url, STR("http:")));
+	CURLcode rc = perform(c, connections != NULL || !str_starts(x->a.rq->url, STR("http:")));
 	reply_finish(c, x);
-	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && x->reply->body_cut))
-		return framing_check(x, err);
+	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && x->a.reply->body_cut))
+		return answer_check(&x->a, err);
 	return fail_words(c, rc, x, err);
+}
+
+static fallible fetch_by_curl(struct fetcher *f, struct exchange *x, struct err *err)
+{
+	struct curl_slist *to = NULL, *headers = NULL;
+	CURL *c = curl_easy_init();
+	if (c == NULL)
+		FAIL(err, ERR_INTERNAL, "the HTTP library cannot be started");
+	struct rc rc = exchange_run(c, f->connections, x, &to, &headers, err);
+	curl_easy_cleanup(c); /* before the lists and x go: the handle points at them */
+	curl_slist_free_all(to);
+	curl_slist_free_all(headers);
+	return rc;
+}
+
+/* What fetch_plain can do; a URL that it cannot read libcurl refuses in its words. */
+static bool is_plain(const struct fetcher *f, const struct fetch_request *rq, struct arena *mem, struct url *ret)
+{
+	return f->connections == NULL && rq->pin != NULL && str_eq(rq->method, STR("GET")) &&
+	       !FAILED(url_read(mem, rq->url, rq->url.n, ret, NULL)) && !ret->https;
 }
 
 fallible fetch(struct fetcher *f, const struct fetch_request *rq, struct arena *mem, struct fetch_reply *ret,
@@ -426,24 +352,17 @@ fallible fetch(struct fetcher *f, const struct fetch_request *rq, struct arena *
 	*ret = (struct fetch_reply){ 0 };
 	if (rq->timeout_ms <= 0)
 		FAIL(err, ERR_TIMEOUT, "no time is left for this request");
-	struct exchange x = {
-		.rq = rq,
-		.reply = ret,
-		.mem = mem,
-		.body = BUF_MAX(rq->body_max == 0 ? 1 : rq->body_max),
-		.headers_max = rq->headers_max == 0 ? HEADERS_MAX_DEFAULT : rq->headers_max,
-	};
-	struct curl_slist *to = NULL, *headers = NULL;
-	CURL *c = curl_easy_init();
-	if (c == NULL) {
-		buf_done(&x.body);
-		FAIL(err, ERR_INTERNAL, "the HTTP library cannot be started");
-	}
-	struct rc rc = exchange_run(c, f->connections, &x, &to, &headers, err);
-	curl_easy_cleanup(c); /* before the lists and x go: the handle points at them */
-	curl_slist_free_all(to);
-	curl_slist_free_all(headers);
-	buf_done(&x.body);
+	struct exchange x = { .a = {
+				      .rq = rq,
+				      .reply = ret,
+				      .mem = mem,
+				      .body = BUF_MAX(rq->body_max == 0 ? 1 : rq->body_max),
+				      .headers_max = rq->headers_max == 0 ? HEADERS_MAX_DEFAULT : rq->headers_max,
+			      } };
+	struct url url;
+	struct rc rc = is_plain(f, rq, mem, &url) ? fetch_plain(&url, &x.a, err) : fetch_by_curl(f, &x, err);
+	ret->body = str_dup(mem, buf_str(&x.a.body));
+	buf_done(&x.a.body);
 	return rc;
 }
 

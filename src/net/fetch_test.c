@@ -243,7 +243,7 @@ static SSL_CTX *tls_make(const char *ca_file)
 	return ctx;
 }
 
-static int setup(void **state)
+static int setup(void **state, bool keep_alive)
 {
 	struct fixture *f = mem_alloc(sizeof *f);
 	*state = f;
@@ -253,8 +253,18 @@ static int setup(void **state)
 	setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
 	snprintf(f->ca_file, sizeof f->ca_file, "/tmp/cairn-fetch-test-%ld.pem", (long)getpid());
 	f->tls = tls_make(f->ca_file);
-	assert_false(FAILED(fetcher_new(false, &f->f, &f->err)));
+	assert_false(FAILED(fetcher_new(keep_alive, &f->f, &f->err)));
 	return 0;
+}
+
+static int setup_plain(void **state)
+{
+	return setup(state, false);
+}
+
+static int setup_kept(void **state)
+{
+	return setup(state, true);
 }
 
 static int teardown(void **state)
@@ -514,6 +524,57 @@ static void an_answer_that_can_be_read_in_two_ways_is_none(void **state)
 	}
 }
 
+/* Our own reader only: libcurl is laxer in some, and uses other words. */
+static void what_is_not_to_the_letter_is_refused_and_what_is_unusual_is_read(void **state)
+{
+	struct fixture *f = *state;
+	static const char version[] = "the answer is not HTTP/1.x (does this port speak TLS or HTTP/2?)";
+	static const char chunks[] = "the answer's body does not have the chunks that its Transfer-Encoding promises";
+	static const char half[] = "the server closed the connection in the middle of the body";
+#define CHUNKED OK_WITH("Transfer-Encoding: chunked\r\n")
+	static const struct {
+		const char *answer, *want; /* NULL: it is a good one */
+		int status;
+	} rows[] = {
+		{ "HTTP/1.1 20\r\n\r\nhi", version, 0 },
+		{ "HTTP/1.1 2000 x\r\n\r\nhi", version, 0 },
+		{ "HTTP/1.1 099 x\r\n\r\nhi", version, 0 },
+		{ "HTTP/1.1  200 x\r\n\r\nhi", version, 0 },
+		{ "HTTP/1.2 200 x\r\n\r\nhi", version, 0 },
+		{ "HTTP/1.1", "the server closed the connection in the middle of the header", 0 },
+		{ "HTTP/1.1 101 Switching Protocols\r\n\r\n\x01\x02", version, 0 },
+		{ CHUNKED "\r\nhi\r\n0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "2hi\r\n0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "-2\r\nhi\r\n0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "10000000000000002\r\nhi\r\n0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "2\r\nhi!\r\n0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "2\r\nhi\rx0\r\n\r\n", chunks, 0 },
+		{ CHUNKED "2\r\nhi\r\n", half, 0 },
+		{ CHUNKED "2\r\nhi\r\n0\r\nX-One: 1\r\n", half, 0 },
+		{ "HTTP/1.1 200\r\n\r\nhi", NULL, 200 },
+		{ "HTTP/1.1 404 \nContent-Length: 2\n\nhi!", NULL, 404 },
+		{ CHUNKED "1;a=\"b\"\r\nh\r\n01 \r\ni\r\n000\r\nX-Trailer: 1\r\n\r\n", NULL, 200 },
+		{ OK_WITH("X-One: 1\r\nHTTP/1.1 204 No\r\nContent-Length: 2\r\n") "hi!", NULL, 200 },
+		{ "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhi", NULL, 200 },
+		{ OK_WITH("Content-Length : 1\r\n") "hi", NULL, 200 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct script script = { rows[i].answer, AFTER_CLOSE, NULL };
+		enum err_kind kind = ask(f, &script, 5000);
+		print_message("%zu: %s\n", i, f->err.detail);
+		assert_string_equal(f->err.detail, rows[i].want == NULL ? "" : rows[i].want);
+		assert_int_equal(kind, rows[i].want == NULL ? ERR_NONE : ERR_CONNECTION);
+		if (rows[i].want != NULL)
+			continue;
+		assert_true(str_eq(f->reply.body, STR("hi")));
+		assert_int_equal(f->reply.status, rows[i].status);
+		assert_null(fetch_reply_header(&f->reply, "x-trailer").p);
+	}
+	static const struct script none = { "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", AFTER_HANG, NULL };
+	assert_int_equal(ask(f, &none, 5000), ERR_NONE);
+	assert_int_equal(f->reply.body.n, 0);
+}
+
 static void a_reset_at_once_counts_as_connected(void **state)
 {
 	struct fixture *f = *state;
@@ -721,7 +782,8 @@ static void connections_are_kept_only_when_asked(void **state)
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN); /* the servers' own TLS writes */
-	const struct CMUnitTest tests[] = {
+	/* What our own reader and libcurl must do alike. */
+	const struct CMUnitTest both[] = {
 		cmocka_unit_test(an_answer_comes_back_whole),
 		cmocka_unit_test(the_request_says_what_it_must_and_no_more),
 		cmocka_unit_test(no_redirect_is_followed),
@@ -733,10 +795,15 @@ int main(void)
 		cmocka_unit_test(failing_to_connect_is_told_apart),
 		cmocka_unit_test(the_pin_decides_where_it_goes),
 		cmocka_unit_test(only_http_and_https_are_spoken),
+	};
+	const struct CMUnitTest rest[] = {
+		cmocka_unit_test(what_is_not_to_the_letter_is_refused_and_what_is_unusual_is_read),
 		cmocka_unit_test(tls_is_verified_only_when_asked),
 		cmocka_unit_test(a_port_that_speaks_the_other_thing_is_recognised),
 		cmocka_unit_test(a_stack_of_256_kib_is_enough),
 		cmocka_unit_test(connections_are_kept_only_when_asked),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests_name("plain", both, setup_plain, teardown) +
+	       cmocka_run_group_tests_name("libcurl", both, setup_kept, teardown) +
+	       cmocka_run_group_tests_name("rest", rest, setup_plain, teardown);
 }
