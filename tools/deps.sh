@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What a build needs, and `make run` with its openssl commands.
-run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqlite3-dev libjansson-dev libyaml-dev
+run_packages='gcc libc6-dev make meson ninja-build pkg-config libssl-dev libsqlite3-dev libyaml-dev
 	libpq-dev libunbound-dev libcurl4-openssl-dev libidn2-dev libpsl-dev libseccomp-dev libp11-kit-dev openssl ca-certificates'
 # What `make check` needs beyond that: compilers and checkers, then the clients and tools of the end-to-end tests.
 check_packages='git python3 libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck valgrind libc6-dbg
