@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_cert.c: the getters stand any certificate that parses; a key that is read from SubjectPublicKeyInfo is written
+ * fuzz_cert.c: the getters stand any certificate that parses, and OpenSSL understands the same; a key that is read from SubjectPublicKeyInfo is written
  * as the same bytes; and nothing that our CA did not make passes its lint.
  */
+#include "pki/internal.h"
+
 #include "fuzz.h"
-#include "pki/pki.h"
+
+#include <openssl/x509v3.h>
+#include <time.h>
 
 struct ours {
 	struct crypto *c;
@@ -47,6 +51,21 @@ static void check_lint(struct str der)
 	CHECK(FAILED(cert_lint(o->issuer, &t, &r, der, &err)) && err.kind == ERR_INTERNAL && err.cause[0] != '\0');
 }
 
+/* Where OpenSSL finds nothing wrong either, it understands the same. */
+static void check_readers(const struct cert *c)
+{
+	X509 *x = cert_get_x509(c);
+	struct tm tm = { 0 };
+	if (x == NULL || (X509_get_extension_flags(x) & EXFLAG_INVALID) != 0)
+		return;
+	CHECK(c->is_ca == ((X509_get_extension_flags(x) & EXFLAG_CA) != 0));
+	CHECK(cert_may_sign_certs(c) ==
+	      ((X509_get_extension_flags(x) & EXFLAG_KUSAGE) != 0 && (X509_get_key_usage(x) & KU_KEY_CERT_SIGN) != 0));
+	CHECK(ASN1_TIME_to_tm(X509_get0_notBefore(x), &tm) == 1 && (int64_t)timegm(&tm) == c->not_before);
+	CHECK(ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 && (int64_t)timegm(&tm) == c->not_after);
+	CHECK(X509_NAME_cmp(X509_get_issuer_name(x), X509_get_subject_name(x)) == 0 || !str_eq(c->issuer, c->subject));
+}
+
 static void check_spki(struct str der)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
@@ -76,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (FAILED(rc))
 		return 0;
 	CHECK(str_eq(cert_get_der(cert), der));
+	check_readers(cert);
 	CHECK(!FAILED(cert_get_serial_hex(&mem, cert, &hex, NULL)));
 	CHECK(!FAILED(cert_add_pem(cert, &pem, NULL)));
 	if (!FAILED(cert_get_dns_names(&mem, cert, &names, &count, NULL)))
