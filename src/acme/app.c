@@ -141,6 +141,7 @@ fallible acme_new(const struct acme_deps *deps, struct conf *conf, struct acme *
 	struct acme *a = mem_alloc(sizeof *a);
 	a->d = *deps;
 	pthread_mutex_init(&a->view_lock, NULL);
+	a->signers = signers_new();
 	struct rc rc = nonces_new(deps->clk, deps->rng, &a->nonces, err);
 	if (!FAILED(rc))
 		rc = keycache_new(&a->keys, err);
@@ -162,6 +163,7 @@ void acme_free(struct acme *a)
 		return;
 	view_put(a->view);
 	waitroom_free(a->room);
+	signers_free(a->signers);
 	keycache_free(a->keys);
 	nonces_free(a->nonces);
 	pthread_mutex_destroy(&a->view_lock);

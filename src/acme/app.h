@@ -43,6 +43,13 @@ void nonce_issue(struct nonces *n, char out[NONCE_TEXT_MAX]);
 /* Once only, and within life_s; ERR_BAD_NONCE otherwise. */
 fallible nonce_spend(struct nonces *n, struct str text, int64_t life_s, struct err *err);
 
+/* --- signers.c: which key an account had when it was last looked at; a guess --- */
+struct signers;
+struct signers *signers_new(void);
+void signers_free(struct signers *s);
+bool signers_find(struct signers *s, struct id account, struct thumbprint *ret);
+void signers_keep(struct signers *s, struct id account, const struct thumbprint *thumbprint);
+
 /* --- wait.c: where a request waits a moment for what it has set going --- */
 struct waitroom;
 enum wait_for { WAIT_SIGNER, WAIT_VALIDATOR, WAIT_COUNT };
@@ -68,6 +75,7 @@ struct acme {
 	struct view *view;
 	struct nonces *nonces;
 	struct keycache *keys;
+	struct signers *signers;
 	struct waitroom *room;
 	int64_t next_retention_ms; /* the sweeper's own */
 	bool recovered;            /* the sweeper's own: its first round is over */
@@ -98,6 +106,7 @@ struct call {
 	struct jws jws;             /* after the gate */
 	struct json *payload;       /* NULL for POST-as-GET */
 	struct account_row account; /* zero when the request is signed by an embedded key */
+	bool account_is_read;       /* else only its id is there yet, and the key is the one that it had last */
 	struct key *key;            /* the account's, or the embedded one (owned) */
 	struct thumbprint thumbprint;
 	struct http_reply *re;
@@ -112,7 +121,10 @@ struct route {
 	bool has_id;           /* the first '*' is an id: anything else is 404 before the store is asked */
 	const char *directory; /* its name in the directory object, or NULL */
 	fallible (*handle)(struct call *c, struct err *err);
-	bool quick;  /* a GET that needs neither store nor wait: answered in the event loop */
+	bool quick; /* a GET that needs neither store nor wait: answered in the event loop */
+	/* The handler reads the account, by call_account or account_still_valid, first of all in its first transaction: with
+	 * a key that is known the gate then needs none of its own. */
+	bool reads_account;
 	bool begins; /* refused first when there is too much to do: nothing was done for it yet that would be lost */
 };
 const struct route *routes(size_t *ret_count);
@@ -121,6 +133,8 @@ struct str route_directory_path(const struct route *r);
 
 /* gate.c: bytes -> a verified call, in the order of cost and safety (DESIGN 3). */
 fallible gate_pass(struct call *c, struct err *err);
+/* Reads the account, when that is not done yet, and refuses what the gate would have refused. */
+fallible call_account(struct call *c, struct store_tx *tx, struct err *err);
 
 /* reply.c: URLs, headers and the JSON of each resource. */
 struct str call_url(const struct call *c, const char *what, struct id id, const char *tail); /* tail: "", "/finalize" */
@@ -225,7 +239,7 @@ fallible terms_still_agreed(struct call *c, struct err *err);
 
 /* Inside every transaction that changes something: a deactivation or a key change that was acknowledged before it must
  * hold (A12, A13): the account is valid and has the key that signed this request. */
-fallible account_still_valid(const struct call *c, struct store_tx *tx, struct err *err);
+fallible account_still_valid(struct call *c, struct store_tx *tx, struct err *err);
 
 /* The order of this account, or ERR_NOT_FOUND/ERR_UNAUTHORIZED in the same words for "not there" and "not yours" (A11).
  */

@@ -26,6 +26,7 @@ static fallible authz_of_call(struct call *c, struct store_tx *tx, struct id id,
 static fallible authz_view_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct authz_view *v = ctx;
+	TRY(call_account(v->c, tx, err));
 	TRY(authz_of_call(v->c, tx, v->c->path_id, &v->row, err));
 	return challenges_of_authz(tx, v->c->mem, v->row.id, &v->challenges, &v->count, err);
 }
@@ -108,7 +109,9 @@ static fallible challenge_of_call(struct answer *a, struct store_tx *tx, struct 
 
 static fallible challenge_read(struct store_tx *tx, void *ctx, struct err *err)
 {
-	return challenge_of_call(ctx, tx, err);
+	struct answer *a = ctx;
+	TRY(call_account(a->c, tx, err));
+	return challenge_of_call(a, tx, err);
 }
 
 /* The order that the log lines of this attempt name: an authorization may serve several. */

@@ -13,6 +13,7 @@ struct cert_view {
 static fallible certificate_get(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct cert_view *v = ctx;
+	TRY(call_account(v->c, tx, err));
 	struct rc rc = certificate_by_id(tx, v->c->mem, v->c->path_id, &v->row, err);
 	if (FAILED(rc) && rc.kind != ERR_NOT_FOUND)
 		return rc;

@@ -3,6 +3,10 @@
  * gate.c: from bytes to a verified call, in the order of cost and safety: media type, JWS shape, who it claims to be,
  * signature, nonce, URL, account status, payload (DESIGN 3). The signature comes before the nonce is spent, so that a
  * stranger cannot burn nonces; the nonce comes before anything is looked at that could differ between two sendings.
+ *
+ * Most requests are signed by a key that was met a moment ago. Where the handler reads the account in its own transaction
+ * (struct route), the gate verifies by that key, and who the account is and whether it still has the key is looked at
+ * there: one transaction for the whole request.
  */
 #include "acme/app.h"
 
@@ -35,10 +39,78 @@ static fallible gate_identity(struct call *c, struct err *err)
 	return OK;
 }
 
+static fallible status_check(const struct account_row *a, struct err *err)
+{
+	if (a->status == ACCOUNT_VALID)
+		return OK;
+	FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s; nothing can be done with it any more",
+	     account_status_name(a->status));
+}
+
+static fallible not_its_key(const struct call *c, struct err *err)
+{
+	FAIL(err, ERR_MALFORMED,
+	     "the signature does not verify with the key that account %.*s has; after a key change only the new key "
+	     "signs",
+	     STR_FMT(c->jws.kid));
+}
+
+/* Of the realm that was asked. */
+static fallible account_find(struct call *c, struct store_tx *tx, struct account_row *ret, struct err *err)
+{
+	struct rc rc = account_by_id(tx, c->mem, c->account.id, ret, err);
+	if (rc.kind == ERR_NOT_FOUND || (!FAILED(rc) && !str_eq(ret->realm, c->realm->name))) {
+		c->account = (struct account_row){ 0 };
+		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "there is no account %.*s; create one with newAccount",
+		     STR_FMT(c->jws.kid));
+	}
+	TRY(rc);
+	if (ret->thumbprint.n != THUMBPRINT_LEN)
+		FAIL(err, ERR_INTERNAL, "the stored thumbprint is damaged");
+	return OK;
+}
+
+fallible call_account(struct call *c, struct store_tx *tx, struct err *err)
+{
+	struct account_row row;
+	if (c->account_is_read)
+		return OK;
+	TRY(account_find(c, tx, &row, err));
+	if (!str_eq(row.thumbprint, str_z(c->thumbprint.z)))
+		return not_its_key(c, err);
+	TRY(status_check(&row, err));
+	c->account = row;
+	c->account_is_read = true;
+	return OK;
+}
+
 static fallible account_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct call *c = ctx;
-	return account_by_id(tx, c->mem, c->account.id, &c->account, err);
+	struct account_row row;
+	TRY(account_find(c, tx, &row, err));
+	c->account = row;
+	c->account_is_read = true;
+	return OK;
+}
+
+static fallible account_of_store(struct call *c, struct err *err)
+{
+	TRY(store_read(c->a->d.store, account_read, c, err));
+	memcpy(c->thumbprint.z, c->account.thumbprint.p, THUMBPRINT_LEN + 0u);
+	c->thumbprint.z[THUMBPRINT_LEN] = '\0';
+	if (c->account.status == ACCOUNT_VALID)
+		signers_keep(c->a->signers, c->account.id, &c->thumbprint);
+	return keycache_get(c->a->keys, c->account.thumbprint, c->account.jwk, &c->key, err);
+}
+
+/* By the key that the account had last, where the handler is going to read the account. */
+static bool account_is_known(struct call *c)
+{
+	if (!c->route->reads_account || !signers_find(c->a->signers, c->account.id, &c->thumbprint))
+		return false;
+	c->key = keycache_find(c->a->keys, str_n(c->thumbprint.z, THUMBPRINT_LEN));
+	return c->key != NULL;
 }
 
 /* The kid is one of our own URLs to the byte, or it is nobody's. */
@@ -51,18 +123,7 @@ static fallible gate_account(struct call *c, struct err *err)
 		     "kid \"%.*s\" is not an account URL of this server; they look like %.*s/account/<id>",
 		     STR_FMT(c->jws.kid), STR_FMT(base));
 	c->account.id = id;
-	struct rc rc = store_read(c->a->d.store, account_read, c, err);
-	if (rc.kind == ERR_NOT_FOUND || (!FAILED(rc) && !str_eq(c->account.realm, c->realm->name))) {
-		c->account = (struct account_row){ 0 };
-		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "there is no account %.*s; create one with newAccount",
-		     STR_FMT(c->jws.kid));
-	}
-	TRY(rc);
-	if (c->account.thumbprint.n != THUMBPRINT_LEN)
-		FAIL(err, ERR_INTERNAL, "the stored thumbprint is damaged");
-	memcpy(c->thumbprint.z, c->account.thumbprint.p, THUMBPRINT_LEN + 0u);
-	c->thumbprint.z[THUMBPRINT_LEN] = '\0';
-	return keycache_get(c->a->keys, c->account.thumbprint, c->account.jwk, &c->key, err);
+	return account_is_known(c) ? OK : account_of_store(c, err);
 }
 
 static fallible gate_key(struct call *c, struct err *err)
@@ -73,21 +134,29 @@ static fallible gate_key(struct call *c, struct err *err)
 	return jwk_thumbprint(c->a->d.crypto, c->key, &c->thumbprint, err);
 }
 
+/* With the key that the account has now, where that is another than it had last. */
+static fallible verify_anew(struct call *c, struct rc failed, struct err *err)
+{
+	const struct thumbprint last = c->thumbprint;
+	key_free(TAKE(c->key));
+	TRY(account_of_store(c, err));
+	if (memcmp(last.z, c->thumbprint.z, THUMBPRINT_LEN) == 0)
+		return failed;
+	return jws_verify(c->a->d.crypto, &c->jws, c->key, err);
+}
+
 /* Who has changed an account's key and does not know it, because the answer was lost, is told so. */
 static fallible gate_signature(struct call *c, struct err *err)
 {
 	struct rc rc = jws_verify(c->a->d.crypto, &c->jws, c->key, err);
+	if (FAILED(rc) && c->jws.jwk == NULL && !c->account_is_read)
+		rc = verify_anew(c, rc, err);
 	if (!FAILED(rc) || c->jws.jwk != NULL)
 		return rc;
 	if (c->route->handle == post_key_change && key_change_is_done(c))
 		FAIL(err, ERR_UNAUTHORIZED,
 		     "the account's key was changed already, to the one of the inner JWS: sign with that from now on");
-	if (rc.kind == ERR_MALFORMED)
-		FAIL(err, ERR_MALFORMED,
-		     "the signature does not verify with the key that account %.*s has; after a key change only the "
-		     "new key signs",
-		     STR_FMT(c->jws.kid));
-	return rc;
+	return rc.kind == ERR_MALFORMED ? not_its_key(c, err) : rc;
 }
 
 /* RFC 8555 6.4: compared with our own base URL, never with what Host says. */
@@ -100,12 +169,9 @@ static fallible gate_url(const struct call *c, struct err *err)
 	return OK;
 }
 
-static fallible gate_status(struct call *c, struct err *err)
+static fallible gate_status(const struct call *c, struct err *err)
 {
-	if (c->jws.jwk != NULL || c->account.status == ACCOUNT_VALID)
-		return OK;
-	FAIL(err, ERR_ACCOUNT_ENDED, "the account is %s; nothing can be done with it any more",
-	     account_status_name(c->account.status));
+	return c->account_is_read ? status_check(&c->account, err) : OK;
 }
 
 static fallible gate_payload(struct call *c, struct err *err)

@@ -137,6 +137,7 @@ struct order_view {
 static fallible order_view_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct order_view *v = ctx;
+	TRY(call_account(v->c, tx, err));
 	TRY(order_of_call(v->c, tx, v->c->path_id, &v->row, err));
 	return order_authzs(tx, v->c->mem, v->row.id, &v->authzs, &v->count, err);
 }

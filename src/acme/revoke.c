@@ -149,7 +149,7 @@ static fallible all_are_held(const struct revocation *r, struct store_tx *tx, bo
 
 static fallible revoker_find(struct revocation *r, struct store_tx *tx, struct err *err)
 {
-	const struct call *c = r->c;
+	struct call *c = r->c;
 	bool all = false;
 	r->by = REVOKER_NONE;
 	if (c->jws.jwk != NULL) {

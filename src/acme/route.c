@@ -30,12 +30,13 @@ static const struct route table[] = {
 	{ HTTP_POST, "/new-authz", AUTH_KID, PAYLOAD_JSON, false, "newAuthz", post_new_authz, .begins = true },
 	{ HTTP_POST, "/account/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_account },
 	{ HTTP_POST, "/account/*/orders", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_account_orders },
-	{ HTTP_POST, "/order/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_order },
-	{ HTTP_POST, "/order/*/finalize", AUTH_KID, PAYLOAD_JSON, true, NULL, post_finalize },
-	{ HTTP_POST, "/authz/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_authz },
-	{ HTTP_POST, "/challenge/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_challenge },
-	{ HTTP_POST, "/certificate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate },
-	{ HTTP_POST, "/certificate/*/alternate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate_alternate },
+	{ HTTP_POST, "/order/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_order, .reads_account = true },
+	{ HTTP_POST, "/order/*/finalize", AUTH_KID, PAYLOAD_JSON, true, NULL, post_finalize, .reads_account = true },
+	{ HTTP_POST, "/authz/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_authz, .reads_account = true },
+	{ HTTP_POST, "/challenge/*", AUTH_KID, PAYLOAD_EITHER, true, NULL, post_challenge, .reads_account = true },
+	{ HTTP_POST, "/certificate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate, .reads_account = true },
+	{ HTTP_POST, "/certificate/*/alternate/*", AUTH_KID, PAYLOAD_EMPTY, true, NULL, post_certificate_alternate,
+	  .reads_account = true },
 	{ HTTP_GET, "/renewal-info/*", AUTH_NONE, PAYLOAD_NONE, false, "renewalInfo", get_renewal_info,
 	  .begins = true },
 	{ HTTP_GET, "/health", AUTH_NONE, PAYLOAD_NONE, false, NULL, get_health, true },
@@ -211,7 +212,10 @@ static fallible call_run(struct call *c, struct err *err)
 		return OK;
 	if (c->route->auth != AUTH_NONE)
 		TRY(gate_pass(c, err));
-	return c->route->handle(c, err);
+	TRY(c->route->handle(c, err));
+	if (c->jws.kid.p != NULL && !c->account_is_read) /* a mistake of ours, which must not let anybody in */
+		FAIL(err, ERR_INTERNAL, "the account was not looked at");
+	return OK;
 }
 
 static void log_refusal(const struct call *c, const struct err *e)

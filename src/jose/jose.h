@@ -30,6 +30,8 @@ void keycache_free(struct keycache *k); /* accepts NULL */
 /* The key of this canonical JWK, from the cache or decoded and kept; *ret is the caller's reference. The thumbprint is
  * believed: it comes from where the account does. */
 fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk, struct key **ret, struct err *err);
+/* NULL: it is not kept. The caller's reference. */
+struct key *keycache_find(struct keycache *k, struct str thumbprint);
 /* The same for a JWK whose thumbprint nobody has said. Only one in its canonical form is kept. k NULL: decoded each time. */
 fallible keycache_read(struct keycache *k, const struct crypto *c, struct str jwk, struct thumbprint *ret_thumbprint,
 		       struct key **ret, struct err *err);

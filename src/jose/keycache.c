@@ -79,7 +79,7 @@ static struct set *set_of(struct keycache *k, struct str thumbprint)
 	return &k->sets[hash_keyed(k->hash_key, thumbprint) % SETS];
 }
 
-static struct key *cache_find(struct keycache *k, struct str thumbprint)
+struct key *keycache_find(struct keycache *k, struct str thumbprint)
 {
 	struct set *s = set_of(k, thumbprint);
 	pthread_mutex_lock(&s->lock);
@@ -101,7 +101,7 @@ fallible keycache_get(struct keycache *k, struct str thumbprint, struct str jwk,
 {
 	if (thumbprint.n != THUMBPRINT_LEN)
 		FAIL(err, ERR_INTERNAL, "a stored thumbprint has %zu characters", thumbprint.n);
-	struct key *found = cache_find(k, thumbprint);
+	struct key *found = keycache_find(k, thumbprint);
 	if (found == NULL) {
 		TRY(jwk_read_text(jwk, &found, err));
 		cache_put(k, thumbprint, found);
@@ -116,7 +116,7 @@ fallible keycache_read(struct keycache *k, const struct crypto *c, struct str jw
 	AUTO(key_auto) struct key *key = NULL;
 	struct thumbprint of_text, of_key;
 	TRY(jwk_thumbprint_of_text(c, jwk, &of_text, err));
-	struct key *found = k == NULL ? NULL : cache_find(k, str_n(of_text.z, THUMBPRINT_LEN));
+	struct key *found = k == NULL ? NULL : keycache_find(k, str_n(of_text.z, THUMBPRINT_LEN));
 	if (found != NULL) { /* what is kept under a hash of this text was made of this text */
 		*ret_thumbprint = of_text;
 		*ret = found;

@@ -3,7 +3,7 @@
  * account_test.c: what becomes of accounts: key changes (RFC 8555 7.3.5), external account bindings (7.3.4), terms that
  * change (7.3.3), updates (7.3.2): every refusal with its status, type and words, and what several at once come to.
  */
-#include "expect.h"
+#include "steps.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -1059,6 +1059,94 @@ static void a_deactivated_account_can_do_nothing_and_its_key_gets_no_other(void 
 	carol_done(&c);
 }
 
+/* The places whose handlers read the account themselves, when its key is known. */
+struct place {
+	const char *what;
+	struct str url, payload; /* payload empty: it is read */
+};
+#define PLACES 8
+
+static void places_of(struct fixture *f, const struct world_account *a, struct place ret[PLACES])
+{
+	struct err err = { 0 };
+	struct key *k = key_new();
+	struct str csr, order = order_ready(f, a, STR("known.a.test")), open;
+	struct world_reply r = finalize(f, a, order, k, STR("known.a.test"));
+	expect_status("finalize", &r, 200);
+	MUST(world_run(&f->w, &err));
+	r = post(f, a, order, STR_NONE);
+	struct str cert = step_text(&f->w, r.json, "certificate");
+	world_reply_done(&r);
+	MUST(world_order_new(&f->w, a, STR("open.a.test"), &open, &err));
+	struct str urls[IDENTS_MAX];
+	assert_int_equal(step_authzs(&f->w, a, open, urls), 1);
+	r = post(f, a, urls[0], STR_NONE);
+	struct str challenge = step_text(&f->w, json_at(json_get(r.json, "challenges"), 0), "url");
+	world_reply_done(&r);
+	MUST(world_csr(&f->w, k, STR("known.a.test"), &csr, &err));
+	const struct place all[PLACES] = {
+		{ "order", order, STR_NONE },
+		{ "authorization", urls[0], STR_NONE },
+		{ "challenge", challenge, STR_NONE },
+		{ "certificate", cert, STR_NONE },
+		{ "finalize", str_fmt(&f->w.mem, "%.*s/finalize", STR_FMT(order)), csr },
+		{ "deactivation", urls[0], STR("{\"status\":\"deactivated\"}") },
+		{ "answer", challenge, STR("{}") },
+		{ "alternate", str_fmt(&f->w.mem, "%.*s/alternate/1", STR_FMT(cert)), STR_NONE },
+	};
+	memcpy(ret, all, sizeof all);
+	key_free(k);
+}
+
+static fallible key_change_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct carol *c = ctx;
+	AUTO(buf_done) struct buf jwk = BUF_MAX(4096);
+	struct str id = str_sub(c->old.url, c->old.url.n - ID_TEXT_LEN, c->old.url.n);
+	struct id account;
+	TRY(id_read(id, &account, err));
+	TRY(jwk_write(c->now.key, &jwk, err));
+	return account_set_key(tx, account, str_z(c->old.thumbprint.z), str_z(c->now.thumbprint.z), buf_str(&jwk), err);
+}
+
+static fallible account_end_tx(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct carol *c = ctx;
+	struct id account;
+	TRY(id_read(str_sub(c->old.url, c->old.url.n - ID_TEXT_LEN, c->old.url.n), &account, err));
+	return account_move(tx, account, ACCOUNT_VALID, ACCOUNT_DEACTIVATED, err);
+}
+
+/* Behind the api's back, as another api on the same database would: what it remembers lets nobody in. */
+static void what_is_remembered_of_an_account_opens_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct carol c = carol_new(f);
+	struct place places[PLACES];
+	places_of(f, &c.old, places);
+	MUST(store_tx(f->w.store, key_change_tx, &c, &err));
+	for (size_t i = 0; i < 2 * PLACES; i++) { /* once while the old key is remembered, once while the new one is */
+		const struct place *p = &places[i % PLACES];
+		struct world_reply r = post(f, &c.old, p->url, p->payload);
+		expect_problem(p->what, &r, 400, "malformed", "after a key change only the new key signs");
+		if (p->payload.n > 0 || i % PLACES == PLACES - 1)
+			continue;
+		r = post(f, &c.now, p->url, STR_NONE);
+		expect_status(p->what, &r, 200);
+		if (i < PLACES) {
+			r = post(f, &c.old, p->url, p->payload);
+			expect_problem(p->what, &r, 400, "malformed", "after a key change only the new key signs");
+		}
+	}
+	MUST(store_tx(f->w.store, account_end_tx, &c, &err));
+	for (size_t i = 0; i < PLACES; i++) {
+		struct world_reply r = post(f, &c.now, places[i].url, places[i].payload);
+		expect_problem(places[i].what, &r, 401, "unauthorized", "the account is deactivated");
+	}
+	carol_done(&c);
+}
+
 static void a_compromised_key_gets_no_account(void **state)
 {
 	struct fixture *f = *state;
@@ -1166,6 +1254,7 @@ int main(void)
 		cmocka_unit_test(what_becomes_of_an_account_is_written_down),
 		cmocka_unit_test(an_update_changes_contacts_and_ignores_what_is_not_the_clients),
 		cmocka_unit_test(a_deactivated_account_can_do_nothing_and_its_key_gets_no_other),
+		cmocka_unit_test(what_is_remembered_of_an_account_opens_nothing),
 		cmocka_unit_test(a_compromised_key_gets_no_account),
 		cmocka_unit_test(a_key_change_that_is_sent_twice_to_the_byte_is_done_once),
 		cmocka_unit_test(key_changes_are_limited_as_orders_are),
