@@ -14,10 +14,10 @@ export LC_ALL=C.UTF-8
 jobs=$(nproc)
 
 static_steps='format layers rfc br spdx headers shell cppcheck'
-unit_steps='build-gcc globals roles man tests counts'
+unit_steps='build-gcc globals roles man tests pgsql counts'
 sanitizer_steps='build-clang tidy asan tsan valgrind fuzz'
 e2e_steps='build-gcc e2e'
-all_steps='format layers rfc br spdx headers shell cppcheck build-gcc globals roles man tests counts build-clang tidy asan tsan valgrind fuzz
+all_steps='format layers rfc br spdx headers shell cppcheck build-gcc globals roles man tests pgsql counts build-clang tidy asan tsan valgrind fuzz
 	coverage e2e e2e-asan kill'
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -157,6 +157,12 @@ step_tidy() {
 step_tests() {
 	need_build gcc
 	run_tests gcc --timeout-multiplier 2
+}
+
+step_pgsql() { # the store's tests once more, on a PostgreSQL server that is started for them
+	need_build gcc
+	"$root/tests/pg/with-postgres.sh" meson test -C "$out/gcc" --no-rebuild --num-processes "$jobs" --print-errorlogs \
+		--suite store --logbase pgsql --timeout-multiplier 4
 }
 
 step_asan() { # with the failpoints, so that the signer is killed at each of them

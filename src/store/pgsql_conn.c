@@ -223,7 +223,8 @@ fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, struct err *e
 		char text[200];
 		(void)pgsql_text(h == NULL ? "out of memory" : PQerrorMessage(h), text, sizeof text);
 		PQfinish(h);
-		FAIL(err, ERR_UNAVAILABLE, "no connection to the database: %s", text);
+		err_cause(err, "%s", text);
+		FAIL(err, ERR_UNAVAILABLE, "no connection to the database");
 	}
 	(void)PQsetNoticeProcessor(h, notice_ignored, NULL);
 	*ret = h;

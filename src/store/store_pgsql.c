@@ -16,7 +16,7 @@
 #define TOGETHER_MAX 4
 #define AGAIN_MAX 24 /* with other programs at the same database there is no last resort */
 #define LOST_PATIENCE_MS 8000
-#define OUTCOME_PATIENCE_MS 15000
+#define OUTCOME_PATIENCE_MS 8000
 #define TURN_PATIENCE_S 20
 #define BACK_OFF_MOST_MS 200
 /* After a standby could not be reached, how long it is not tried. */
@@ -75,9 +75,11 @@ static void pool_init(struct pool *p)
 
 static void pool_fill(struct pool *p, size_t count)
 {
-	for (; p->count < count; p->count++) {
+	for (; p->count < count; p->count++)
 		p->all[p->count] = pgsql_new(&p->target);
-		p->free[p->free_count++] = p->all[p->count];
+	while (p->free_count < count) { /* the first one, which is connected, is taken first */
+		p->free[p->free_count] = p->all[count - p->free_count - 1];
+		p->free_count++;
 	}
 }
 
@@ -339,7 +341,10 @@ static fallible migrate_in(struct pgsql_store *s, struct db *db, struct err *err
 static fallible migrate(struct pgsql_store *s, struct err *err)
 {
 	struct db *db = s->main.all[0];
-	TRY(pgsql_ready(db, err));
+	struct err why = { 0 };
+	struct rc open = pgsql_ready(db, &why);
+	if (FAILED(open)) /* to an operator: with libpq's words, which name the server and the user */
+		FAIL(err, open.kind, "%s%s%s", why.detail, why.cause[0] == '\0' ? "" : ": ", why.cause);
 	pgsql_target_settle(&s->main.target, pgsql_handle(db));
 	struct rc rc = migrate_in(s, db, err);
 	if (FAILED(rc))

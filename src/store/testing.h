@@ -77,7 +77,8 @@ static inline void test_pg_make(struct test_store *t)
 	(void)snprintf(t->schema, sizeof t->schema, "t_%ld_%d", (long)getpid(), made++);
 	(void)snprintf(sql, sizeof sql, "CREATE SCHEMA %s", t->schema);
 	test_pg_run(sql);
-	(void)snprintf(t->url, sizeof t->url, "%s&options=-csearch_path%%3D%s", test_pg(), t->schema);
+	(void)snprintf(t->url, sizeof t->url, "%s&options=-csearch_path%%3D%s&application_name=%s", test_pg(),
+		       t->schema, t->schema);
 }
 
 static inline void test_pg_drop(const struct test_store *t)

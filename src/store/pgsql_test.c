@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pgsql_test.c: what only a server of databases can do to a transaction: others in its way, connections that end before
+ * and while it commits, programs that start at the same time. Runs with CAIRN_TEST_PG (tests/pg/with-postgres.sh).
+ */
+#include "store/testing.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* --- a server between us and the database, which cuts connections -------------------------------------------------*/
+enum cut { CUT_NOTHING, CUT_BEFORE_COMMIT, CUT_AFTER_COMMIT };
+
+struct proxy {
+	char folder[64], path[sizeof((struct sockaddr_un *)NULL)->sun_path];
+	int listener;
+	_Atomic int cut; /* once */
+	_Atomic int cuts, connections;
+	pthread_t thread;
+};
+struct pair {
+	struct proxy *proxy;
+	int client;
+};
+
+static int socket_at(struct sockaddr_un *at, const char *folder)
+{
+	*at = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	(void)snprintf(at->sun_path, sizeof at->sun_path, "%s/.s.PGSQL.5432", folder);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int connect_real(void)
+{
+	char run[80];
+	struct sockaddr_un at;
+	(void)snprintf(run, sizeof run, "%s/run", getenv("CAIRN_TEST_PG_DIR"));
+	int fd = socket_at(&at, run);
+	return fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0 ? fd : -1;
+}
+
+/* Passes bytes on; false: the end of the connection, or the moment to cut it. */
+static bool pass(struct proxy *p, int from, int to, bool is_client)
+{
+	char bytes[16384];
+	ssize_t n = read(from, bytes, sizeof bytes);
+	if (n <= 0)
+		return false;
+	if (is_client && p->cut != CUT_NOTHING && memmem(bytes, (size_t)n, "COMMIT", 6) != NULL) {
+		int cut = atomic_exchange(&p->cut, CUT_NOTHING);
+		p->cuts++;
+		/* It has committed when it answers; the answer goes nowhere. */
+		if (cut == CUT_AFTER_COMMIT && (write(to, bytes, (size_t)n) != n || read(to, bytes, sizeof bytes) <= 0))
+			fail_msg("the database did not answer");
+		return false;
+	}
+	return write(to, bytes, (size_t)n) == n;
+}
+
+static void *pair_main(void *arg)
+{
+	struct pair *pair = (struct pair *)arg;
+	int server = connect_real();
+	struct pollfd p[2] = { { .fd = pair->client, .events = POLLIN }, { .fd = server, .events = POLLIN } };
+	bool open = server >= 0;
+	while (open && poll(p, 2, -1) > 0) {
+		if (p[0].revents != 0)
+			open = pass(pair->proxy, pair->client, server, true);
+		if (open && p[1].revents != 0)
+			open = pass(pair->proxy, server, pair->client, false);
+	}
+	(void)close(server);
+	(void)close(pair->client);
+	free(pair);
+	return NULL;
+}
+
+static void *proxy_main(void *arg)
+{
+	struct proxy *p = (struct proxy *)arg;
+	for (int fd; (fd = accept(p->listener, NULL, NULL)) >= 0;) {
+		struct pair *pair = (struct pair *)calloc(1, sizeof *pair);
+		pthread_t thread;
+		*pair = (struct pair){ p, fd };
+		p->connections++;
+		assert_int_equal(pthread_create(&thread, NULL, pair_main, pair), 0);
+		(void)pthread_detach(thread);
+	}
+	return NULL;
+}
+
+static void proxy_open(struct proxy *p)
+{
+	struct sockaddr_un at;
+	*p = (struct proxy){ .folder = "/tmp/cairn-proxy-XXXXXX" };
+	assert_non_null(mkdtemp(p->folder));
+	p->listener = socket_at(&at, p->folder);
+	(void)snprintf(p->path, sizeof p->path, "%s", at.sun_path);
+	assert_int_equal(bind(p->listener, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(p->listener, 16), 0);
+	assert_int_equal(pthread_create(&p->thread, NULL, proxy_main, p), 0);
+}
+
+static void proxy_close(struct proxy *p)
+{
+	(void)shutdown(p->listener, SHUT_RDWR);
+	(void)pthread_join(p->thread, NULL);
+	(void)close(p->listener);
+	(void)unlink(p->path);
+	(void)rmdir(p->folder);
+}
+
+/* The same database by way of the proxy. */
+static struct store *open_through(struct test_store *t, struct proxy *p)
+{
+	char url[320];
+	struct store *s;
+	(void)snprintf(url, sizeof url, "postgresql://cairn@/cairn?host=%s&options=-csearch_path%%3D%s", p->folder,
+		       t->schema);
+	GOOD(store_open(str_z(url), 4, &t->clock, &s, &err));
+	return s;
+}
+
+/* --- transactions -------------------------------------------------------------------------------------------------*/
+struct visit {
+	struct id id;
+	unsigned runs;
+	char cut_sql[120]; /* run outside of the transaction, in its first run */
+};
+
+static fallible visit(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct visit *v = (struct visit *)ctx;
+	struct account_row a = test_account(v->id, id_show(v->id).z);
+	TRY(account_insert(tx, &a, err));
+	if (v->runs++ == 0 && v->cut_sql[0] != '\0')
+		test_pg_run(v->cut_sql);
+	return account_set_contact(tx, v->id, STR("[]"), err);
+}
+
+static fallible count_accounts(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct store_counts c;
+	TRY(store_count(tx, &c, err));
+	*(uint64_t *)ctx = c.accounts;
+	return OK;
+}
+
+static uint64_t accounts_in(struct store *s)
+{
+	uint64_t n = 0;
+	GOOD(store_read(s, count_accounts, &n, &err));
+	return n;
+}
+
+static void a_connection_that_ends_in_a_transaction_has_it_run_again(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct visit v = { .id = test_id(1) };
+	(void)snprintf(v.cut_sql, sizeof v.cut_sql,
+		       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s'",
+		       t->schema);
+	GOOD(store_tx(t->store, visit, &v, &err));
+	assert_int_equal(v.runs, 2);
+	assert_int_equal(accounts_in(t->store), 1);
+	/* The connections that rest were ended as well. */
+	struct visit w = { .id = test_id(2) };
+	test_pg_run(v.cut_sql);
+	GOOD(store_tx(t->store, visit, &w, &err));
+	test_pg_run(v.cut_sql);
+	assert_int_equal(accounts_in(t->store), 2);
+}
+
+static void a_commit_whose_answer_is_lost_is_done_once(void **state)
+{
+	static const struct {
+		enum cut cut;
+		unsigned runs;
+	} rows[] = { { CUT_BEFORE_COMMIT, 2 }, { CUT_AFTER_COMMIT, 1 } };
+	struct test_store *t = (struct test_store *)*state;
+	struct proxy p;
+	proxy_open(&p);
+	struct store *s = open_through(t, &p);
+	for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct visit v = { .id = test_id(i) };
+		p.cut = rows[i].cut;
+		GOOD(store_tx(s, visit, &v, &err));
+		assert_int_equal(p.cuts, (int)i + 1);
+		assert_int_equal(v.runs, rows[i].runs);
+		assert_int_equal(accounts_in(t->store), i + 1);
+	}
+	store_close(s);
+	proxy_close(&p);
+}
+
+static void a_server_that_is_gone_is_said_and_comes_back(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct proxy p;
+	proxy_open(&p);
+	struct store *s = open_through(t, &p);
+	char away[sizeof p.path + 8];
+	(void)snprintf(away, sizeof away, "%s.away", p.path);
+	assert_int_equal(rename(p.path, away), 0);
+	p.cut = CUT_BEFORE_COMMIT;
+	struct visit v = { .id = test_id(1) };
+	uint64_t n;
+	BAD(store_tx(s, visit, &v, &err), ERR_UNAVAILABLE, "the connection to the database was lost");
+	assert_int_equal(v.runs, 1);
+	struct err why = { 0 };
+	assert_int_equal(store_read(s, count_accounts, &n, &why).kind, ERR_UNAVAILABLE);
+	assert_null(strstr(why.detail, p.folder)); /* where the server is belongs in the log */
+	assert_non_null(strstr(why.cause, "No such file"));
+	assert_int_equal(rename(away, p.path), 0);
+	GOOD(store_tx(s, visit, &v, &err));
+	assert_int_equal(accounts_in(t->store), 1);
+	store_close(s);
+	proxy_close(&p);
+}
+
+/* --- in each other's way ------------------------------------------------------------------------------------------*/
+#define WRITERS 8
+#define TIMES 25
+
+struct writer {
+	struct store *store;
+	unsigned taken;
+};
+
+/* One number that all of them read and write: whoever did not see the other's would count too few. */
+static fallible take(struct store_tx *tx, void *ctx, struct err *err)
+{
+	int64_t wait;
+	TRY(limit_take(tx, STR("all"), T_START, 1, 1000, WRITERS * TIMES, &wait, err));
+	*(bool *)ctx = wait == 0;
+	return OK;
+}
+
+static void *writer_main(void *arg)
+{
+	struct writer *w = (struct writer *)arg;
+	for (unsigned i = 0; i < TIMES; i++) {
+		bool taken = false;
+		struct err err = { 0 };
+		if (FAILED(store_tx(w->store, take, &taken, &err)))
+			fail_msg("%s (%s)", err.detail, err.cause);
+		w->taken += taken;
+	}
+	return NULL;
+}
+
+static void those_in_each_others_way_are_run_again_until_all_are_through(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct store *other; /* as of another program: what one keeps apart, two do not */
+	GOOD(store_open(str_z(t->url), 4, &t->clock, &other, &err));
+	struct writer w[WRITERS];
+	pthread_t threads[WRITERS];
+	for (size_t i = 0; i < WRITERS; i++) {
+		w[i] = (struct writer){ .store = i % 2 == 0 ? t->store : other };
+		assert_int_equal(pthread_create(&threads[i], NULL, writer_main, &w[i]), 0);
+	}
+	unsigned taken = 0;
+	for (size_t i = 0; i < WRITERS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		taken += w[i].taken;
+	}
+	assert_int_equal(taken, WRITERS * TIMES);
+	bool more = true;
+	GOOD(store_tx(t->store, take, &more, &err));
+	assert_false(more); /* each was counted */
+	assert_true(store_stats(t->store).busy + store_stats(other).busy > 0);
+	store_close(other);
+}
+
+/* --- starting -----------------------------------------------------------------------------------------------------*/
+static void *open_main(void *arg)
+{
+	struct test_store *t = (struct test_store *)arg;
+	struct store *s = NULL;
+	struct err err = { 0 };
+	if (FAILED(store_open(str_z(t->url), 2, &t->clock, &s, &err)))
+		fail_msg("%s (%s)", err.detail, err.cause);
+	return s;
+}
+
+static void programs_that_start_together_migrate_once(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	char sql[160];
+	store_close(t->store);
+	t->store = NULL;
+	(void)snprintf(sql, sizeof sql, "SET client_min_messages = error; DROP SCHEMA %s CASCADE; CREATE SCHEMA %s",
+		       t->schema, t->schema);
+	test_pg_run(sql);
+	pthread_t threads[4];
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, open_main, t), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		void *s;
+		assert_int_equal(pthread_join(threads[i], &s), 0);
+		store_close((struct store *)s);
+	}
+}
+
+static void what_is_no_such_database_is_refused_without_its_password(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char *const urls[] = { "postgresql://u:secret@127.0.0.1:1/d",
+					    "postgresql://u:secret@/d?host=/nonexistent",
+					    "postgresql://u:secret@h/d?nonsense=secret", "postgresql://u:secret%@h/d",
+					    "postgresql://u:secret@[::1/d" };
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct store *s = NULL;
+		struct err err = { 0 };
+		assert_true(FAILED(store_open(str_z(urls[i]), 2, &t->clock, &s, &err)));
+		assert_null(strstr(err.detail, "secret"));
+		assert_null(strstr(err.cause, "secret"));
+		assert_true(err.detail[0] != '\0');
+	}
+}
+
+int main(void)
+{
+	if (test_pg() == NULL) {
+		(void)puts("no CAIRN_TEST_PG: tests/pg/with-postgres.sh runs this");
+		return 77; /* skipped */
+	}
+#define STORE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
+	const struct CMUnitTest tests[] = {
+		STORE(a_connection_that_ends_in_a_transaction_has_it_run_again),
+		STORE(a_commit_whose_answer_is_lost_is_done_once),
+		STORE(a_server_that_is_gone_is_said_and_comes_back),
+		STORE(those_in_each_others_way_are_run_again_until_all_are_through),
+		STORE(programs_that_start_together_migrate_once),
+		STORE(what_is_no_such_database_is_refused_without_its_password),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
