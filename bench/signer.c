@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * signer.c [JOBS [BATCH]]: what the signer takes for one certificate, in CPU microseconds, from the text of a job to the
+ * signer.c [JOBS [BATCH [rsa]]]: what the signer takes for one certificate, in CPU microseconds, from the text of a job to the
  * text of its result: evidence, certificate, lint, journal with both syncs. A folder below TMPDIR is the signer's; on a
  * file system in memory a sync costs nothing, and what is printed is work alone. For callgrind: --toggle-collect=bench_batch.
  */
@@ -35,7 +35,8 @@ struct bench {
 	struct signer *signer;
 	struct clock clk;
 	struct log log;
-	struct key *account, *voter;
+	struct key *account, *voter,
+		*rsa; /* rsa: the subscriber's, which is one: making them takes long; NULL: P-256 */
 	struct thumbprint thumb;
 	char dir[256];
 	struct str *jobs;
@@ -158,12 +159,13 @@ static struct str verdict_make(struct bench *b)
 
 static void finalize_make(struct bench *b, struct arena *mem, struct sign_job *job)
 {
-	AUTO(key_auto) struct key *subscriber = NULL;
+	AUTO(key_auto) struct key *subscriber = b->rsa == NULL ? NULL : key_ref(b->rsa);
 	AUTO(buf_done) struct buf der = BUF_MAX(CSR_DER_MAX), body = BUF_MAX(JWS_BODY_MAX), jwk = BUF_MAX(4096);
 	AUTO(json_auto) struct json *top = NULL;
 	struct str name = STR(NAME);
 	struct err err = { 0 };
-	MUST(key_generate(KEY_P256, 0, &subscriber, &err));
+	if (subscriber == NULL)
+		MUST(key_generate(KEY_P256, 0, &subscriber, &err));
 	MUST(csr_make(b->crypto, subscriber, &name, 1, &der, &err));
 	struct str csr = b64url_encode(mem, buf_str(&der));
 	job->finalize_url = str_fmt(mem, BASE "/order/%s/finalize", id_show(job->order).z);
@@ -242,6 +244,7 @@ static void bench_free(struct bench *b)
 	conf_free(b->conf);
 	key_free(b->account);
 	key_free(b->voter);
+	key_free(b->rsa);
 	crypto_free(b->crypto);
 	arena_done(&b->mem);
 	(void)snprintf(command, sizeof command, "rm -rf '%s'", b->dir);
@@ -254,11 +257,14 @@ int main(int argc, char **argv)
 	struct err err = { 0 };
 	struct bench b = { .clk = { bench_now, bench_now, NULL } };
 	size_t jobs = argc > 1 ? strtoul(argv[1], NULL, 10) : 500, batch = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
-	if (argc > 3 || jobs == 0 || jobs > JOBS_MAX || batch == 0 || batch > SIGN_BATCH_MAX) {
-		(void)fprintf(stderr, "usage: bench-signer [JOBS [BATCH]]\n");
+	if (argc > 4 || (argc == 4 && strcmp(argv[3], "rsa") != 0) || jobs == 0 || jobs > JOBS_MAX || batch == 0 ||
+	    batch > SIGN_BATCH_MAX) {
+		(void)fprintf(stderr, "usage: bench-signer [JOBS [BATCH [rsa]]]\n");
 		return 2;
 	}
 	town_make(&b);
+	if (argc == 4)
+		MUST(key_generate(KEY_RSA, 2048, &b.rsa, &err));
 	FILE *none = fopen("/dev/null", "w");
 	if (none == NULL)
 		return 1;

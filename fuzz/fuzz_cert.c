@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_cert.c: the getters stand any certificate that parses, and OpenSSL understands the same; a key that is read from SubjectPublicKeyInfo is written
- * as the same bytes; and nothing that our CA did not make passes its lint.
+ * fuzz_cert.c: the getters stand any certificate that parses, and OpenSSL understands the same; a key that is read from
+ * SubjectPublicKeyInfo is written as the same bytes; and nothing that our CA did not make passes its lint.
  */
 #include "pki/internal.h"
 

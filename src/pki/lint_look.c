@@ -69,7 +69,8 @@ static bool look_san(struct look *l, struct str value)
 	for (struct cur c = cur_of(body); !cur_end(&c);) {
 		if (FAILED(der_next(&c, &d, NULL)) || (d.tag & 0xc0) != 0x80 || (d.tag & 0x1f) > 8)
 			return false;
-		l->san[l->san_count++] = (struct look_name){ d.tag, d.body };
+		l->san[l->san_count++] =
+			(struct look_name){ d.tag, d.body, d.tag == TAG_DNS_NAME ? look_dns_flaws(d.body) : 0 };
 	}
 	return true;
 }
@@ -111,7 +112,7 @@ static bool look_aia(struct look *l, struct str value)
 		if (FAILED(der_want(&in, DER_OID, &method, NULL)) || FAILED(der_next(&in, &where, NULL)) ||
 		    !cur_end(&in))
 			return false;
-		l->access[l->access_count++] = (struct look_access){ method.body, { where.tag, where.body } };
+		l->access[l->access_count++] = (struct look_access){ method.body, { where.tag, where.body, 0 } };
 	}
 	return true;
 }
@@ -152,7 +153,7 @@ static bool look_point_name(struct str body, struct look_point *p)
 	struct cur names = cur_of(choice.body);
 	if (FAILED(der_next(&names, &name, NULL)))
 		return false;
-	p->name = (struct look_name){ name.tag, name.body };
+	p->name = (struct look_name){ name.tag, name.body, 0 };
 	return true;
 }
 

@@ -58,6 +58,7 @@ struct look_attr { /* of the subject */
 struct look_name { /* a GeneralName */
 	uint8_t tag;
 	struct str value;
+	unsigned flaws; /* look_dns_flaws, of a dNSName in the SAN */
 };
 struct look_policy {
 	struct str oid;
@@ -136,6 +137,9 @@ enum look_kind look_kind_of(struct str oid);
 bool look_has_eku(const struct look *l, struct str oid);
 bool look_is_server(const struct look *l); /* for TLS servers, whether by its usage or because public rules hold */
 struct str look_oid_text(struct arena *mem, struct str oid); /* "2.5.29.17" */
+
+/* What is wrong with a dNSName: bits of lint_names.c, whose rules are about one each. */
+unsigned look_dns_flaws(struct str name);
 
 bool look_policy_is_reserved(struct str oid); /* for the CA/Browser Forum */
 

@@ -94,7 +94,7 @@ static bool is_suffix(struct str base, size_t labels)
 	return is;
 }
 
-static unsigned dns_flaws(struct str name)
+unsigned look_dns_flaws(struct str name)
 {
 	unsigned flaws = 0;
 	size_t labels = 0;
@@ -126,7 +126,7 @@ static unsigned dns_flaws(struct str name)
 static fallible find_flaw(const struct look *l, enum flaw flaw, const char *words, struct err *err)
 {
 	for (size_t i = 0; i < l->san_count; i++)
-		if (l->san[i].tag == TAG_DNS_NAME && (dns_flaws(l->san[i].value) & (unsigned)flaw) != 0)
+		if ((l->san[i].flaws & (unsigned)flaw) != 0)
 			FIND(err, "found dNSName \"%.*s\", %s", STR_FMT(str_sub(l->san[i].value, 0, 255)), words);
 	return OK;
 }
