@@ -9,7 +9,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 build=${1:-${CAIRN_BUILD:-$here/../../build/main}}
-for program in src/cmd/cairn src/cmd/cairn-api src/cmd/cairn-validator src/cmd/cairn-signer bench/cairn-load tests/oracle; do
+for program in src/cmd/cairn src/cmd/cairn-api src/cmd/cairn-validator src/cmd/cairn-signer tests/cairn-load tests/oracle; do
 	[ -x "$build/$program" ] || {
 		echo "there is no $build/$program: build first, with -Dtests=true" >&2
 		exit 1

@@ -232,7 +232,7 @@ class Load:
     def __init__(self, build, ca, work, clients):
         self.acks = os.path.join(work, "acknowledged.jsonl")
         self.process = subprocess.Popen(
-            [os.path.join(build, "bench", "cairn-load"), "--server", "https://localhost:%d/directory" % ca.port,
+            [os.path.join(build, "tests", "cairn-load"), "--server", "https://localhost:%d/directory" % ca.port,
              "--ca-file", os.path.join(ca.dir, "root", "root.pem"), "--clients", str(clients), "--seconds", "3600",
              "--http-port", str(ca.http_port), "--timeout", str(ORDER_TIMEOUT_S), "--tolerate-unavailable",
              "--journal", self.acks, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load.c: cairn-load, a load generator for ACME servers. Each client is a thread with an account, an engine and kept
- * connections of its own; each order asks for a name that was never asked for; each certificate is looked at before it
- * counts. With --tolerate-unavailable it waits for a server that is being killed, and --journal keeps every object that
- * the server has acknowledged, so that somebody can ask afterwards whether it is still there.
+ * load.c: cairn-load: clients that go on while a server is killed under them. Each is a thread with an account, an engine
+ * and kept connections of its own; each order asks for a name that was never asked for; each certificate is looked at
+ * before it counts. With --tolerate-unavailable it waits for a server that is being killed, and --journal keeps every
+ * object that the server has acknowledged, so that somebody can ask afterwards whether it is still there.
  */
 #include "client/client.h"
 
