@@ -460,6 +460,7 @@ static fallible compact_once(struct store_tx *tx, void *ctx, struct err *err)
 
 static void what_is_not_used_goes_back_to_the_disk_in_small_steps(void **state)
 {
+	ONLY_SQLITE();
 	struct test_store *t = (struct test_store *)*state;
 	struct compacting c = { .more = true };
 	struct err err = { 0 };
