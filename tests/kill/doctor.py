@@ -58,7 +58,7 @@ SQL = (
     ("DELETE FROM certificates WHERE id = (SELECT max(id) FROM certificates)", "intent-issued-without-certificate"),
     ("UPDATE certificates SET serial = '01' || substr(serial, 3, 32) || 'ff' WHERE id = (SELECT max(id) FROM "
      "certificates)", "row-and-certificate-differ"),
-    ("UPDATE certificates SET chain_pem = '-' || chain_pem", "row-and-certificate-differ"),
+    ("UPDATE chains SET pem = '-' || pem", "other-chain-than-served"),
     ("DELETE FROM verdicts WHERE attempt = (SELECT z.attempt FROM certificates c JOIN order_authz j ON j.order_id = "
      "c.order_id JOIN authorizations z ON z.id = j.authz LIMIT 1)", "certificate-without-evidence"),
     ("UPDATE verdicts SET valid = 0", "certificate-without-evidence"),
