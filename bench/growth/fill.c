@@ -80,7 +80,7 @@ struct fill {
 
 /* One bound value. */
 struct value {
-	enum { V_NULL, V_I64, V_ID, V_TEXT } kind;
+	enum { V_NULL, V_I64, V_ID, V_TEXT, V_BLOB } kind;
 	int64_t i;
 	const struct id *id;
 	const char *p;
@@ -90,6 +90,7 @@ struct value {
 #define ID(v) ((struct value){ .kind = V_ID, .id = &(v) })
 #define Z(v) ((struct value){ .kind = V_TEXT, .p = (v), .n = -1 })
 #define T(v, len) ((struct value){ .kind = V_TEXT, .p = (v), .n = (len) })
+#define B(v, len) ((struct value){ .kind = V_BLOB, .p = (v), .n = (len) })
 #define NONE ((struct value){ .kind = V_NULL })
 
 static void fail(struct fill *f, const char *what)
@@ -112,6 +113,9 @@ static void bind_value(sqlite3_stmt *s, int at, const struct value *v)
 		break;
 	case V_TEXT:
 		(void)sqlite3_bind_text(s, at, v->p, v->n, SQLITE_STATIC);
+		break;
+	case V_BLOB:
+		(void)sqlite3_bind_blob(s, at, v->p, v->n, SQLITE_STATIC);
 		break;
 	}
 }
@@ -192,7 +196,7 @@ static void certificate_fill(struct fill *f, uint64_t n, int64_t at)
 {
 	char serial[40], name[64], identifiers[96], object[48], detail[80];
 	struct id order = id_at(f, at), authz = id_at(f, at), challenge = id_at(f, at), attempt = id_at(f, at + 20);
-	struct id certificate = id_at(f, at + 60), hash = id_at(f, (int64_t)next_random(f));
+	struct id certificate = id_at(f, at + 60), hash[2] = { id_at(f, (int64_t)next_random(f)), id_at(f, at) };
 	const struct id *account = account_of(f, n);
 	bool expired = at + 30 * DAY_MS < f->now_ms, revoked = n % REVOKED_EVERY == 0;
 	(void)snprintf(serial, sizeof serial, SERIAL_FORMAT, SERIAL_ARGS(n));
@@ -202,7 +206,7 @@ static void certificate_fill(struct fill *f, uint64_t n, int64_t at)
 	(void)snprintf(object, sizeof object, "order:%s", id_show(order).z);
 	(void)snprintf(detail, sizeof detail, "{\"serial\":\"%s\"}", serial);
 	ADD(f, S_ORDER, ID(order), ID(*account), Z("valid"), Z(identifiers), I(at), Z(""), ID(certificate),
-	    T(f->text, 32));
+	    B(f->text, 32));
 	ADD(f, S_AUTHZ, ID(authz), ID(*account), T(f->text, 43), Z(name), Z(expired ? "expired" : "valid"), I(at),
 	    I(expired ? at + 30 * DAY_MS : 0), ID(attempt));
 	ADD(f, S_LINK, ID(order), ID(authz));
@@ -211,9 +215,9 @@ static void certificate_fill(struct fill *f, uint64_t n, int64_t at)
 	ADD(f, S_VERDICT, ID(attempt), T(f->text, 1330), I(at));
 	ADD(f, S_ISSUANCE, ID(certificate), ID(order), ID(*account), Z(serial), I(at / 1000), I((at + VALID_MS) / 1000),
 	    T(f->text, 330), T(f->text, 350), T(f->text, 86), T(f->text, 76), I(at), T(f->text, 130));
-	ADD(f, S_CERTIFICATE, ID(certificate), ID(order), ID(*account), Z(serial), T(f->text, 450),
-	    T((const char *)hash.b, 16), I(at / 1000), I((at + VALID_MS) / 1000), I(at), I(revoked ? at + 1000 : 0),
-	    I(revoked ? 4 : 0), Z(revoked ? "operator" : ""));
+	ADD(f, S_CERTIFICATE, ID(certificate), ID(order), ID(*account), Z(serial), B(f->text, 450),
+	    B((const char *)hash, sizeof hash), I(at / 1000), I((at + VALID_MS) / 1000), I(at),
+	    I(revoked ? at + 1000 : 0), I(revoked ? 4 : 0), Z(revoked ? "operator" : ""));
 	ADD(f, S_NAME, Z(name), ID(certificate));
 	ADD(f, S_AUDIT, I(at), Z(object), Z(detail));
 }

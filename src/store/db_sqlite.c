@@ -473,6 +473,16 @@ fallible sqlite_open(const char *path, enum sqlite_role role, _Atomic bool *lost
 	return OK;
 }
 
+uint64_t sqlite_replans(const struct db *base)
+{
+	const struct sqlite_db *db = (const struct sqlite_db *)base;
+	uint64_t n = 0;
+	for (size_t i = 0; i < STMTS_MAX; i++)
+		if (db->stmts[i].h != NULL)
+			n += (uint64_t)sqlite3_stmt_status(db->stmts[i].h, SQLITE_STMTSTATUS_REPREPARE, 0);
+	return n;
+}
+
 unsigned sqlite_wal_frames(const struct db *db)
 {
 	return ((const struct sqlite_db *)db)->wal_frames;

@@ -33,7 +33,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_OF_KEY] = "SELECT " COLUMNS(
 		"g.") " FROM grant_keys k JOIN grants g ON g.id = k.grant_id"
 		      " WHERE k.thumbprint = $1 AND g.realm = $2 AND g.revoked_at = 0 AND g.from_s <= $3"
-		      " AND g.until_s >= $3 ORDER BY g.id LIMIT $4",
+		      " AND g.until_s >= $3 ORDER BY k.grant_id LIMIT $4",
 	[Q_REVOKE] = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0",
 	[Q_AUTHZS] = "SELECT id FROM authorizations WHERE grant_id = $1 AND status = 'valid' ORDER BY id LIMIT $2",
 	[Q_OF_ORDER] = "SELECT a.grant_id FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"

@@ -6,7 +6,6 @@
  */
 #include "store/testing.h"
 
-#include <sqlite3.h>
 
 static void accounts(void **state)
 {
@@ -749,39 +748,6 @@ static void audit_records_go_after_their_time_a_few_a_step(void **state)
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE at >= 1800000000005"), 4);
 }
 
-/* --- plans --------------------------------------------------------------------------------------------------------*/
-static void no_statement_reads_a_whole_table(void **state)
-{
-	ONLY_SQLITE();
-	struct test_store *t = (struct test_store *)*state;
-	static const struct sql_set *const sets[] = { &account_sql,     &order_sql,   &authz_sql,
-						      &challenge_sql,   &attempt_sql, &issuance_sql,
-						      &certificate_sql, &sweep_sql,   &limit_sql,
-						      &audit_sql,       &eab_sql,     &blocked_key_sql,
-						      &account_key_sql, &grant_sql };
-	sqlite3 *h;
-	assert_int_equal(sqlite3_open(t->path, &h), SQLITE_OK);
-	size_t seen = 0;
-	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
-		for (size_t j = 0; j < sets[i]->count; j++) {
-			char sql[2048];
-			(void)snprintf(sql, sizeof sql, "EXPLAIN QUERY PLAN %s", sets[i]->sql[j]);
-			sqlite3_stmt *s;
-			if (sqlite3_prepare_v2(h, sql, -1, &s, NULL) != SQLITE_OK)
-				fail_msg("%s: %s", sets[i]->sql[j], sqlite3_errmsg(h));
-			while (sqlite3_step(s) == SQLITE_ROW) {
-				const char *line = (const char *)sqlite3_column_text(s, 3);
-				if (strncmp(line, "SCAN ", 5) == 0 && strncmp(line, "SCAN CONSTANT", 13) != 0)
-					fail_msg("%s: %s: %s", sets[i]->file, line, sets[i]->sql[j]);
-			}
-			(void)sqlite3_finalize(s);
-			seen++;
-		}
-	}
-	(void)sqlite3_close(h);
-	assert_true(seen > 80);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -810,7 +776,6 @@ int main(void)
 		BENCH(limits_that_are_full_again_are_removed),
 		BENCH(audit_records_are_kept_in_order),
 		BENCH(audit_records_go_after_their_time_a_few_a_step),
-		cmocka_unit_test_setup_teardown(no_statement_reads_a_whole_table, setup_store, teardown_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
