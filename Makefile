@@ -16,6 +16,7 @@ help:
 	@echo 'make lint     its static part: format, layers, headers, shell, cppcheck'
 	@echo 'make fuzz     every fuzz target for SECONDS=60 each'
 	@echo 'make bench    build the load generator and measure         (BENCH_ARGS="--quick": bench/README.md)'
+	@echo 'make soak     does anything grow in an hour of work? (SECONDS=3600)'
 	@echo 'make format   clang-format over the C files'
 	@echo 'make install  to DESTDIR and the prefix of MESON_ARGS'
 	@echo 'make deps     install what a build needs (Debian, as root or with sudo)'
@@ -40,6 +41,10 @@ test:
 e2e:
 	@tools/check.sh e2e
 
+soak: SECONDS = 3600
+soak: all
+	tests/soak/soak.sh $(B)/main $(SECONDS)
+
 SECONDS = 60
 fuzz:
 	@test -d $(B)/fuzz || CC=clang meson setup $(B)/fuzz -Dfuzz=true -Dtests=false
@@ -63,4 +68,4 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all help run check lint test e2e fuzz bench format deps install clean
+.PHONY: all help run check lint test e2e fuzz bench soak format deps install clean

@@ -7,6 +7,7 @@
 #include "acme/app.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 static fallible get_new_nonce(struct call *c, struct err *err)
 {
@@ -296,14 +297,23 @@ static fallible refusal_write(int status, const char *detail, struct buf *ret, s
 	return buf_add_char(ret, '}', err);
 }
 
+/* 3 to 10 seconds: those who were refused at once shall not come back at once. */
+static fallible retry_later(const struct acme *a, struct http_reply *re, struct err *err)
+{
+	uint8_t r;
+	char text[4];
+	rng_fill(a->d.rng, &r, sizeof r);
+	(void)snprintf(text, sizeof text, "%u", 3u + r % 8u);
+	return http_reply_header(re, "Retry-After", str_z(text), err);
+}
+
 void acme_refuse(void *ctx, int status, const char *detail, struct http_reply *re)
 {
 	struct acme *a = ctx;
 	re->status = status;
 	re->content_type = "application/problem+json";
 	buf_reset(&re->body);
-	if (FAILED(add_fixed(re, NULL)) ||
-	    (status == 503 && FAILED(http_reply_header(re, "Retry-After", STR("5"), NULL))))
+	if (FAILED(add_fixed(re, NULL)) || (status == 503 && FAILED(retry_later(a, re, NULL))))
 		re->close = true;
 	if (FAILED(refusal_write(status, detail, &re->body, NULL)))
 		buf_reset(&re->body);

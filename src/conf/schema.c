@@ -8,7 +8,6 @@
 #include <assert.h>
 
 #define DAY_S 86400
-#define HOUR_S 3600
 
 static const char *const log_levels[] = { "debug", "info", "notice", "warning", "error", NULL };
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
@@ -117,7 +116,7 @@ static const struct conf_row rows[] = {
 	  "up apart from the store." },
 	{ "store.readers", CONF_INT, AT(store.readers), "4", 1, 64, NULL, NULL, RESTART,
 	  "Connections to SQLite for reading." },
-	{ "store.keep-ended", CONF_SECONDS, AT(store.keep_ended_s), "30d", HOUR_S, 3650 * (int64_t)DAY_S, NULL, NULL,
+	{ "store.keep-ended", CONF_SECONDS, AT(store.keep_ended_s), "30d", 60, 3650 * (int64_t)DAY_S, NULL, NULL,
 	  RESTART, "How long orders and authorizations that have ended are kept." },
 	{ "store.keep-expired", CONF_SECONDS, AT(store.keep_expired_s), "90d", 0, 36500 * (int64_t)DAY_S, NULL, NULL,
 	  RESTART, "How long certificates are kept past their end, with the evidence behind them." },

@@ -36,6 +36,9 @@ enum conn_state {
 struct conn;
 TAILQ_HEAD(conn_list, conn);
 
+/* Whose handshake goes on first: what was paid for already is not lost, and a crowd does not keep others out. */
+enum shake_turn { SHAKE_BEGUN, SHAKE_CALM, SHAKE_CROWD, SHAKE_COUNT };
+
 struct shard {
 	struct http_server *server;
 	struct loop *loop;
@@ -43,15 +46,15 @@ struct shard {
 	bool started;
 	struct listener *listeners; /* server->fd_count of them; NULL io: not watched */
 	struct loop_timer *accept_again;
-	struct conn_list all;        /* alive */
-	struct conn_list idle;       /* in CONN_IDLE, longest first */
-	struct conn_list reading;    /* waited for in any other state, longest first */
-	struct conn_list shaking[2]; /* a handshake can go on: of calm peers, and of those with many at once */
+	struct conn_list all;                  /* alive */
+	struct conn_list idle;                 /* in CONN_IDLE, longest first */
+	struct conn_list reading;              /* waited for in any other state, longest first */
+	struct conn_list shaking[SHAKE_COUNT]; /* a step of a handshake is possible */
 	struct loop_timer *shake;
-	int64_t shake_after; /* not before */
-	size_t held;         /* structs not freed yet: alive, or dead with a worker or a post that knows them */
-	size_t buffered;     /* bytes that unfinished requests take up */
-	unsigned busy;       /* with workers */
+	bool shake_set;
+	size_t held;     /* structs not freed yet: alive, or dead with a worker or a post that knows them */
+	size_t buffered; /* bytes that unfinished requests take up */
+	unsigned busy;   /* with workers */
 	bool stopping;
 	char *scratch; /* SCRATCH bytes that every read goes through, so that a waiting connection holds no buffer */
 };

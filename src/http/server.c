@@ -19,10 +19,12 @@
 #define ACCEPT_PAUSE_MS 100
 /* A connection that is being read may be sacrificed for a new one after this long. */
 #define EVICT_AFTER_MS 1000
-/* Steps of handshakes in one go, each up to half a millisecond of arithmetic. Between two goes the open connections have
- * their turn; and while workers are at it, a pause: so that half a loop's time at most goes to those who only knock. */
+/* Steps of handshakes in one go, each up to half a millisecond of arithmetic; between two goes the open connections have
+ * their turn. */
 #define SHAKES_IN_A_GO 4
-#define SHAKE_PAUSE_MS 2
+/* When the first has waited this long for its first step there are more than can be served, and the last is taken: those
+ * who came first would be at their deadline soon, and then nobody's handshake would ever end. */
+#define SHAKE_STALE_MS 1000
 
 /* --- accepting --------------------------------------------------------------------------------------------------- */
 
@@ -123,43 +125,47 @@ static void listeners_free(struct shard *s)
 	loop_timer_stop(s->accept_again);
 }
 
-/* --- handshakes: later than all else, and those of calm peers first --------------------------------------------------- */
+/* --- handshakes: later than all else ------------------------------------------------------------------------------ */
 
 void shard_shake(struct conn *c)
 {
 	struct shard *s = c->shard;
-	bool first = TAILQ_EMPTY(&s->shaking[0]) && TAILQ_EMPTY(&s->shaking[1]);
-	c->shake_list = &s->shaking[c->crowded ? 1 : 0];
+	enum shake_turn turn = c->ssl != NULL ? SHAKE_BEGUN : c->crowded ? SHAKE_CROWD : SHAKE_CALM;
+	c->shake_list = &s->shaking[turn];
 	TAILQ_INSERT_TAIL(c->shake_list, c, shake_link);
-	if (first)
-		loop_timer_set(s->shake, s->shake_after - loop_now_ms(s->loop));
+	if (!s->shake_set)
+		loop_timer_set(s->shake, 0);
+	s->shake_set = true;
 }
 
 static struct conn *next_to_shake(struct shard *s)
 {
-	struct conn *c = TAILQ_FIRST(&s->shaking[0]);
-	if (c == NULL)
-		c = TAILQ_FIRST(&s->shaking[1]);
-	if (c == NULL)
-		return NULL;
-	TAILQ_REMOVE(c->shake_list, c, shake_link);
-	c->shake_list = NULL;
-	return c;
+	for (unsigned turn = 0; turn < SHAKE_COUNT; turn++) {
+		struct conn *c = TAILQ_FIRST(&s->shaking[turn]);
+		if (c == NULL)
+			continue;
+		if (turn != SHAKE_BEGUN && loop_now_ms(s->loop) - c->waits_since > SHAKE_STALE_MS)
+			c = TAILQ_LAST(&s->shaking[turn], conn_list);
+		TAILQ_REMOVE(c->shake_list, c, shake_link);
+		c->shake_list = NULL;
+		return c;
+	}
+	return NULL;
 }
 
 static void on_shake(struct loop *l, void *arg)
 {
+	(void)l;
 	struct shard *s = arg;
+	s->shake_set = false;
 	for (unsigned i = 0; i < SHAKES_IN_A_GO; i++) {
 		struct conn *c = next_to_shake(s);
 		if (c == NULL)
 			return;
 		conn_shake(c);
 	}
-	int64_t pause = workers_busy(s->server->workers) > 0 ? SHAKE_PAUSE_MS : 0;
-	s->shake_after = loop_now_ms(l) + pause;
-	if (!TAILQ_EMPTY(&s->shaking[0]) || !TAILQ_EMPTY(&s->shaking[1]))
-		loop_timer_set(s->shake, pause);
+	loop_timer_set(s->shake, 0);
+	s->shake_set = true;
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */
@@ -225,8 +231,8 @@ static fallible shard_init(struct shard *s, struct http_server *server, struct e
 	TAILQ_INIT(&s->all);
 	TAILQ_INIT(&s->idle);
 	TAILQ_INIT(&s->reading);
-	TAILQ_INIT(&s->shaking[0]);
-	TAILQ_INIT(&s->shaking[1]);
+	for (unsigned turn = 0; turn < SHAKE_COUNT; turn++)
+		TAILQ_INIT(&s->shaking[turn]);
 	s->listeners = mem_alloc_n(sizeof *s->listeners, server->fd_count);
 	s->scratch = mem_alloc(SCRATCH);
 	TRY(loop_new(server->clk, &s->loop, err));
