@@ -48,17 +48,19 @@ static bool putz(struct line *l, const char *z)
 	return put(l, str_z(z));
 }
 
-/* One byte as it may stand between quotes in both forms: the text \xNN for what is not printable ASCII, as in err.h. */
+/* Stands between quotes as it is, in both forms. */
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+}
+
+/* Another one as it may stand there: the text \xNN for what is not printable ASCII, as in err.h. */
 static struct str escaped(unsigned char c, bool json, char out[8])
 {
 	if (c == '"' || c == '\\') {
 		out[0] = '\\';
 		out[1] = (char)c;
 		return str_n(out, 2);
-	}
-	if (c >= 0x20 && c <= 0x7e) {
-		out[0] = (char)c;
-		return str_n(out, 1);
 	}
 	int n = snprintf(out, 8, json ? "\\\\x%02x" : "\\x%02x", c);
 	return str_n(out, (size_t)n);
@@ -86,9 +88,16 @@ static bool put_value(struct line *l, struct str s)
 		return false;
 	size_t end = l->n + room - dots.n - 1; /* for the dots and the closing quote */
 	bool fits = quotes ? putz(l, "\"") : true;
-	for (size_t i = 0; i < s.n && fits; i++) {
+	for (size_t i = 0; i < s.n && fits;) {
 		char out[8];
-		struct str c = escaped((unsigned char)s.p[i], l->json, out);
+		size_t from = i;
+		while (i < s.n && i - from < end - l->n && is_plain(s.p[i]))
+			i++;
+		(void)put(l, str_sub(s, from, i));
+		if (i == s.n)
+			break;
+		struct str c = is_plain(s.p[i]) ? str_sub(s, i, i + 1) : escaped((unsigned char)s.p[i], l->json, out);
+		i++;
 		fits = c.n <= end - l->n;
 		if (fits)
 			(void)put(l, c);
