@@ -157,6 +157,26 @@ static fallible status_read(struct str line, int *ret, struct err *err)
 	return OK;
 }
 
+/* RFC 9110 5.6.2 */
+static bool is_token_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* RFC 9112 5: a name, a colon right behind it, and a value without NUL or CR. Nothing is folded (5.2), since others would
+ * read that in another way. */
+static bool is_header_line(struct str line)
+{
+	line.n -= line.n > 1 && line.p[line.n - 2] == '\r' ? 2 : 1;
+	size_t colon = str_find(line, ':', 0);
+	for (size_t i = 0; i < colon; i++)
+		if (!is_token_char(line.p[i]))
+			return false;
+	bool has_name = colon > 0 && colon < line.n;
+	return line.n == 0 || (has_name && str_find(line, '\0', 0) == line.n && str_find(line, '\r', 0) == line.n);
+}
+
 static fallible status_line_read(struct plain *p, struct err *err)
 {
 	struct answer *a = p->a;
@@ -180,6 +200,8 @@ static fallible head_read(struct plain *p, struct err *err)
 		TRY(line_next(p, &line, &whole, err));
 		if (!whole)
 			return ended_in_head(err);
+		if (!is_header_line(line))
+			FAIL(err, ERR_CONNECTION, "the answer has a header line that is none (RFC 9112 5)");
 		if (!answer_header_line(p->a, line))
 			return answer_over(p->a, err);
 	}
