@@ -159,8 +159,13 @@ void reply_problem(struct call *c, const struct err *e);
 
 /* jobs.c: what goes out on the bus, built from the store. */
 fallible jobs_send_validation(struct acme *a, const struct view *v, struct id attempt, struct err *err);
+/* The same from rows that have just been committed. */
+fallible jobs_send_attempt(struct acme *a, const struct view *v, const struct attempt_row *attempt,
+			   const struct challenge_row *ch, const struct authz_row *z, struct err *err);
 /* What fits no job now never will: its order ends at once (promise 3), and that is OK. */
 fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err);
+fallible jobs_send_intent(struct acme *a, const struct view *v, const struct issuance_row *intent,
+			  const struct order_row *order, const struct account_row *account, struct err *err);
 /* The job as jobs_send_signing sends it, whatever has become of it. */
 fallible jobs_signing_text(struct acme *a, struct id issuance, struct buf *ret, struct err *err);
 /* Ends an issuance that brought no certificate, with its order: `to` is refused (the signer said so) or abandoned. */

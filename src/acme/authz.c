@@ -205,7 +205,7 @@ static void send_and_wait(struct answer *a, bool *ret_waited)
 	struct err why = { 0 };
 	int64_t wait_ms = a->last ? c->conf->api.challenge_wait_ms : 0;
 	bool seated = wait_ms > 0 && waitroom_enter(room, &seat, WAIT_VALIDATOR, a->challenge.id);
-	bool sent = !FAILED(jobs_send_validation(c->a, c->view, a->attempt.id, &why));
+	bool sent = !FAILED(jobs_send_attempt(c->a, c->view, &a->attempt, &a->challenge, &a->authz, &why));
 	if (!sent) /* the sweeper sends it again */
 		LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a->attempt.order),
 		    KV_ID("attempt", a->attempt.id), KV_ERR(&why));

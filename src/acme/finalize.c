@@ -324,7 +324,8 @@ static void send_and_wait(struct finalize *f)
 	struct waiting seat;
 	struct err why = { 0 };
 	bool seated = waitroom_enter(a->room, &seat, WAIT_SIGNER, f->order.id);
-	bool sent = f->intent.held ? caa_send(&f->caa) : !FAILED(jobs_send_signing(a, f->intent.id, &why));
+	bool sent = f->intent.held ? caa_send(&f->caa)
+				   : !FAILED(jobs_send_intent(a, c->view, &f->intent, &f->order, &c->account, &why));
 	if (!sent && !f->intent.held)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));

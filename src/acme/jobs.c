@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * jobs.c: what goes out on the bus, always built from the store, by the handler that made the row and by the sweeper
- * alike. A job that is sent twice does no harm (DESIGN 3), so nothing here remembers what was sent but the row's
+ * jobs.c: what goes out on the bus, always built from the store or from the rows that were just committed to it, by the
+ * handler that made them and by the sweeper alike. A job that is sent twice does no harm (DESIGN 3), so nothing here remembers what was sent but the row's
  * send_at.
  */
 #include "acme/order.h"
@@ -30,13 +30,18 @@ struct validation {
 	struct authz_row authz;
 };
 
+static bool wants_earlier_keys(const struct validation *v)
+{
+	return v->challenge.type == CHALLENGE_DNSPERSIST01 && v->attempt.kind != ATTEMPT_CAA;
+}
+
 static fallible validation_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct validation *v = ctx;
 	TRY(attempt_by_id(tx, v->mem, v->id, &v->attempt, err));
 	TRY(challenge_by_id(tx, v->mem, v->attempt.challenge, &v->challenge, err));
 	TRY(authz_by_id(tx, v->mem, v->attempt.authz, &v->authz, err));
-	if (v->challenge.type != CHALLENGE_DNSPERSIST01 || v->attempt.kind == ATTEMPT_CAA)
+	if (!wants_earlier_keys(v))
 		return OK;
 	return key_changes_of_account(tx, v->mem, v->authz.account, EARLIER_KEYS_MAX, &v->changes.v, &v->changes.n,
 				      err);
@@ -51,12 +56,10 @@ static void job_add_earlier(const struct validation *v, struct validate_job *job
 		job->earlier_thumbprints[job->earlier_count++] = v->changes.v[i].was;
 }
 
-fallible jobs_send_validation(struct acme *a, const struct view *view, struct id attempt, struct err *err)
+static fallible validation_send(struct acme *a, const struct view *view, const struct validation *from, struct err *err)
 {
-	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
-	struct validation v = { .mem = &mem, .id = attempt };
-	TRY(store_read(a->d.store, validation_read, &v, err));
+	const struct validation v = *from;
 	const struct conf_zone *zone = conf_zone(view->conf, v.attempt.zone);
 	if (zone == NULL)
 		FAIL(err, ERR_CONFIG, "zone %.*s of an attempt is not in the configuration any more",
@@ -65,7 +68,7 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 	if (realm == NULL)
 		FAIL(err, ERR_CONFIG, "realm %.*s of an attempt is not in the configuration any more",
 		     STR_FMT(v.attempt.realm));
-	struct str base = realm_base(view->conf, realm, &mem);
+	struct str base = realm_base(view->conf, realm, v.mem);
 	struct validate_job job = {
 		.attempt = v.attempt.id,
 		.authz = v.authz.id,
@@ -79,7 +82,7 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 		.token = v.challenge.token,
 		.thumbprint = v.authz.thumbprint,
 		.deadline_ms = v.attempt.deadline_at,
-		.account_url = str_fmt(&mem, "%.*s/account/%s", STR_FMT(base), id_show(v.authz.account).z),
+		.account_url = str_fmt(v.mem, "%.*s/account/%s", STR_FMT(base), id_show(v.authz.account).z),
 	};
 	job_add_earlier(&v, &job);
 	if (v.attempt.kind == ATTEMPT_CAA) { /* of the order's own name, whatever proved control of it */
@@ -93,7 +96,7 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 	struct rc rc = OK;
 	for (size_t i = 0; i < zone->perspectives.n;
 	     i++) { /* one that cannot be reached does not keep the others waiting */
-		struct str topic = str_fmt(&mem, TOPIC_VALIDATE ".%.*s", STR_FMT(zone->perspectives.v[i]));
+		struct str topic = str_fmt(v.mem, TOPIC_VALIDATE ".%.*s", STR_FMT(zone->perspectives.v[i]));
 		struct rc sent = a->d.publish(a->d.publish_ctx, topic, buf_str(&body), err);
 		if (FAILED(sent))
 			rc = sent;
@@ -101,10 +104,30 @@ fallible jobs_send_validation(struct acme *a, const struct view *view, struct id
 	return rc;
 }
 
+fallible jobs_send_validation(struct acme *a, const struct view *view, struct id attempt, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct validation v = { .mem = &mem, .id = attempt };
+	TRY(store_read(a->d.store, validation_read, &v, err));
+	return validation_send(a, view, &v, err);
+}
+
+fallible jobs_send_attempt(struct acme *a, const struct view *view, const struct attempt_row *attempt,
+			   const struct challenge_row *ch, const struct authz_row *z, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const struct validation v = {
+		.mem = &mem, .id = attempt->id, .attempt = *attempt, .challenge = *ch, .authz = *z
+	};
+	return wants_earlier_keys(&v) ? jobs_send_validation(a, view, attempt->id, err)
+				      : validation_send(a, view, &v, err);
+}
+
 struct signing {
 	struct arena *mem;
 	const struct conf *conf;
 	struct id id;
+	bool rows_known;            /* the first three rows below, from the transaction that made the intent */
 	struct key_changes changes; /* of the account */
 	struct issuance_row issuance;
 	struct order_row order;
@@ -250,12 +273,18 @@ static void key_changes_add(struct signing *s)
 		s->key_changes[i] = k->v[last + most - 1 - i].jws;
 }
 
+static fallible signing_rows(struct signing *s, struct store_tx *tx, struct err *err)
+{
+	TRY(issuance_by_id(tx, s->mem, s->id, &s->issuance, err));
+	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
+	return account_by_id(tx, s->mem, s->issuance.account, &s->account, err);
+}
+
 static fallible signing_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct signing *s = ctx;
-	TRY(issuance_by_id(tx, s->mem, s->id, &s->issuance, err));
-	TRY(order_by_id(tx, s->mem, s->issuance.order, &s->order, err));
-	TRY(account_by_id(tx, s->mem, s->issuance.account, &s->account, err));
+	if (!s->rows_known)
+		TRY(signing_rows(s, tx, err));
 	TRY(idents_read(s->mem, s->order.identifiers, &s->idents, &s->ident_count, err));
 	TRY(key_changes_of_account(tx, s->mem, s->account.id, EARLIER_KEYS_MAX, &s->changes.v, &s->changes.n, err));
 	TRY(order_verdicts(s, tx, err));
@@ -329,18 +358,40 @@ static fallible signing_write(const struct signing *from, struct buf *body, stru
 	return sign_job_write(&job, body, err);
 }
 
+static fallible signing_send(struct acme *a, struct signing *s, struct err *err)
+{
+	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
+	TRY(store_read(a->d.store, signing_read, s, err));
+	if (s->issuance.held) /* CAA first: caa.c lets it go */
+		return OK;
+	if (FAILED(signing_write(s, &body, &s->why)))
+		return signing_abandon(a, s, err);
+	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);
+}
+
 fallible jobs_send_signing(struct acme *a, struct id issuance, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(buf_done) struct buf body = BUF_MAX(JOB_MAX);
 	AUTO(view_auto) struct view *view = view_get(a);
 	struct signing s = { .mem = &mem, .conf = view->conf, .id = issuance, .now_ms = clock_now_ms(a->d.clk) };
-	TRY(store_read(a->d.store, signing_read, &s, err));
-	if (s.issuance.held) /* CAA first: caa.c lets it go */
-		return OK;
-	if (FAILED(signing_write(&s, &body, &s.why)))
-		return signing_abandon(a, &s, err);
-	return a->d.publish(a->d.publish_ctx, STR(TOPIC_SIGN), buf_str(&body), err);
+	return signing_send(a, &s, err);
+}
+
+fallible jobs_send_intent(struct acme *a, const struct view *view, const struct issuance_row *intent,
+			  const struct order_row *order, const struct account_row *account, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct signing s = {
+		.mem = &mem,
+		.conf = view->conf,
+		.id = intent->id,
+		.rows_known = true,
+		.issuance = *intent,
+		.order = *order,
+		.account = *account,
+		.now_ms = clock_now_ms(a->d.clk),
+	};
+	return signing_send(a, &s, err);
 }
 
 fallible jobs_signing_text(struct acme *a, struct id issuance, struct buf *ret, struct err *err)

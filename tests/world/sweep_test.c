@@ -77,6 +77,38 @@ static void one_round_sends_all_that_is_due(void **state)
 	assert_int_equal(n.certificates, MANY);
 }
 
+static const struct world_message *latest(const struct world *w)
+{
+	assert_true(w->first != w->last);
+	return &w->queue[(w->last - 1) % WORLD_QUEUE_MAX];
+}
+
+/* The handler makes it from the rows that it has just written, the sweeper from what it reads. */
+static void a_job_that_is_sent_again_is_the_same_to_the_byte(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct str other, topics[] = { STR(TOPIC_VALIDATE), STR(TOPIC_SIGN) };
+	for (size_t i = 0; i < ARRAY_LEN(topics); i++) {
+		if (i == 0) {
+			MUST(world_order_new(&f->w, &f->alice, STR("other.a.test"), &other, &err));
+			MUST(world_challenge_answer(&f->w, &f->alice, other, &err));
+		} else {
+			(void)finalized_order(f);
+		}
+		const struct world_message *first = latest(&f->w);
+		size_t sent = f->w.last;
+		assert_true(str_starts(first->topic, topics[i]));
+		struct str body = str_dup(&f->w.mem, first->body);
+		f->w.now_ms += 6 * 1000;
+		MUST(acme_sweep(f->w.acme, &err));
+		assert_true(f->w.last > sent);
+		assert_true(str_eq(latest(&f->w)->topic, first->topic));
+		assert_true(str_eq(latest(&f->w)->body, body));
+		MUST(world_run(&f->w, &err));
+	}
+}
+
 /* What the world's signer would answer, with one word of it changed on the way. */
 static struct str signed_message(struct fixture *f, struct str order)
 {
@@ -148,6 +180,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_round_sends_all_that_is_due),
+		cmocka_unit_test(a_job_that_is_sent_again_is_the_same_to_the_byte),
 		cmocka_unit_test(a_certificate_that_was_not_intended_ends_its_order),
 		cmocka_unit_test(a_key_that_is_blocked_while_its_certificate_is_signed_gives_a_revoked_one),
 	};
