@@ -38,6 +38,9 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+tools=$here/../build/tools # what tools/deps.sh unpacks there because it shall not be installed
+caddy=$(command -v caddy || echo "$tools/caddy/usr/bin/caddy")
+pgbouncer=$(command -v pgbouncer || echo "$tools/pgbouncer/usr/sbin/pgbouncer")
 load=$build/bench/cairn-bench
 cairn=$build/src/cmd/cairn
 for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$cairn"; do
@@ -148,7 +151,7 @@ database_start() {
 		server_reset_query_always = 1
 	EOT
 	chmod 644 "$pg/bouncer.ini"
-	"${as[@]}" pgbouncer "$pg/bouncer.ini" >>"$work/pg.log" 2>&1 &
+	"${as[@]}" "$pgbouncer" "$pg/bouncer.ini" >>"$work/pg.log" 2>&1 &
 	started+=("$!")
 	database_watch+=(--watch "pgbouncer=$!")
 	database_url=postgresql://cairn@127.0.0.1:$pool_port/cairn
@@ -241,7 +244,7 @@ pebble_all() {
 }
 
 caddy_all() {
-	if ! command -v caddy >/dev/null; then
+	if [ ! -x "$caddy" ]; then
 		echo "caddy   is not installed, so not measured"
 		return
 	fi
@@ -267,7 +270,7 @@ caddy_all() {
 	mount --bind "$work/resolv.conf" /etc/resolv.conf
 	"$build/bench/bench-dns" 53 &
 	started+=("$!")
-	HOME=$work caddy run --adapter caddyfile --config "$work/Caddyfile" >"$work/caddy.log" 2>&1 &
+	HOME=$work "$caddy" run --adapter caddyfile --config "$work/Caddyfile" >"$work/caddy.log" 2>&1 &
 	running=$!
 	started+=("$running")
 	url=https://localhost:$api/acme/local/directory ca_file=$work/api.pem root='' watch=(--watch "caddy=$running") challenge=80

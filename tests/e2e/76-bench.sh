@@ -39,6 +39,19 @@ for request in newnonce newaccount neworder read; do
 done
 gets "revocations" 8 --only revoke --prepare 8
 issued=$((issued + 8))
+
+note "the table of make bench, from a result of it"
+table=$e2e_dir/../../bench/table.py
+run 0 "$work/logs/result" "$bench" --server "$directory" --ca-file "$root_pem" --names-suffix .e2e.test --challenge-port "$http_port" \
+	--clients 4 --orders 4 --watch "api=$(child_named "$ca_pid" cairn-api)" --watch "supervisor=$ca_pid+" --json
+issued=$((issued + 4))
+run 0 "$work/logs/row" "$table" row "32 clients" 322 "$work/logs/result" "$work/lines"
+assert_has "a row" "$work/logs/row" "32 clients 4 "
+run 0 "$work/logs/end" "$table" end "$work/lines" 44 20 "322 before, 322 after"
+assert_has "the budgets" "$work/logs/end" "whole" "newOrder" "wanted <= 1.5" "idle 20.0 MiB wanted <= 48 MiB met"
+cpu=$(sed -n 's/.*"name":"api","user_us":\([0-9]*\).*/\1/p' "$work/logs/result")
+[ "$cpu" -gt 0 ] || fail "the API used no time, it says"
+good "the API's time is told"
 assert_eq "certificates in the store" "$(ca_sql 'SELECT count(*) FROM certificates')" "$issued"
 assert_eq "of them revoked" "$(ca_sql 'SELECT count(*) FROM certificates WHERE revoked_at > 0')" 8
 ca_stop
