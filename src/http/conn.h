@@ -37,7 +37,14 @@ struct conn;
 TAILQ_HEAD(conn_list, conn);
 
 /* Whose handshake goes on first: what was paid for already is not lost, and a crowd does not keep others out. */
-enum shake_turn { SHAKE_BEGUN, SHAKE_CALM, SHAKE_CROWD, SHAKE_COUNT };
+enum turn { TURN_BEGUN, TURN_CALM, TURN_CROWD, TURN_COUNT };
+struct turns {
+	struct conn_list lists[TURN_COUNT];
+};
+void turns_init(struct turns *t);
+void turns_add(struct turns *t, struct conn *c);
+/* Takes one out; NULL: there is none. */
+struct conn *turns_next(struct turns *t, int64_t now_ms);
 
 struct shard {
 	struct http_server *server;
@@ -46,10 +53,10 @@ struct shard {
 	bool started;
 	struct listener *listeners; /* server->fd_count of them; NULL io: not watched */
 	struct loop_timer *accept_again;
-	struct conn_list all;                  /* alive */
-	struct conn_list idle;                 /* in CONN_IDLE, longest first */
-	struct conn_list reading;              /* waited for in any other state, longest first */
-	struct conn_list shaking[SHAKE_COUNT]; /* a step of a handshake is possible */
+	struct conn_list all;     /* alive */
+	struct conn_list idle;    /* in CONN_IDLE, longest first */
+	struct conn_list reading; /* waited for in any other state, longest first */
+	struct turns shaking;     /* a step of a handshake is possible */
 	struct loop_timer *shake;
 	bool shake_set;
 	size_t held;     /* structs not freed yet: alive, or dead with a worker or a post that knows them */

@@ -22,10 +22,6 @@
 /* Steps of handshakes in one go, each up to half a millisecond of arithmetic; between two goes the open connections have
  * their turn. */
 #define SHAKES_IN_A_GO 4
-/* When the first has waited this long for its first step there are more than can be served, and the last is taken: those
- * who came first would be at their deadline soon, and then nobody's handshake would ever end. */
-#define SHAKE_STALE_MS 1000
-
 /* --- accepting --------------------------------------------------------------------------------------------------- */
 
 /* Room for a new one: THREATS A73, whoever waits longest without sending goes first. */
@@ -130,36 +126,18 @@ static void listeners_free(struct shard *s)
 void shard_shake(struct conn *c)
 {
 	struct shard *s = c->shard;
-	enum shake_turn turn = c->ssl != NULL ? SHAKE_BEGUN : c->crowded ? SHAKE_CROWD : SHAKE_CALM;
-	c->shake_list = &s->shaking[turn];
-	TAILQ_INSERT_TAIL(c->shake_list, c, shake_link);
+	turns_add(&s->shaking, c);
 	if (!s->shake_set)
 		loop_timer_set(s->shake, 0);
 	s->shake_set = true;
 }
 
-static struct conn *next_to_shake(struct shard *s)
-{
-	for (unsigned turn = 0; turn < SHAKE_COUNT; turn++) {
-		struct conn *c = TAILQ_FIRST(&s->shaking[turn]);
-		if (c == NULL)
-			continue;
-		if (turn != SHAKE_BEGUN && loop_now_ms(s->loop) - c->waits_since > SHAKE_STALE_MS)
-			c = TAILQ_LAST(&s->shaking[turn], conn_list);
-		TAILQ_REMOVE(c->shake_list, c, shake_link);
-		c->shake_list = NULL;
-		return c;
-	}
-	return NULL;
-}
-
 static void on_shake(struct loop *l, void *arg)
 {
-	(void)l;
 	struct shard *s = arg;
 	s->shake_set = false;
 	for (unsigned i = 0; i < SHAKES_IN_A_GO; i++) {
-		struct conn *c = next_to_shake(s);
+		struct conn *c = turns_next(&s->shaking, loop_now_ms(l));
 		if (c == NULL)
 			return;
 		conn_shake(c);
@@ -231,8 +209,7 @@ static fallible shard_init(struct shard *s, struct http_server *server, struct e
 	TAILQ_INIT(&s->all);
 	TAILQ_INIT(&s->idle);
 	TAILQ_INIT(&s->reading);
-	for (unsigned turn = 0; turn < SHAKE_COUNT; turn++)
-		TAILQ_INIT(&s->shaking[turn]);
+	turns_init(&s->shaking);
 	s->listeners = mem_alloc_n(sizeof *s->listeners, server->fd_count);
 	s->scratch = mem_alloc(SCRATCH);
 	TRY(loop_new(server->clk, &s->loop, err));

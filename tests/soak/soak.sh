@@ -70,7 +70,7 @@ kib_file() { # 0: not there now
 	echo $((bytes / 1024))
 }
 certificates() { # ever issued: rows go, their numbers stay
-	grep -c '"event":"certificate issued"' "$work/serve.log" || true
+	grep -c '"program":"cairn-signer".*"event":"certificate issued"' "$work/serve.log" || true
 }
 bother() { # what happens besides, in each interval
 	local name=$1.soak.test
