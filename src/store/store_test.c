@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -436,6 +437,76 @@ static void the_log_stays_short_under_load(void **state)
 		fail_msg("only %lld bytes were copied into the file", (long long)st.st_size);
 }
 
+struct reading {
+	struct test_store *t;
+	sem_t begun, may_end;
+	_Atomic bool stops;
+};
+
+static fallible read_for_long(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct reading *r = (struct reading *)ctx;
+	uint64_t n;
+	TRY(count_accounts(tx, &n, err)); /* the snapshot is taken */
+	(void)sem_post(&r->begun);
+	while (sem_wait(&r->may_end) != 0)
+		continue;
+	return OK;
+}
+
+static void *one_long_read(void *arg)
+{
+	struct reading *r = (struct reading *)arg;
+	struct err err = { 0 };
+	must(store_read(r->t->store, read_for_long, r, &err), &err);
+	return NULL;
+}
+
+static void *many_short_reads(void *arg)
+{
+	struct reading *r = (struct reading *)arg;
+	while (!r->stops)
+		(void)accounts_in(r->t);
+	return NULL;
+}
+
+static off_t write_much(struct test_store *t, uint32_t from, uint32_t count)
+{
+	char path[112];
+	struct stat st;
+	struct err err = { 0 };
+	(void)snprintf(path, sizeof path, "%s-wal", t->path);
+	for (uint32_t i = from; i < from + count; i++) {
+		struct id id = test_id(i);
+		must(store_tx(t->store, insert_big, &id, &err), &err);
+	}
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+static void a_long_read_makes_the_log_grow_and_its_end_stops_that(void **state)
+{
+	ONLY_SQLITE();
+	struct reading r = { .t = (struct test_store *)*state };
+	pthread_t once, often;
+	assert_int_equal(sem_init(&r.begun, 0, 0) | sem_init(&r.may_end, 0, 0), 0);
+	assert_int_equal(pthread_create(&once, NULL, one_long_read, &r), 0);
+	assert_int_equal(pthread_create(&often, NULL, many_short_reads, &r), 0);
+	while (sem_wait(&r.begun) != 0)
+		continue;
+	off_t held_up = write_much(r.t, 0, 3000);
+	(void)sem_post(&r.may_end);
+	assert_int_equal(pthread_join(once, NULL), 0);
+	off_t after = write_much(r.t, 3000, 3000); /* 48 MiB more, while others go on to read */
+	r.stops = true;
+	assert_int_equal(pthread_join(often, NULL), 0);
+	(void)sem_destroy(&r.begun);
+	(void)sem_destroy(&r.may_end);
+	assert_true(held_up > 40 * 1024 * 1024);
+	if (after > held_up + 24 * 1024 * 1024)
+		fail_msg("the log grew from %lld to %lld bytes", (long long)held_up, (long long)after);
+}
+
 static fallible remove_accounts(struct store_tx *tx, void *ctx, struct err *err)
 {
 	uint64_t changed;
@@ -509,6 +580,7 @@ int main(void)
 		STORE_TEST(after_an_io_error_the_store_is_lost_until_opened_again),
 		STORE_TEST(a_lock_that_another_program_holds_is_waited_for_and_then_named),
 		STORE_TEST(the_log_stays_short_under_load),
+		STORE_TEST(a_long_read_makes_the_log_grow_and_its_end_stops_that),
 		STORE_TEST(what_is_not_used_goes_back_to_the_disk_in_small_steps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
