@@ -339,8 +339,9 @@ static fallible group_read(struct parser *x, char close, struct json *ret, struc
 	x->depth--;
 	ret->type = close == '}' ? JSON_OBJECT : JSON_ARRAY;
 	ret->of.v = ARENA_ARRAY(x->mem, struct json *, ret->count);
-	for (size_t i = 0; i < ret->count; i++, first = first->next)
-		ret->of.v[i] = first;
+	size_t at = 0;
+	for (struct json *m = first; m != NULL; m = m->next)
+		ret->of.v[at++] = m;
 	if (close == '}' && ret->count > COMPARED_MAX)
 		return many_keys_check(x, ret, err);
 	return OK;
