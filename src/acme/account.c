@@ -360,7 +360,7 @@ fallible post_account_orders(struct call *c, struct err *err)
 		FAIL(err, ERR_UNAUTHORIZED, "this account URL is not the one that signed the request");
 	if (cursor.p != NULL && (!str_skip(&cursor, STR("before=")) || FAILED(id_read(cursor, &p.before, NULL))))
 		FAIL(err, ERR_MALFORMED, "the query is not one that a \"next\" link of this server has");
-	TRY(store_read(c->a->d.store, order_page_read, &p, err));
+	TRY(store_read_stale(c->a->d.store, order_page_read, &p, err));
 	size_t shown = p.count > ORDERS_PAGE ? ORDERS_PAGE : p.count;
 	if (p.count > shown) /* RFC 8555 7.1.2.1 */
 		TRY(reply_link(c,

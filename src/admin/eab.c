@@ -205,7 +205,7 @@ fallible admin_eab_list(struct admin_call *c, struct err *err)
 	struct page p = { .c = c };
 	TRY(json_may_str(c->rq, "realm", REALM_NAME_MAX, &p.realm, err));
 	TRY(json_may_str(c->rq, "after", EAB_KID_MAX, &p.after, err));
-	TRY(store_read(c->d->store, read_page, &p, err));
+	TRY(store_read_stale(c->d->store, read_page, &p, err));
 	size_t shown = p.count > PAGE ? PAGE : p.count;
 	jw_key(c->out, "keys");
 	jw_array(c->out);

@@ -109,7 +109,7 @@ fallible admin_grant_list(struct admin_call *c, struct err *err)
 	TRY(json_may_str(c->rq, "after", ID_TEXT_LEN, &after, err));
 	if (after.n > 0)
 		TRY(id_read(after, &p.after, err));
-	TRY(store_read(c->d->store, read_page, &p, err));
+	TRY(store_read_stale(c->d->store, read_page, &p, err));
 	jw_key(c->out, "grants");
 	jw_array(c->out);
 	for (size_t i = 0; i < p.count && i < PAGE; i++) {

@@ -678,6 +678,17 @@ fallible pgsql_outcome(struct db *base, const struct pgsql_mark *mark, enum pgsq
 	return rc;
 }
 
+/* The months' parts: made ahead, and taken away when nothing is left in them (sql/0008_months.sql). */
+static fallible pgsql_compact(struct db *base, bool *ret_more, struct err *err)
+{
+	static const char months_sql[] = "SELECT months_keep()";
+	struct db_stmt *s;
+	TRY(pgsql_start(base, months_sql, NULL, 0, &s, err));
+	pgsql_finish(s);
+	*ret_more = false;
+	return OK;
+}
+
 static const struct db_ops pgsql_ops = {
 	.close = pgsql_close,
 	.start = pgsql_start,
@@ -695,6 +706,7 @@ static const struct db_ops pgsql_ops = {
 	.undo = pgsql_undo,
 	.in_tx = pgsql_in_tx,
 	.migrate = pgsql_migrate,
+	.compact = pgsql_compact,
 };
 
 struct db *pgsql_new(const struct pgsql_target *t)

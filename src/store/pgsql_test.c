@@ -305,6 +305,101 @@ static void programs_that_start_together_migrate_once(void **state)
 	}
 }
 
+/* --- months -------------------------------------------------------------------------------------------------------*/
+#define JANUARY_2024 "FOR VALUES FROM ('\\x018cc251f400') TO ('\\x018d61f71800')"
+static const uint8_t in_january[] = { 0x01, 0x8c, 0xc2, 0x51, 0xf4, 0x00, 0x70 };
+
+static struct id id_in_january(uint8_t n)
+{
+	struct id id = { { 0 } };
+	memcpy(id.b, in_january, sizeof in_january);
+	id.b[15] = n;
+	return id;
+}
+
+struct look {
+	const char *sql;
+	int64_t n;
+};
+
+static fallible look(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct look *l = (struct look *)ctx;
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "count", l->sql, NULL, 0, err));
+	l->n = rows_i64(&r, 0);
+	return OK;
+}
+
+static int64_t look_at(struct store *s, const char *sql)
+{
+	struct look l = { .sql = sql };
+	GOOD(store_read(s, look, &l, &err));
+	return l.n;
+}
+
+static fallible compact(struct store_tx *tx, void *ctx, struct err *err)
+{
+	return sweep_compact(tx, (bool *)ctx, err);
+}
+
+static fallible old_certificate(struct store_tx *tx, void *ctx, struct err *err)
+{
+	(void)ctx;
+	struct account_row a = test_account(id_in_january(1), "thumb");
+	struct order_row o = test_order(id_in_january(2), a.id);
+	struct authz_row z = test_authz(id_in_january(3), a.id);
+	struct certificate_row c = test_certificate(id_in_january(4), o.id, a.id, "0a");
+	TRY(account_insert(tx, &a, err));
+	TRY(authz_insert(tx, &z, err));
+	TRY(order_insert(tx, &o, &z.id, 1, err));
+	return certificate_insert(tx, &c, NULL, 0, err);
+}
+
+/* Of the same order or serial, in the part of another month. */
+static fallible second_certificate(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct certificate_row c = test_certificate(test_id(9), id_in_january(2), id_in_january(1), (const char *)ctx);
+	return certificate_insert(tx, &c, NULL, 0, err);
+}
+
+static fallible retain_nothing(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct retention all = { .ended_before = T_START, .expired_before_s = T_START / 1000, .limit = 100 };
+	size_t removed;
+	return sweep_retention(tx, &all, &removed, (bool *)ctx, err);
+}
+
+static void a_month_goes_when_nothing_is_left_in_it(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char parts[] = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+				    " AND relname IN ('certificates_202401', 'verdicts_202401')";
+	static const char ahead[] = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+				    " AND relkind = 'r' AND relname ~ '^(certificates|verdicts|order_authz)_[0-9]{6}$'"
+				    " AND relname NOT LIKE '%202401'";
+	static const char in_part[] = "SELECT COUNT(*) FROM certificates_202401";
+	char sql[400];
+	bool more;
+	(void)snprintf(sql, sizeof sql,
+		       "SET search_path = %s; CREATE TABLE certificates_202401 PARTITION OF certificates " JANUARY_2024
+		       "; CREATE TABLE verdicts_202401 PARTITION OF verdicts " JANUARY_2024,
+		       t->schema);
+	test_pg_run(sql);
+	assert_int_equal(look_at(t->store, ahead), 9); /* this month and the next two, of each */
+	GOOD(store_tx(t->store, old_certificate, NULL, &err));
+	assert_int_equal(look_at(t->store, in_part), 1);
+	BAD(store_tx(t->store, second_certificate, (void *)(uintptr_t) "0b", &err), ERR_CONFLICT, "exists already");
+	BAD(store_tx(t->store, second_certificate, (void *)(uintptr_t) "0a", &err), ERR_CONFLICT, "exists already");
+	GOOD(store_tx(t->store, compact, &more, &err));
+	assert_int_equal(look_at(t->store, parts), 1); /* the one with the certificate stays */
+	GOOD(store_tx(t->store, retain_nothing, &more, &err));
+	GOOD(store_tx(t->store, compact, &more, &err));
+	assert_int_equal(look_at(t->store, parts), 0);
+	assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM certificate_orders"), 0);
+	assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM orders"), 0);
+}
+
 static void what_is_no_such_database_is_refused_without_its_password(void **state)
 {
 	struct test_store *t = (struct test_store *)*state;
@@ -335,6 +430,7 @@ int main(void)
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
 		STORE(those_in_each_others_way_are_run_again_until_all_are_through),
 		STORE(programs_that_start_together_migrate_once),
+		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(what_is_no_such_database_is_refused_without_its_password),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

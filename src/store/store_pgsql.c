@@ -333,7 +333,9 @@ static struct pgsql_store *store_new(const struct clock *clk)
 static fallible migrate_in(struct pgsql_store *s, struct db *db, struct err *err)
 {
 	TRY(pgsql_begin_migration(db, err));
+	bool more;
 	TRY(store_migrate(db, s->clock, store_migrations, store_migration_count, err));
+	TRY(db->ops->compact(db, &more, err)); /* it may have slept over the end of a month */
 	return db->ops->commit(db, err);
 }
 
