@@ -12,7 +12,7 @@
 #define RETENTION_EVERY_MS (60 * 1000)
 /* A transaction of retention takes a few milliseconds with so many orders in it: who meets one waits no longer than for the
  * commits of others. */
-#define RETENTION_STEP 16
+#define RETENTION_STEP 8
 #define STEPS_A_ROUND 2000
 #define RESEND_MAX_MS (30 * 1000)
 
