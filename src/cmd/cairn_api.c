@@ -25,7 +25,7 @@
 #define FILES_BESIDE 128
 #define FILES_A_READER 4
 #define CONNECTIONS_MIN 16
-#define TRIM_FROM 200
+#define TRIM_EACH 500
 #define TLS_WAIT_MS 5000
 #define TLS_NAP_MS 50
 
@@ -45,7 +45,8 @@ struct api {
 	int listen_fds[16];
 	size_t listen_count;
 	unsigned connections_max;
-	unsigned open_most;          /* connections, since the heap was trimmed */
+	uint64_t trimmed_at;         /* connections accepted when the heap was trimmed last */
+	unsigned open_then;          /* and open: then, or at most since */
 	struct timespec tls_seen[2]; /* mtimes of certificate and key */
 	pthread_t sweeper;
 	pthread_mutex_t lock;
@@ -455,15 +456,21 @@ static fallible take(void *ctx, const struct conf *fresh, struct err *err)
 	return OK;
 }
 
-/* A storm of connections leaves the heap wide; what the C library keeps of it goes back when the connections are gone. */
+/* Handshakes and requests of thousands leave the heap wide, and holes in it; what the C library keeps of it goes back when
+ * many have come, and when many have gone. */
 static void heap_trim(struct api *api)
 {
-	unsigned open = http_server_stats(api->http).open;
-	if (open > api->open_most)
-		api->open_most = open;
-	if (api->open_most < TRIM_FROM || open > api->open_most / 2)
+	struct http_stats now = http_server_stats(api->http);
+	bool many_came = now.accepted - api->trimmed_at >= TRIM_EACH,
+	     many_went = now.open + TRIM_EACH <= api->open_then;
+	if (now.open > api->open_then && !many_came) {
+		api->open_then = now.open;
 		return;
-	api->open_most = open;
+	}
+	if (!many_came && !many_went)
+		return;
+	api->trimmed_at = now.accepted;
+	api->open_then = now.open;
 	(void)malloc_trim(0);
 }
 

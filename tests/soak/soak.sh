@@ -41,7 +41,7 @@ ca=$work/ca url=https://localhost:$api/directory
 	--static '*.load.test=127.0.0.1' --static '*.soak.test=127.0.0.2' \
 	--allow-address 127.0.0.0/8 --http-port "$http" --root-unencrypted >"$work/init.log"
 # A short memory: what an hour makes must be gone within minutes, or nothing could be said of growth.
-sed -i -e '/^store:/a\  keep-ended: 60s\n  keep-expired: 0s' -e 's/^    names: \[.*load\.test.*\]$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0\n    order-life: 5m\n    authz-pending: 5m\n    authz-valid: 60s/' \
+sed -i -e '/^store:/a\  keep-ended: 60s\n  keep-expired: 0s' -e 's/^    names: \[.*load\.test.*\]$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0\n    order-life: 2m\n    authz-pending: 60s\n    authz-valid: 60s/' \
 	-e '/^  server:/a\    lifetime: 2m\n    backdate: 0s' "$ca/cairn.conf"
 "$bin/cairn" check-config -c "$ca/cairn.conf"
 "$bin/cairn" serve -c "$ca/cairn.conf" >"$work/serve.log" 2>&1 &
