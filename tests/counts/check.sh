@@ -17,8 +17,9 @@ expected=$root/tests/counts/expected
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What is the server's in that process; a toggle inside of another switches off, so those of signatures are left out.
-server=(acme_handle acme_quick probe_run signer_batch acme_apply_verdict acme_apply_signed acme_apply_progress)
+# What is the server's in that process. A toggle inside of another switches off: so signatures can be left out, and
+# acme_quick, which calls acme_handle, is not listed.
+server=(acme_handle probe_run signer_batch acme_apply_verdict acme_apply_signed acme_apply_progress)
 signatures=(sig_verify sig_verify_x509 sig_sign sig_sign_x509)
 
 # count NAME FUNCTION...: "step instructions" lines in $work/NAME.counts, for one round of each step
