@@ -38,7 +38,7 @@ done
 echo "$(stat -c %s "$database" | awk '{ printf "%.2f", $1 / 1e9 }') GB"
 awk 'BEGIN { printf "%-28s %12s %12s %7s %14s %14s\n", "CPU us", "empty", "filled", "ratio", "bytes, empty", "bytes, filled" }
 	NR == FNR { cpu[$1] = $2; bytes[$1] = $3; next }
-	{ printf "%-28s %12.1f %12.1f %7s %14.0f %14.0f\n", $1, cpu[$1], $2, cpu[$1] > 0 ? sprintf("%.2f", $2 / cpu[$1]) : "", bytes[$1], $3 }' \
+	{ printf "%-28s %12.1f %12.1f %7s %14.0f %14.0f\n", $1, cpu[$1], $2, (cpu[$1] > 0 ? sprintf("%.2f", $2 / cpu[$1]) : ""), bytes[$1], $3 }' \
 	"$work/empty" "$work/filled"
 
 # now: milliseconds
