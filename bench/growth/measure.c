@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #define ROUNDS 5
-#define KNOWN 256     /* certificates that are looked for again and again */
-#define DEPTHS 16     /* places in the list of a great account */
-#define PAGE 50       /* ids in a page of an account's list */
+#define KNOWN 256    /* certificates that are looked for again and again */
+#define DEPTHS 16    /* places in the list of a great account */
+#define PAGE 50      /* ids in a page of an account's list */
 #define SWEEP_STEP 8 /* as acme/sweep.c has it */
 
 struct bench {

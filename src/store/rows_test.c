@@ -6,7 +6,6 @@
  */
 #include "store/testing.h"
 
-
 static void accounts(void **state)
 {
 	struct bench *b = (struct bench *)*state;
