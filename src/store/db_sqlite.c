@@ -431,7 +431,7 @@ static const char pragmas_all[] = "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA secure
  * program. Not on a mapping of it: SQLite gives that up whenever somebody else has written, and mapping, faulting each page
  * in and telling the other cores of the end costs more than reading the few pages. */
 static const char *const pragmas_role[] = {
-	[SQLITE_WRITER] = "PRAGMA cache_size=-65536;",
+	[SQLITE_WRITER] = "PRAGMA cache_size=-16384;",
 	[SQLITE_READER] = "PRAGMA cache_size=-2048; PRAGMA query_only=ON;",
 	[SQLITE_CHECKPOINTER] = "PRAGMA cache_size=-256;",
 };

@@ -17,8 +17,8 @@
 /* The log's way back, in frames of 4 KiB. From CHECKPOINT_AT on the checkpointer copies beside the running writer. That
  * alone never catches up with a busy writer, and a log is only reused from its start once all of it is copied: so from
  * CATCH_UP_AT on the writer copies the little that is left itself, between two commits. */
-#define CHECKPOINT_AT 1000
-#define CATCH_UP_AT 8000
+#define CHECKPOINT_AT 4000
+#define CATCH_UP_AT 12000
 #define CHECKPOINT_IDLE_MS 5000
 
 struct waiter { /* on the waiting thread's stack */
