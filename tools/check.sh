@@ -315,6 +315,7 @@ title() {
 	tidy) echo 'clang-tidy' ;;
 	asan) echo 'the same tests under AddressSanitizer and UBSan' ;;
 	tsan) echo 'tests of the folders with threads under ThreadSanitizer' ;;
+	pgsql) echo "the store's tests on PostgreSQL" ;;
 	counts) echo 'instructions of each step of an issuance' ;;
 	valgrind) echo 'crypto and pki under valgrind' ;;
 	fuzz) echo 'every fuzz target for some seconds' ;;
