@@ -159,10 +159,10 @@ step_tests() {
 	run_tests gcc --timeout-multiplier 2
 }
 
-step_pgsql() { # the store's tests once more, on a PostgreSQL server that is started for them
+step_pgsql() { # what has a store in it, once more, on a PostgreSQL server that is started for it
 	need_build gcc
 	"$root/tests/pg/with-postgres.sh" meson test -C "$out/gcc" --no-rebuild --num-processes "$jobs" --print-errorlogs \
-		--suite store --logbase pgsql --timeout-multiplier 4
+		--suite store --suite world --suite replay --logbase pgsql --timeout-multiplier 4
 }
 
 step_asan() { # with the failpoints, so that the signer is killed at each of them
@@ -315,7 +315,7 @@ title() {
 	tidy) echo 'clang-tidy' ;;
 	asan) echo 'the same tests under AddressSanitizer and UBSan' ;;
 	tsan) echo 'tests of the folders with threads under ThreadSanitizer' ;;
-	pgsql) echo "the store's tests on PostgreSQL" ;;
+	pgsql) echo 'store, worlds and stories on PostgreSQL' ;;
 	counts) echo 'instructions of each step of an issuance' ;;
 	valgrind) echo 'crypto and pki under valgrind' ;;
 	fuzz) echo 'every fuzz target for some seconds' ;;

@@ -550,7 +550,7 @@ static fallible pgsql_migrate(struct db *base, struct str script, const char *no
 	PQclear(r);
 	if (PQenterPipelineMode(db->h) != 1)
 		fault_lost(db);
-	struct db_stmt *s;
+	struct db_stmt *s = NULL;
 	TRY(pgsql_start(base, note_sql, args, arg_count, &s, err));
 	pgsql_finish(s);
 	return OK;
@@ -668,8 +668,8 @@ fallible pgsql_outcome(struct db *base, const struct pgsql_mark *mark, enum pgsq
 		return OK;
 	}
 	struct db_arg xid = { .kind = ARG_TEXT, .s = str_z(mark->xid) };
-	struct db_stmt *s;
-	bool row;
+	struct db_stmt *s = NULL;
+	bool row = false;
 	TRY(pgsql_ready(base, err));
 	TRY(pgsql_start(base, outcome_sql, &xid, 1, &s, err));
 	struct rc rc = pgsql_step(s, &row, err);
@@ -682,7 +682,7 @@ fallible pgsql_outcome(struct db *base, const struct pgsql_mark *mark, enum pgsq
 static fallible pgsql_compact(struct db *base, bool *ret_more, struct err *err)
 {
 	static const char months_sql[] = "SELECT months_keep()";
-	struct db_stmt *s;
+	struct db_stmt *s = NULL;
 	TRY(pgsql_start(base, months_sql, NULL, 0, &s, err));
 	pgsql_finish(s);
 	*ret_more = false;

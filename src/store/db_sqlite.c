@@ -223,8 +223,8 @@ static uint64_t sqlite_changes(struct db_stmt *s)
 /* --- transactions -------------------------------------------------------------------------------------------------*/
 static fallible run(struct db *db, const char *sql, struct err *err)
 {
-	struct db_stmt *s;
-	bool row;
+	struct db_stmt *s = NULL;
+	bool row = false;
 	TRY(sqlite_start(db, sql, NULL, 0, &s, err));
 	struct rc rc = sqlite_step(s, &row, err);
 	sqlite_finish(s);
@@ -294,8 +294,8 @@ static const char compact_sql[] = "PRAGMA incremental_vacuum(64)";
 
 static fallible ask(struct db *db, const char *sql, int64_t *ret, struct err *err)
 {
-	struct db_stmt *s;
-	bool row;
+	struct db_stmt *s = NULL;
+	bool row = false;
 	TRY(sqlite_start(db, sql, NULL, 0, &s, err));
 	struct rc rc = sqlite_step(s, &row, err);
 	if (!FAILED(rc))

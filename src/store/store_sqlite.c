@@ -18,7 +18,7 @@
  * alone never catches up with a busy writer, and a log is only reused from its start once all of it is copied: so from
  * CATCH_UP_AT on the writer copies the little that is left itself, between two commits. */
 #define CHECKPOINT_AT 4000
-#define CATCH_UP_AT 12000
+#define CATCH_UP_AT 8000
 #define CHECKPOINT_IDLE_MS 5000
 
 struct waiter { /* on the waiting thread's stack */

@@ -36,18 +36,13 @@ static inline void expect_status(const char *name, struct world_reply *r, int st
 	world_reply_done(r);
 }
 
-/* Whether the database's files have these bytes anywhere: what must be written down, and what must not be. */
+/* Whether the database has these bytes anywhere: what must be written down, and what must not be. */
 static inline bool store_has(struct world *w, struct str text)
 {
-	static const char *const files[] = { "cairn.db", "cairn.db-wal" };
 	struct err err = { 0 };
-	bool found = false;
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		AUTO(buf_done) struct buf bytes = BUF_MAX(64u << 20);
-		MUST(file_read(str_fmt(&w->mem, "%s/%s", w->dir, files[i]).p, bytes.max, &bytes, &err));
-		found = found || memmem(bytes.p, bytes.n, text.p, text.n) != NULL;
-	}
-	return found;
+	AUTO(buf_done) struct buf bytes = BUF_MAX(64u << 20);
+	MUST(world_store_bytes(w, &bytes, &err));
+	return memmem(bytes.p, bytes.n, text.p, text.n) != NULL;
 }
 
 #endif

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef CAIRN_PGSQL
+#include <libpq-fe.h>
+#endif
 
 static int64_t world_now(void *ctx)
 {
@@ -159,6 +162,90 @@ static bool world_take(struct world *w, struct world_message *ret)
 	return some;
 }
 
+/* --- the store: a file, or with CAIRN_TEST_PG (tests/pg/with-postgres.sh) a schema of the world's own on that server, named
+ * like its folder; the server goes with all of them --- */
+#ifdef CAIRN_PGSQL
+static const char *schema_of(const struct world *w)
+{
+	return w->dir + strlen(w->dir) - 6; /* mkdtemp's */
+}
+
+/* Adds the first column of each row that a statement gives. */
+static fallible pg_ask(const char *sql, struct buf *ret, struct err *err)
+{
+	PGconn *h = PQconnectdb(getenv("CAIRN_TEST_PG"));
+	PGresult *r = PQexec(h, sql);
+	struct rc rc = OK;
+	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK) {
+		err_set(err, ERR_IO, "%s: %s", sql, PQerrorMessage(h));
+		rc = (struct rc){ ERR_IO };
+	}
+	for (int i = 0; ret != NULL && !FAILED(rc) && i < PQntuples(r); i++)
+		rc = buf_addf(ret, err, "%s\n", PQgetvalue(r, i, 0));
+	PQclear(r);
+	PQfinish(h);
+	return rc;
+}
+
+static fallible pg_url(struct world *w, struct str *ret, struct err *err)
+{
+	*ret = str_fmt(&w->mem, "%s&options=-csearch_path%%3Dw_%s", getenv("CAIRN_TEST_PG"), schema_of(w));
+	return pg_ask(
+		str_fmt(&w->mem, "SET client_min_messages = error; CREATE SCHEMA IF NOT EXISTS w_%s", schema_of(w)).p,
+		NULL, err);
+}
+
+static fallible pg_bytes(struct world *w, struct buf *ret, struct err *err)
+{
+	AUTO(buf_done) struct buf tables = BUF_MAX(1 << 20);
+	TRY(pg_ask(str_fmt(&w->mem, "SELECT tablename FROM pg_tables WHERE schemaname = lower('w_%s')", schema_of(w)).p,
+		   &tables, err));
+	struct cur c = cur_of(buf_str(&tables));
+	struct str name;
+	while (!FAILED(cur_until(&c, '\n', &name, NULL)))
+		TRY(pg_ask(str_fmt(&w->mem,
+				   "SELECT (SELECT string_agg(value, '' ORDER BY ordinality) FROM "
+				   "json_each_text(to_json(t)) WITH ORDINALITY) FROM w_%s.%.*s AS t",
+				   schema_of(w), STR_FMT(name))
+				   .p,
+			   ret, err));
+	return OK;
+}
+#else
+static fallible pg_url(struct world *w, struct str *ret, struct err *err)
+{
+	(void)w, (void)ret;
+	FAIL(err, ERR_CONFIG, "CAIRN_TEST_PG is set, and this build has no PostgreSQL");
+}
+
+static fallible pg_bytes(struct world *w, struct buf *ret, struct err *err)
+{
+	(void)ret;
+	return pg_url(w, &(struct str){ 0 }, err);
+}
+#endif
+
+static fallible store_url(struct world *w, struct str *ret, struct err *err)
+{
+	if (getenv("CAIRN_TEST_PG") != NULL)
+		return pg_url(w, ret, err);
+	*ret = str_fmt(&w->mem, "sqlite:%s/cairn.db", w->dir);
+	return OK;
+}
+
+fallible world_store_bytes(struct world *w, struct buf *ret, struct err *err)
+{
+	static const char *const files[] = { "cairn.db", "cairn.db-wal" };
+	if (getenv("CAIRN_TEST_PG") != NULL)
+		return pg_bytes(w, ret, err);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		AUTO(buf_done) struct buf one = BUF_MAX(ret->max);
+		TRY(file_read(in_dir(w, files[i]).p, one.max, &one, err));
+		TRY(buf_add(ret, buf_str(&one), err));
+	}
+	return OK;
+}
+
 static fallible api_open(struct world *w, struct err *err)
 {
 	struct conf *own = NULL;
@@ -171,7 +258,9 @@ static fallible api_open(struct world *w, struct err *err)
 					.publish = world_publish,
 					.publish_ctx = w };
 	struct acme_deps d = deps;
-	TRY(store_open(str_fmt(&w->mem, "sqlite:%s/cairn.db", w->dir), 2, &w->clock, &w->store, err));
+	struct str url;
+	TRY(store_url(w, &url, err));
+	TRY(store_open(url, 2, &w->clock, &w->store, err));
 	d.store = w->store;
 	TRY(conf_read(in_dir(w, "cairn.conf").p, no_env, NULL, &own, err));
 	struct rc rc = acme_new(&d, own, &w->acme, err);

@@ -80,6 +80,8 @@ fallible world_restart_signer(struct world *w, struct err *err);
 fallible world_configure(struct world *w, const char *realm_text, struct err *err);
 void world_close(struct world *w);
 struct world_site *world_site(struct world *w, struct str name); /* found or made */
+/* All that the store has: SQLite's files, or the text of each row of PostgreSQL's tables. */
+fallible world_store_bytes(struct world *w, struct buf *ret, struct err *err);
 /* Delivers what is on the bus, and what comes of it, until it is empty. */
 fallible world_run(struct world *w, struct err *err);
 /* Delivers one message, and leaves what comes of it on the bus. ERR_NOT_FOUND when there is none. */
