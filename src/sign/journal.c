@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLOCK_BACK_MAX_MS (5 * 60 * 1000)
 #define SEGMENT_NUMBER_MAX 999999u
 #define NAME_SIZE 32
+#define WALK_TURNS 10
+#define WALK_NAP_MS 20
 
 const struct journal_io journal_io_system = { pwrite, fdatasync, ftruncate };
 
@@ -724,6 +727,26 @@ static fallible walk_entry(void *ctx, enum journal_kind kind, const struct journ
 	return x->fn(x->ctx, kind, e, err);
 }
 
+/* Its writer may be at work while we read: what was read as zeros may have records behind it by the time that these are read.
+ * So damage that is followed by whole records is looked at again before it is believed. */
+static fallible walk_frames(const char *dir, const struct segment *s, bool last, struct segment_walk *w,
+			    struct walk_ctx *x, struct err *err)
+{
+	static const struct timespec nap = { 0, WALK_NAP_MS * 1000000 };
+	bool more = true;
+	for (unsigned turn = 0; more && turn < WALK_TURNS; turn++) {
+		if (turn > 0)
+			(void)nanosleep(&nap, NULL);
+		TRY(segment_walk(w, walk_entry, x, err));
+		if (w->bad == NULL)
+			return OK;
+		if (!last)
+			break;
+		TRY(segment_has_frame_after(w, w->offset, &more, err));
+	}
+	return more ? segment_refuse(dir, s->number, w->offset, w->bad, err) : OK;
+}
+
 static fallible walk_segment(const char *dir, int dir_fd, const struct crypto *c, struct segment *s, bool last,
 			     struct segment_walk *w, struct walk_ctx *x, struct err *err)
 {
@@ -742,13 +765,7 @@ static fallible walk_segment(const char *dir, int dir_fd, const struct crypto *c
 	w->size = s->size;
 	w->sum = s->head.own;
 	w->offset = SEGMENT_HEAD;
-	TRY(segment_walk(w, walk_entry, x, err));
-	if (w->bad == NULL)
-		return OK;
-	bool more = true;
-	if (last)
-		TRY(segment_has_frame_after(w, w->offset, &more, err));
-	return more ? segment_refuse(dir, s->number, w->offset, w->bad, err) : OK;
+	return walk_frames(dir, s, last, w, x, err);
 }
 
 static void crypto_auto(struct crypto **c)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -427,6 +429,54 @@ static void a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place
 	}
 	world_open(w);
 	assert_int_equal(known(w, 3), DONE);
+	world_free(w);
+}
+
+/* A record that others have not seen yet when they see the one behind it. */
+struct late {
+	char path[128];
+	size_t at;
+	struct str bytes;
+};
+
+static void *write_late(void *arg)
+{
+	const struct late *l = arg;
+	const struct timespec moment = { 0, 30 * 1000000 };
+	(void)nanosleep(&moment, NULL);
+	int fd = open(l->path, O_WRONLY);
+	assert_int_equal(pwrite(fd, l->bytes.p, l->bytes.n, (off_t)l->at), l->bytes.n);
+	close(fd);
+	return NULL;
+}
+
+static void a_reader_beside_the_writer_takes_no_record_for_damage(void **state)
+{
+	struct world *w = world_new();
+	struct err err;
+	struct late late = { .at = 0 };
+	pthread_t writer;
+	unsigned n[4] = { 0 };
+	AUTO(buf_done) struct buf file = BUF_MAX(4u << 20);
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	late.at = (size_t)journal_end(w->j);
+	issue(w, 2);
+	size_t third = (size_t)journal_end(w->j);
+	issue(w, 3);
+	(void)snprintf(late.path, sizeof late.path, "%s", world_path(w, "journal-000001.cj"));
+	MUST(file_read(late.path, file.max, &file, &err));
+	late.bytes = str_sub(buf_str(&file), late.at, third);
+	int fd = open(late.path, O_WRONLY);
+	AUTO(arena_done) struct arena mem = { 0 };
+	char *zeros = arena_alloc(&mem, late.bytes.n);
+	assert_int_equal(pwrite(fd, zeros, late.bytes.n, (off_t)late.at), late.bytes.n);
+	close(fd);
+	assert_int_equal(pthread_create(&writer, NULL, write_late, &late), 0);
+	MUST(journal_walk(w->dir, count_entry, n, &err));
+	(void)pthread_join(writer, NULL);
+	assert_int_equal(n[JOURNAL_DONE], 3);
 	world_free(w);
 }
 
@@ -918,6 +968,7 @@ int main(void)
 		cmocka_unit_test(a_segment_that_is_full_keeps_no_room),
 		cmocka_unit_test(a_record_torn_within_the_room_is_cut_off_and_kept_aside),
 		cmocka_unit_test(a_flipped_bit_anywhere_before_the_last_record_refuses_with_its_place),
+		cmocka_unit_test(a_reader_beside_the_writer_takes_no_record_for_damage),
 		cmocka_unit_test(a_flipped_bit_in_the_head_refuses),
 		cmocka_unit_test(damage_after_opening_is_found_when_the_record_is_read_back),
 		cmocka_unit_test(segments_roll_over_and_stay_one_chain),
