@@ -244,7 +244,7 @@ fallible post_new_account(struct call *c, struct err *err)
 fallible account_still_valid(struct call *c, struct store_tx *tx, struct err *err)
 {
 	struct account_row now;
-	if (!c->account_is_read)
+	if (!c->account_of_gate)
 		return call_account(c, tx, err);
 	TRY(account_by_id(tx, c->mem, c->account.id, &now, err));
 	if (now.status != ACCOUNT_VALID)

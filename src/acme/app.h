@@ -106,6 +106,7 @@ struct call {
 	struct jws jws;             /* after the gate */
 	struct json *payload;       /* NULL for POST-as-GET */
 	struct account_row account; /* zero when the request is signed by an embedded key */
+	bool account_of_gate;       /* it was read before the handler's transactions: these need not */
 	bool account_is_read;       /* else only its id is there yet, and the key is the one that it had last */
 	struct key *key;            /* the account's, or the embedded one (owned) */
 	struct thumbprint thumbprint;

@@ -73,7 +73,7 @@ static fallible account_find(struct call *c, struct store_tx *tx, struct account
 fallible call_account(struct call *c, struct store_tx *tx, struct err *err)
 {
 	struct account_row row;
-	if (c->account_is_read)
+	if (c->account_of_gate) /* but not by a transaction that is run again: its rows are newer */
 		return OK;
 	TRY(account_find(c, tx, &row, err));
 	if (!str_eq(row.thumbprint, str_z(c->thumbprint.z)))
@@ -90,7 +90,7 @@ static fallible account_read(struct store_tx *tx, void *ctx, struct err *err)
 	struct account_row row;
 	TRY(account_find(c, tx, &row, err));
 	c->account = row;
-	c->account_is_read = true;
+	c->account_is_read = c->account_of_gate = true;
 	return OK;
 }
 

@@ -42,7 +42,8 @@ bool answer_status_line(struct answer *a, struct str line)
 {
 	a->reply->header_count = 0; /* a new answer begins; the interim one's lines are not its */
 	a->head_ended = false;
-	a->http1 = str_starts(line, STR("HTTP/1.0 ")) || str_starts(line, STR("HTTP/1.1 "));
+	a->http10 = str_starts(line, STR("HTTP/1.0 "));
+	a->http1 = a->http10 || str_starts(line, STR("HTTP/1.1 "));
 	return count(a, line);
 }
 
@@ -109,6 +110,9 @@ fallible answer_check(const struct answer *a, struct err *err)
 				     "the answer's Content-Length is no number, or there are several");
 			length = value;
 		} else if (str_eq(name, STR("transfer-encoding"))) {
+			if (a->http10) /* RFC 9112 6.1 */
+				FAIL(err, ERR_CONNECTION,
+				     "the answer has Transfer-Encoding, which HTTP/1.0 does not know");
 			if (!str_eq_nocase(value, STR("chunked")) || coding.p != NULL)
 				FAIL(err, ERR_CONNECTION, "the answer's Transfer-Encoding is not \"chunked\"");
 			coding = value;

@@ -18,6 +18,7 @@ struct answer {
 	size_t headers_max, header_bytes, header_room;
 	bool headers_over; /* the limit was hit */
 	bool http1;        /* the last status line was of HTTP/1.x, to the letter */
+	bool http10;       /* and of HTTP/1.0 */
 	bool head_ended;   /* the empty line after the last status line has come */
 };
 

@@ -164,17 +164,29 @@ static bool is_token_char(char c)
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* RFC 9112 5: a name, a colon right behind it, and a value without NUL or CR. Nothing is folded (5.2), since others would
- * read that in another way. */
-static bool is_header_line(struct str line)
+/* Without its end. */
+static struct str line_text(struct str line)
 {
 	line.n -= line.n > 1 && line.p[line.n - 2] == '\r' ? 2 : 1;
-	size_t colon = str_find(line, ':', 0);
+	return line;
+}
+
+/* No NUL and no CR: readers differ about those. */
+static bool is_clean(struct str text)
+{
+	return str_find(text, '\0', 0) == text.n && str_find(text, '\r', 0) == text.n;
+}
+
+/* RFC 9112 5: a name, a colon right behind it, and a value. Nothing is folded (5.2), since others would read that in
+ * another way. */
+static bool is_header_line(struct str line)
+{
+	struct str text = line_text(line);
+	size_t colon = str_find(text, ':', 0);
 	for (size_t i = 0; i < colon; i++)
-		if (!is_token_char(line.p[i]))
+		if (!is_token_char(text.p[i]))
 			return false;
-	bool has_name = colon > 0 && colon < line.n;
-	return line.n == 0 || (has_name && str_find(line, '\0', 0) == line.n && str_find(line, '\r', 0) == line.n);
+	return text.n == 0 || (colon > 0 && colon < text.n && is_clean(text));
 }
 
 static fallible status_line_read(struct plain *p, struct err *err)
@@ -186,6 +198,8 @@ static fallible status_line_read(struct plain *p, struct err *err)
 	TRY(line_next(p, &line, &whole, err));
 	if (!whole)
 		return ended_in_head(err);
+	if (!is_clean(line_text(line)))
+		return answer_not_http(err);
 	if (!answer_status_line(a, line))
 		return answer_over(a, err);
 	return a->http1 ? status_read(line, &a->reply->status, err) : answer_not_http(err);
@@ -244,28 +258,35 @@ static fallible bad_chunks(struct err *err)
 	FAIL(err, ERR_CONNECTION, "the answer's body does not have the chunks that its Transfer-Encoding promises");
 }
 
-/* RFC 9112 7.1: extensions are passed over. */
+static unsigned hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+	       : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+	       : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+				      : 16;
+}
+
+/* RFC 9112 7.1: extensions are passed over, and count like the lines of the head, or they could go on for ever. */
 static fallible chunk_size_read(struct plain *p, uint64_t *ret, struct err *err)
 {
+	struct str line;
+	bool whole = true;
 	uint64_t size = 0;
-	unsigned digits = 0;
-	char c = '\0';
-	for (;; digits++) {
-		TRY(byte_next(p, &c, err));
-		unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-				 : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-				 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-							: 16;
-		if (digit == 16)
-			break;
+	size_t digits = 0;
+	TRY(line_next(p, &line, &whole, err));
+	if (!whole)
+		return ended_in_body(err);
+	if (!answer_trailer_line(p->a, line))
+		return answer_over(p->a, err);
+	struct str text = line_text(line);
+	for (; digits < text.n && hex_digit(text.p[digits]) < 16; digits++) {
 		if (digits == CHUNK_DIGITS_MAX)
 			return bad_chunks(err);
-		size = size << 4 | digit;
+		size = size << 4 | hex_digit(text.p[digits]);
 	}
-	if (digits == 0 || (c != ';' && c != ' ' && c != '\t' && c != '\r' && c != '\n'))
+	bool ended = digits == text.n || text.p[digits] == ';' || text.p[digits] == ' ' || text.p[digits] == '\t';
+	if (digits == 0 || !ended || !is_clean(text))
 		return bad_chunks(err);
-	while (c != '\n')
-		TRY(byte_next(p, &c, err));
 	*ret = size;
 	return OK;
 }
@@ -289,6 +310,8 @@ static fallible trailers_read(struct plain *p, struct err *err)
 		TRY(line_next(p, &line, &whole, err));
 		if (!whole)
 			return ended_in_body(err);
+		if (!is_clean(line_text(line)))
+			return bad_chunks(err);
 		if (!answer_trailer_line(a, line))
 			return answer_over(a, err);
 		last = str_eq(line, STR("\r\n")) || str_eq(line, STR("\n"));
