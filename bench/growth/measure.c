@@ -34,6 +34,7 @@ struct bench {
 	struct str great_account;
 	size_t count, removed;
 	bool more;
+	struct sweep_mark orders_from;                          /* where the next step of retention goes on */
 	char serial[40], last_serial[40], name[64], text[2048]; /* last_serial: of one that was issued */
 };
 
@@ -391,10 +392,13 @@ static void step_sweep(struct bench *b)
 static fallible retain(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct bench *b = ctx;
-	const struct retention what = { .ended_before = b->now_ms - 30 * DAY_MS,
-					.expired_before_s = (b->now_ms - VALID_MS) / 1000,
-					.limit = SWEEP_STEP };
-	return sweep_retention(tx, &what, &b->removed, &b->more, err);
+	struct retention what = { .ended_before = b->now_ms - 30 * DAY_MS,
+				  .expired_before_s = (b->now_ms - VALID_MS) / 1000,
+				  .limit = SWEEP_STEP,
+				  .orders_from = b->orders_from };
+	TRY(sweep_retention(tx, &what, &b->removed, &b->more, err));
+	b->orders_from = what.orders_from;
+	return OK;
 }
 
 static void step_retention_idle(struct bench *b)

@@ -77,8 +77,9 @@ struct acme {
 	struct keycache *keys;
 	struct signers *signers;
 	struct waitroom *room;
-	int64_t next_retention_ms; /* the sweeper's own */
-	bool recovered;            /* the sweeper's own: its first round is over */
+	int64_t next_retention_ms;        /* the sweeper's own, as what follows */
+	struct sweep_mark retention_from; /* how far a round of retention has come */
+	bool recovered;                   /* its first round is over */
 };
 struct view *view_get(struct acme *a); /* a reference; give it back with view_put */
 void view_put(struct view *v);

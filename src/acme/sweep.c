@@ -208,6 +208,8 @@ struct clean {
 	int64_t now_ms;
 	size_t expired, removed;
 	bool more;
+	struct retention step; /* as the last try of a transaction has left it: it may run more than once */
+	bool orders_done;      /* in this round */
 };
 
 static fallible expire_tx(struct store_tx *tx, void *ctx, struct err *err)
@@ -219,13 +221,24 @@ static fallible expire_tx(struct store_tx *tx, void *ctx, struct err *err)
 static fallible retention_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct clean *c = ctx;
-	const struct retention what = {
+	c->step = (struct retention){
 		.ended_before = c->now_ms - c->conf->store.keep_ended_s * 1000,
 		.expired_before_s = c->now_ms / 1000 - c->conf->store.keep_expired_s,
 		.audit_before = c->now_ms - c->conf->store.keep_audit_s * 1000,
 		.limit = RETENTION_STEP,
+		.orders_from = c->a->retention_from,
+		.orders_done = c->orders_done,
 	};
-	return sweep_retention(tx, &what, &c->removed, &c->more, err);
+	return sweep_retention(tx, &c->step, &c->removed, &c->more, err);
+}
+
+/* What holds once it has been committed. */
+static fallible retention_step(struct clean *c, struct err *err)
+{
+	TRY(store_tx(c->a->d.store, retention_tx, c, err));
+	c->a->retention_from = c->step.orders_from;
+	c->orders_done = c->step.orders_done;
+	return OK;
 }
 
 static fallible compact_tx(struct store_tx *tx, void *ctx, struct err *err)
@@ -234,14 +247,20 @@ static fallible compact_tx(struct store_tx *tx, void *ctx, struct err *err)
 	return sweep_compact(tx, &c->more, err);
 }
 
+static fallible compact_step(struct clean *c, struct err *err)
+{
+	return store_tx(c->a->d.store, compact_tx, c, err);
+}
+
 /* Step after step for half of the time between two rounds: the other half is the clients'. */
-static fallible clean_steps(struct clean *c, store_fn *step, size_t *removed, struct err *err)
+static fallible clean_steps(struct clean *c, fallible (*step)(struct clean *, struct err *), size_t *removed,
+			    struct err *err)
 {
 	int64_t until = clock_mono_ms(c->a->d.clk) + c->conf->sweeper.interval_ms / 2;
 	c->more = true;
 	for (unsigned i = 0; c->more && i < STEPS_A_ROUND && clock_mono_ms(c->a->d.clk) <= until; i++) {
 		c->removed = 0;
-		TRY(store_tx(c->a->d.store, step, c, err));
+		TRY(step(c, err));
 		*removed += c->removed;
 	}
 	return OK;
@@ -256,11 +275,11 @@ static fallible sweep_clean(struct acme *a, const struct view *view, int64_t now
 	} while (c.expired >= BATCH);
 	if (now_ms < a->next_retention_ms)
 		return OK;
-	TRY(clean_steps(&c, retention_tx, &removed, err));
+	TRY(clean_steps(&c, retention_step, &removed, err));
 	if (removed > 0)
 		LOG(a->d.log, LOG_INFO, "retention removed rows", KV_U64("rows", removed));
 	if (!c.more)
-		TRY(clean_steps(&c, compact_tx, &removed, err));
+		TRY(clean_steps(&c, compact_step, &removed, err));
 	if (!c.more) /* otherwise go on in the next round */
 		a->next_retention_ms = now_ms + RETENTION_EVERY_MS;
 	return OK;

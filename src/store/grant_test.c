@@ -171,7 +171,7 @@ static void an_issuance_keeps_the_grants_that_it_was_given(void **state)
 
 static void retain(struct bench *b, int64_t ended_before, int64_t expired_before_s)
 {
-	const struct retention what = { ended_before, expired_before_s, 0, 100 };
+	struct retention what = { ended_before, expired_before_s, 0, 100 };
 	size_t n;
 	bool more;
 	GOOD(sweep_retention(&b->tx, &what, &n, &more, &err));

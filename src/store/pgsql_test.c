@@ -365,7 +365,7 @@ static fallible second_certificate(struct store_tx *tx, void *ctx, struct err *e
 
 static fallible retain_nothing(struct store_tx *tx, void *ctx, struct err *err)
 {
-	const struct retention all = { .ended_before = T_START, .expired_before_s = T_START / 1000, .limit = 100 };
+	struct retention all = { .ended_before = T_START, .expired_before_s = T_START / 1000, .limit = 100 };
 	size_t removed;
 	return sweep_retention(tx, &all, &removed, (bool *)ctx, err);
 }

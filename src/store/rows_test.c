@@ -523,7 +523,7 @@ static void add_history(struct bench *b, uint32_t n, const char *serial, int64_t
 
 static void sweep_to_the_end(struct bench *b, int64_t ended_before, int64_t expired_before_s)
 {
-	const struct retention what = { ended_before, expired_before_s, 0, 2 };
+	struct retention what = { ended_before, expired_before_s, 0, 2 };
 	size_t n;
 	bool more = true;
 	for (unsigned calls = 0; more; calls++) {
@@ -663,6 +663,130 @@ static void an_authorization_that_outlives_its_order_goes_too(void **state)
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 0);
 }
 
+/* Failed at one and the same time, each with an issuance that says how long it is kept. */
+static void add_failed(struct bench *b, uint32_t from, uint32_t count, uint32_t go_every)
+{
+	const struct id authz = ID(AUTHZ);
+	uint64_t changed = 0;
+	add_account(b);
+	add_authz(b, AUTHZ);
+	for (uint32_t n = 0; n < count; n++) {
+		char serial[16];
+		struct order_row o = test_order(ID(from + n), ID(ACCOUNT));
+		struct issuance_row i = test_issuance(ID(from + n), ID(from + n), ID(ACCOUNT), serial);
+		(void)snprintf(serial, sizeof serial, "%08x", n);
+		i.serial = str_z(serial);
+		i.not_after_s = n % go_every == 0 ? 3000 : 5000;
+		GOOD(order_insert(&b->tx, &o, &authz, 1, &err));
+		GOOD(issuance_insert(&b->tx, &i, &err));
+	}
+	GOOD(tx_run(&b->tx, "UPDATE orders SET status = 'invalid', ended_at = $1", ARGS(A_I64(T_START)), &changed,
+		    &err));
+	assert_int_equal(changed, count);
+	GOOD(tx_run(&b->tx, "UPDATE issuances SET status = 'abandoned'", NULL, 0, &changed, &err));
+}
+
+static int64_t looked_at(struct bench *b, struct sweep_mark from, struct sweep_mark to)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	static const char between[] = "SELECT COUNT(*) FROM orders WHERE (ended_at, id) > ($1, $2)"
+				      " AND (ended_at, id) <= ($3, $4)";
+	GOOD(rows_one(&r, &b->tx, "count", between, ARGS(A_I64(from.ms), A_ID(from.id), A_I64(to.ms), A_ID(to.id)),
+		      &err));
+	return rows_i64(&r, 0);
+}
+
+static void a_round_looks_once_at_each_failed_order_that_is_kept_and_a_step_at_few(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	enum { FAILED_ORDERS = 3050, GO = FAILED_ORDERS / 100 + 1 };
+	struct retention what = { .ended_before = T_START + 1, .expired_before_s = 4000, .limit = 8 };
+	int64_t looked = 0;
+	size_t removed = 0, all_removed = 0;
+	bool more = true;
+	add_failed(b, 10000, FAILED_ORDERS, 100);
+	for (unsigned step = 0; more; step++) {
+		const struct sweep_mark from = what.orders_from;
+		assert_true(step < 20);
+		GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+		all_removed += removed;
+		if (!more)
+			break;
+		assert_false(what.orders_done);
+		int64_t now = looked_at(b, from, what.orders_from);
+		assert_true(now > 0 && now <= 200);
+		looked += now;
+	}
+	assert_true(what.orders_done);
+	assert_true(id_eq(what.orders_from.id, (struct id){ { 0 } }));
+	assert_int_equal(all_removed, 3 * GO); /* with issuance and link */
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), FAILED_ORDERS - GO);
+	assert_true(looked <= FAILED_ORDERS && looked > FAILED_ORDERS - GO - 200);
+
+	/* The next round begins at the start again: what was kept has its time, too. */
+	what.expired_before_s = 6000;
+	what.orders_done = false;
+	more = true;
+	for (unsigned step = 0; more; step++) {
+		assert_true(step < FAILED_ORDERS / 8 + 2);
+		GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+	}
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 0);
+}
+
+/* Many names make many rows: a step ends early, and nothing is passed over. */
+static void a_step_of_retention_is_bounded_in_rows_too(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	enum { ORDERS = 6, PROOFS = 90, OF_ONE = 2 + 2 * PROOFS };
+	struct retention what = { .ended_before = T_START + 9000, .expired_before_s = 3001, .limit = 8 };
+	struct id authzs[PROOFS];
+	size_t removed = 0, steps = 0, n = 0;
+	bool more = true;
+	add_account(b);
+	for (uint32_t o = 0; o < ORDERS; o++) {
+		struct order_row order = test_order(ID(5000 + o), ID(ACCOUNT));
+		for (uint32_t i = 0; i < PROOFS; i++) {
+			authzs[i] = ID(10000 + o * PROOFS + i);
+			add_authz(b, 10000 + o * PROOFS + i);
+		}
+		GOOD(order_insert(&b->tx, &order, authzs, PROOFS, &err));
+		if (o % 2 == 0) { /* half of them with a certificate */
+			char serial[] = { '0', (char)('1' + o), '\0' };
+			struct certificate_row c = test_certificate(ID(6000 + o), ID(5000 + o), ID(ACCOUNT), serial);
+			GOOD(certificate_insert(&b->tx, &c, NULL, 0, &err));
+		}
+	}
+	b->t->now = T_START + 1000;
+	GOOD(sweep_expired(&b->tx, T_START + 1000, 10000, &n, &err));
+	for (; more; steps++) {
+		assert_true(steps < 100);
+		GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+		if (removed > 200 + OF_ONE)
+			fail_msg("%zu rows in a step", removed);
+	}
+	assert_true(steps >= ORDERS * OF_ONE / (200 + OF_ONE));
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM orders"), 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM authorizations"), 0);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates"), 0);
+}
+
+static void a_round_that_is_over_for_orders_does_not_look_at_them_again(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	struct retention what = { .ended_before = T_START + 1, .expired_before_s = 6000, .limit = 8 };
+	size_t removed = 0;
+	bool more = false;
+	add_failed(b, 10000, 1, 1);
+	what.orders_done = true;
+	GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+	assert_int_equal(removed, 0);
+	assert_false(more);
+	what.orders_done = false;
+	GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+	assert_int_equal(removed, 3);
+}
+
 static int64_t take(struct bench *b, int64_t now, unsigned count, int64_t period, unsigned burst)
 {
 	int64_t wait = -1;
@@ -704,7 +828,7 @@ static void thousands_a_second_are_told_apart(void **state)
 static void limits_that_are_full_again_are_removed(void **state)
 {
 	struct bench *b = (struct bench *)*state;
-	const struct retention what = { 0, 0, 0, 10 };
+	struct retention what = { 0, 0, 0, 10 };
 	size_t n;
 	bool more;
 	assert_int_equal(take(b, T_START, 1, 1000, 1), 0);
@@ -728,7 +852,7 @@ static void audit_records_are_kept_in_order(void **state)
 static void audit_records_go_after_their_time_a_few_a_step(void **state)
 {
 	struct bench *b = (struct bench *)*state;
-	const struct retention what = { 0, 0, T_START + 5, 2 };
+	struct retention what = { 0, 0, T_START + 5, 2 };
 	static const struct {
 		size_t removed;
 		bool more;
@@ -770,6 +894,9 @@ int main(void)
 		BENCH(an_order_that_replaced_another_goes_like_any),
 		BENCH(an_authorization_that_two_orders_share_goes_with_the_last),
 		BENCH(an_authorization_that_outlives_its_order_goes_too),
+		BENCH(a_round_looks_once_at_each_failed_order_that_is_kept_and_a_step_at_few),
+		BENCH(a_step_of_retention_is_bounded_in_rows_too),
+		BENCH(a_round_that_is_over_for_orders_does_not_look_at_them_again),
 		BENCH(a_bucket_gives_its_burst_and_then_its_rate),
 		BENCH(thousands_a_second_are_told_apart),
 		BENCH(limits_that_are_full_again_are_removed),

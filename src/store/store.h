@@ -380,13 +380,22 @@ fallible grants_of_issuance(struct store_tx *tx, struct arena *mem, struct id is
 fallible sweep_expired(struct store_tx *tx, int64_t now, size_t limit, size_t *ret_changed, struct err *err);
 /* Removes what retention allows: orders, authorizations, challenges, attempts that ended before `ended_before` and that
  * no certificate needs as evidence; certificates with their evidence whose not_after is before `expired_before_s`; audit
- * records from before `audit_before`. At most `limit` orders, authorizations and so on in a call, and a call is one short
- * transaction: *ret_more says that there is more to look at. */
+ * records from before `audit_before`. At most `limit` orders, authorizations and so on in a call, fewer when many rows go
+ * with them, and a call is one short transaction: *ret_more says that there is more to look at. */
+struct sweep_mark {
+	int64_t ms;
+	struct id id;
+};
 struct retention {
 	int64_t ended_before, expired_before_s, audit_before;
 	size_t limit;
+	/* What stays is looked at once a round, however many steps that has: a call sets orders_from to the failed order
+	 * that it looked at last, where the next one goes on, and orders_done when there are no more (then orders_from is
+	 * zero again, which is the beginning). */
+	struct sweep_mark orders_from;
+	bool orders_done;
 };
-fallible sweep_retention(struct store_tx *tx, const struct retention *what, size_t *ret_removed, bool *ret_more,
+fallible sweep_retention(struct store_tx *tx, struct retention *what, size_t *ret_removed, bool *ret_more,
 			 struct err *err);
 /* Gives some of what the database does not use any more back to the disk, when that is a good part of it. *ret_more: there is
  * more to give back. A database that does so by itself has nothing to do. */

@@ -6,7 +6,8 @@
  * authorization when it has ended and no order refers to it. What was signed, or may have been, stays until it has
  * expired: a failed order whose issuance may still be in somebody's hands is kept like a certificate. So that the cost
  * of a call does not grow with the evidence that is kept, ended authorizations are looked at once, in the order in
- * which they ended (the mark says how far), and once more when an order that refers to them goes.
+ * which they ended (the mark says how far), and once more when an order that refers to them goes; failed orders are
+ * looked at once a round, some hundreds a call.
  */
 #include "store/internal.h"
 
@@ -17,7 +18,7 @@ enum {
 	Q_EXPIRE_ORDERS,
 	Q_EXPIRE_AUTHZS,
 	Q_OLD_CERTIFICATES,
-	Q_OLD_ORDERS,
+	Q_FAILED_ORDERS,
 	Q_ORDER_AUTHZS,
 	Q_DELETE_NAMES,
 	Q_DELETE_CERTIFICATE,
@@ -49,10 +50,12 @@ static const char *const sql[Q_COUNT] = {
 			    " (SELECT id FROM authorizations WHERE " OPEN_AUTHZ " AND expires_at <= $1"
 			    " ORDER BY expires_at LIMIT $2)",
 	[Q_OLD_CERTIFICATES] = "SELECT order_id FROM certificates WHERE not_after_s < $1 ORDER BY not_after_s LIMIT $2",
-	[Q_OLD_ORDERS] = "SELECT o.id FROM orders o WHERE o.status = 'invalid' AND o.ended_at < $1 AND NOT EXISTS"
-			 " (SELECT 1 FROM issuances i WHERE i.order_id = o.id AND i.not_after_s >= $2)"
-			 " AND NOT EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id)"
-			 " ORDER BY o.ended_at LIMIT $3",
+	/* The kept ones, too: LIMIT bounds what is looked at, and the caller's mark passes them. */
+	[Q_FAILED_ORDERS] = "SELECT o.id, o.ended_at, CASE WHEN EXISTS"
+			    " (SELECT 1 FROM issuances i WHERE i.order_id = o.id AND i.not_after_s >= $4)"
+			    " OR EXISTS (SELECT 1 FROM certificates c WHERE c.order_id = o.id) THEN 1 ELSE 0 END"
+			    " FROM orders o WHERE o.status = 'invalid' AND (o.ended_at, o.id) > ($1, $2)"
+			    " AND o.ended_at < $3 ORDER BY o.ended_at, o.id LIMIT $5",
 	[Q_ORDER_AUTHZS] = "SELECT authz FROM order_authz WHERE order_id = $1",
 	[Q_DELETE_NAMES] = "DELETE FROM certificate_names WHERE certificate IN"
 			   " (SELECT id FROM certificates WHERE order_id = $1)",
@@ -72,7 +75,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_MARK_GET] = "SELECT at, id FROM sweep_marks WHERE name = $1",
 	[Q_MARK_SET] = "INSERT INTO sweep_marks (name, at, id) VALUES ($1, $2, $3)"
 		       " ON CONFLICT (name) DO UPDATE SET at = $2, id = $3",
-	[Q_ENDED_AUTHZS] = "SELECT id, ended_at FROM authorizations WHERE " ENDED_AUTHZ
+	[Q_ENDED_AUTHZS] = "SELECT id, ended_at, 0 FROM authorizations WHERE " ENDED_AUTHZ
 			   " AND (ended_at, id) > ($1, $2) AND ended_at < $3 ORDER BY ended_at, id LIMIT $4",
 	[Q_OLD_GRANTS] = "SELECT g.id FROM grants g WHERE g.until_s < $1"
 			 " AND NOT EXISTS (SELECT 1 FROM authorizations a WHERE a.grant_id = g.id)"
@@ -100,15 +103,28 @@ fallible sweep_expired(struct store_tx *tx, int64_t now, size_t limit, size_t *r
 }
 
 /* --- retention ----------------------------------------------------------------------------------------------------*/
+/* An order of a hundred names has some thousand rows with it: a call ends after the first that goes past so many. */
+#define STEP_ROWS 200
+/* Looking costs a few microseconds each, and most of them stay. */
+#define STEP_LOOKS 200
+
 struct step {
 	struct store_tx *tx;
 	size_t limit, removed;
-	bool more; /* a list was as long as the limit lets it be */
+	bool more; /* a list was as long as the limit lets it be, or was left in its middle */
 };
 
 static void step_looked(struct step *s, size_t count)
 {
 	s->more = s->more || count >= s->limit;
+}
+
+static bool step_is_full(struct step *s)
+{
+	if (s->removed < STEP_ROWS)
+		return false;
+	s->more = true;
+	return true;
 }
 
 static fallible run_list(struct store_tx *tx, const unsigned *queries, size_t count, struct id id, size_t *removed,
@@ -152,81 +168,110 @@ static fallible order_remove(struct store_tx *tx, struct id order, size_t *remov
 	return OK;
 }
 
-static fallible orders_remove(struct step *s, const char *query, const struct db_arg *args, size_t arg_count,
-			      struct err *err)
+static fallible certified_remove(struct step *s, int64_t expired_before_s, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct id *orders;
-	size_t count;
-	TRY(tx_ids(s->tx, &mem, query, args, arg_count, &orders, &count, err));
-	for (size_t i = 0; i < count; i++)
+	struct id *orders = NULL;
+	size_t count = 0;
+	TRY(tx_ids(s->tx, &mem, sql[Q_OLD_CERTIFICATES], ARGS(A_I64(expired_before_s), A_I64(tx_limit(s->limit))),
+		   &orders, &count, err));
+	for (size_t i = 0; i < count && !step_is_full(s); i++)
 		TRY(order_remove(s->tx, orders[i], &s->removed, err));
 	step_looked(s, count);
 	return OK;
 }
 
-struct mark {
-	int64_t at;
-	struct id id;
+struct ended {
+	struct sweep_mark at;
+	bool kept;
 };
-static const char mark_name[] = "ended authorizations";
 
-static fallible mark_get(struct store_tx *tx, struct mark *ret, struct err *err)
+/* What a statement gives of what has ended, in that order, with at most go_max that are not kept. */
+static fallible ended_list(struct store_tx *tx, struct arena *mem, const char *query, const struct db_arg *args,
+			   size_t arg_count, size_t go_max, struct ended **ret, size_t *ret_count, struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
-	bool row;
+	struct ended *list = NULL;
+	size_t n = 0, cap = 0, go = 0;
+	TRY(rows_open(&r, tx, query, args, arg_count, err));
+	while (go < go_max) {
+		bool row = false;
+		TRY(rows_next(&r, &row, err));
+		if (!row)
+			break;
+		list = (struct ended *)arena_push(mem, list, sizeof *list, n, &cap);
+		list[n] = (struct ended){ .at.ms = rows_i64(&r, 1), .kept = rows_i64(&r, 2) != 0 };
+		ROWS_ID(&r, 0, &list[n].at.id, err);
+		go += !list[n].kept;
+		n++;
+	}
+	*ret = list;
+	*ret_count = n;
+	return OK;
+}
+
+/* From the mark on; at the end it goes back to the start, since what was kept may go in the next round. */
+static fallible failed_remove(struct step *s, struct retention *what, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const struct sweep_mark from = what->orders_from;
+	struct ended *list = NULL;
+	size_t count = 0, removed = 0, i = 0;
+	if (what->orders_done || step_is_full(s))
+		return OK;
+	TRY(ended_list(s->tx, &mem, sql[Q_FAILED_ORDERS],
+		       ARGS(A_I64(from.ms), A_ID(from.id), A_I64(what->ended_before), A_I64(what->expired_before_s),
+			    A_I64(STEP_LOOKS)),
+		       s->limit, &list, &count, err));
+	for (; i < count && !step_is_full(s); i++) {
+		if (!list[i].kept) {
+			TRY(order_remove(s->tx, list[i].at.id, &s->removed, err));
+			removed++;
+		}
+		what->orders_from = list[i].at;
+	}
+	what->orders_done = i == count && count < STEP_LOOKS && removed < s->limit;
+	if (what->orders_done)
+		what->orders_from = (struct sweep_mark){ .ms = 0 };
+	s->more = s->more || !what->orders_done;
+	return OK;
+}
+
+static const char mark_name[] = "ended authorizations";
+
+static fallible mark_get(struct store_tx *tx, struct sweep_mark *ret, struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	bool row = false;
 	TRY(rows_open(&r, tx, sql[Q_MARK_GET], ARGS(A_Z(mark_name)), err));
 	TRY(rows_next(&r, &row, err));
-	struct mark m = { .at = 0 };
+	struct sweep_mark m = { .ms = 0 };
 	if (row) {
-		m.at = rows_i64(&r, 0);
+		m.ms = rows_i64(&r, 0);
 		ROWS_ID(&r, 1, &m.id, err);
 	}
 	*ret = m;
 	return OK;
 }
 
-/* The next authorizations after the mark, and where the mark goes then. */
-static fallible ended_list(struct store_tx *tx, struct arena *mem, struct mark *m, int64_t before, size_t limit,
-			   struct id **ret, size_t *ret_count, struct err *err)
-{
-	AUTO(rows_done) struct rows r = { 0 };
-	struct id *ids = NULL;
-	size_t n = 0, cap = 0;
-	TRY(rows_open(&r, tx, sql[Q_ENDED_AUTHZS],
-		      ARGS(A_I64(m->at), A_ID(m->id), A_I64(before), A_I64(tx_limit(limit))), err));
-	struct mark last = *m;
-	for (;;) {
-		bool row;
-		TRY(rows_next(&r, &row, err));
-		if (!row)
-			break;
-		ids = (struct id *)arena_push(mem, ids, sizeof *ids, n, &cap);
-		ROWS_ID(&r, 0, &ids[n], err);
-		last = (struct mark){ rows_i64(&r, 1), ids[n] };
-		n++;
-	}
-	*m = last;
-	*ret = ids;
-	*ret_count = n;
-	return OK;
-}
-
 static fallible authzs_remove(struct step *s, int64_t before, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	struct mark m;
-	struct id *ids;
-	size_t count;
+	struct sweep_mark m = { .ms = 0 };
+	struct ended *list = NULL;
+	size_t count = 0, i = 0;
 	TRY(mark_get(s->tx, &m, err));
-	TRY(ended_list(s->tx, &mem, &m, before, s->limit, &ids, &count, err));
-	for (size_t i = 0; i < count; i++)
-		TRY(authz_remove_if_loose(s->tx, ids[i], &s->removed, err));
+	TRY(ended_list(s->tx, &mem, sql[Q_ENDED_AUTHZS],
+		       ARGS(A_I64(m.ms), A_ID(m.id), A_I64(before), A_I64(tx_limit(s->limit))), s->limit, &list, &count,
+		       err));
+	for (; i < count && !step_is_full(s); i++) {
+		TRY(authz_remove_if_loose(s->tx, list[i].at.id, &s->removed, err));
+		m = list[i].at;
+	}
 	step_looked(s, count);
-	uint64_t changed;
-	return count == 0
-		       ? OK
-		       : tx_run(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.at), A_ID(m.id)), &changed, err);
+	uint64_t changed = 0;
+	return i == 0 ? OK
+		      : tx_run(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.ms), A_ID(m.id)), &changed, err);
 }
 
 /* A grant goes when it has long ended and no certificate or authorization stands on it any more. */
@@ -254,14 +299,12 @@ static fallible rows_remove(struct step *s, unsigned query, int64_t before, stru
 	return OK;
 }
 
-fallible sweep_retention(struct store_tx *tx, const struct retention *what, size_t *ret_removed, bool *ret_more,
+fallible sweep_retention(struct store_tx *tx, struct retention *what, size_t *ret_removed, bool *ret_more,
 			 struct err *err)
 {
 	struct step s = { .tx = tx, .limit = what->limit };
-	int64_t rows = tx_limit(what->limit);
-	TRY(orders_remove(&s, sql[Q_OLD_CERTIFICATES], ARGS(A_I64(what->expired_before_s), A_I64(rows)), err));
-	TRY(orders_remove(&s, sql[Q_OLD_ORDERS],
-			  ARGS(A_I64(what->ended_before), A_I64(what->expired_before_s), A_I64(rows)), err));
+	TRY(certified_remove(&s, what->expired_before_s, err));
+	TRY(failed_remove(&s, what, err));
 	TRY(authzs_remove(&s, what->ended_before, err));
 	TRY(grants_remove(&s, what->expired_before_s, err));
 	TRY(rows_remove(&s, Q_DELETE_LIMITS, clock_now_ms(tx->clock) * 1000, err));
