@@ -159,10 +159,17 @@ step_tests() {
 	run_tests gcc --timeout-multiplier 2
 }
 
-step_pgsql() { # what has a store in it, once more, on a PostgreSQL server that is started for it
+on_postgres() { # on_postgres BUILD MULTIPLIER SUITE...: these tests on a PostgreSQL server that is started for them
+	local name=$1 multiplier=$2 suites=() s
+	shift 2
+	for s in "$@"; do suites+=(--suite "$s"); done
+	"$root/tests/pg/with-postgres.sh" meson test -C "$out/$name" --no-rebuild --num-processes "$jobs" --print-errorlogs \
+		"${suites[@]}" --logbase pgsql --timeout-multiplier "$multiplier"
+}
+
+step_pgsql() { # what has a store in it, once more
 	need_build gcc
-	"$root/tests/pg/with-postgres.sh" meson test -C "$out/gcc" --no-rebuild --num-processes "$jobs" --print-errorlogs \
-		--suite store --suite world --suite replay --logbase pgsql --timeout-multiplier 4
+	on_postgres gcc 4 store world replay
 }
 
 step_asan() { # with the failpoints, so that the signer is killed at each of them
@@ -213,6 +220,7 @@ step_coverage() {
 	local tests=() t
 	for t in 31-wrong 40-eab 72-grant 73-restore 74-issuer 75-audit; do tests+=("$root/tests/e2e/$t.sh"); done
 	e2e_run coverage 300 "${tests[@]}"
+	on_postgres coverage 8 store >"$out/coverage.pgsql" 2>&1 || { tail -n 40 "$out/coverage.pgsql"; return 1; }
 	python3 tools/coverage.py "$out/coverage" tools/coverage-floor.txt
 }
 
