@@ -52,6 +52,17 @@ static fallible connect_to(const char *path, int flags, sqlite3 **ret, struct er
 	return OK;
 }
 
+/* The one value of a query, as text; empty when there is none. */
+static struct str ask(sqlite3 *h, struct arena *mem, const char *sql)
+{
+	sqlite3_stmt *s = NULL;
+	struct str got = STR_NONE;
+	if (sqlite3_prepare_v2(h, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+		got = str_dup(mem, str_z((const char *)sqlite3_column_text(s, 0)));
+	(void)sqlite3_finalize(s);
+	return got;
+}
+
 /* --- durable files --------------------------------------------------------------------------------------------------*/
 static fallible sync_path(const char *path, int flags, struct err *err)
 {
@@ -80,13 +91,17 @@ static fallible file_begin(const char *path, int *ret_fd, struct err *err)
 /* --- backup ---------------------------------------------------------------------------------------------------------*/
 static fallible copy_database(const char *from, const char *to, struct err *err)
 {
+	AUTO(arena_done) struct arena mem = { 0 };
 	AUTO(connection_auto) sqlite3 *h = NULL;
 	AUTO(fd_close) int fd = -1;
 	sqlite3_stmt *s = NULL;
 	TRY(connect_to(from, SQLITE_OPEN_READWRITE, &h, err)); /* the log's index is shared with who runs */
 	TRY(file_begin(to, &fd, err));
-	/* So that a copy of an older database can give free pages back, which its original cannot. */
-	int code = sqlite3_exec(h, "PRAGMA auto_vacuum = INCREMENTAL", NULL, NULL, NULL);
+	/* So that a copy of an older database can give free pages back, which its original cannot. To one that can, it would
+	 * be a write. */
+	int code = SQLITE_OK;
+	if (str_eq(ask(h, &mem, "PRAGMA auto_vacuum"), STR("0")))
+		code = sqlite3_exec(h, "PRAGMA auto_vacuum = INCREMENTAL", NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(h, "VACUUM INTO $1", -1, &s, NULL);
 	if (code == SQLITE_OK)
@@ -144,17 +159,6 @@ static fallible copy_file(const char *from, const char *to, struct err *err)
 	if (fsync(out) != 0)
 		return fail_errno("flushing", to, err);
 	return OK;
-}
-
-/* The one value of a query, as text; empty when there is none. */
-static struct str ask(sqlite3 *h, struct arena *mem, const char *sql)
-{
-	sqlite3_stmt *s = NULL;
-	struct str got = STR_NONE;
-	if (sqlite3_prepare_v2(h, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-		got = str_dup(mem, str_z((const char *)sqlite3_column_text(s, 0)));
-	(void)sqlite3_finalize(s);
-	return got;
 }
 
 /* Is it a database of ours, whole, and not from a later program than this one? */

@@ -117,6 +117,68 @@ static void the_log_of_a_killed_store_goes_with_the_old_database(void **state)
 	arena_done(&f.mem);
 }
 
+static void spoil(struct test_store *t, const char *path, const char *sql)
+{
+	sqlite3 *h = NULL;
+	(void)t;
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+}
+
+static void a_backup_waits_for_no_writer_and_writes_nothing_into_the_database(void **state)
+{
+	struct test_store *t = *state;
+	struct err err = { 0 };
+	struct files f = files_of(t, "backup.db");
+	struct stat before, after;
+	sqlite3 *writer = NULL;
+	char log[160];
+	note(t, "here");
+	(void)snprintf(log, sizeof log, "%s-wal", t->path);
+	assert_int_equal(stat(log, &before), 0);
+	assert_int_equal(sqlite3_open(t->path, &writer), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(writer, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	must(store_backup(str_z(t->url), f.to, &err), &err);
+	assert_int_equal(sqlite3_exec(writer, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(writer), SQLITE_OK);
+	assert_int_equal(stat(log, &after), 0);
+	assert_int_equal(before.st_size, after.st_size);
+	close_store(t);
+	restore(t, &f);
+	test_open(t);
+	assert_true(noted(t, "here"));
+	arena_done(&f.mem);
+}
+
+static int64_t auto_vacuum_of(const char *path)
+{
+	sqlite3 *h = NULL;
+	sqlite3_stmt *s = NULL;
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(h, "PRAGMA auto_vacuum", -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	int64_t mode = sqlite3_column_int64(s, 0);
+	assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	return mode;
+}
+
+static void the_copy_of_an_older_database_can_give_pages_back(void **state)
+{
+	struct test_store *t = *state;
+	struct err err = { 0 };
+	struct files f = files_of(t, "backup.db");
+	assert_int_equal(auto_vacuum_of(t->path), 2); /* incremental */
+	close_store(t);
+	spoil(t, t->path, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL");
+	test_open(t);
+	assert_int_equal(auto_vacuum_of(t->path), 0);
+	note(t, "here");
+	must(store_backup(str_z(t->url), f.to, &err), &err);
+	assert_int_equal(auto_vacuum_of(f.to), 2);
+}
+
 static void a_backup_replaces_no_file(void **state)
 {
 	struct test_store *t = *state;
@@ -133,15 +195,6 @@ static void write_file(const char *path, const void *p, size_t n)
 	assert_non_null(to);
 	assert_int_equal(fwrite(p, 1, n, to), n);
 	assert_int_equal(fclose(to), 0);
-}
-
-static void spoil(struct test_store *t, const char *path, const char *sql)
-{
-	sqlite3 *h = NULL;
-	(void)t;
-	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
 static void refused(struct test_store *t, struct files *f, const char *words)
@@ -244,6 +297,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_backup_of_a_store_in_use_is_put_back, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(the_log_of_a_killed_store_goes_with_the_old_database, setup_store,
+						teardown_store),
+		cmocka_unit_test_setup_teardown(a_backup_waits_for_no_writer_and_writes_nothing_into_the_database,
+						setup_store, teardown_store),
+		cmocka_unit_test_setup_teardown(the_copy_of_an_older_database_can_give_pages_back, setup_store,
 						teardown_store),
 		cmocka_unit_test_setup_teardown(a_backup_replaces_no_file, setup_store, teardown_store),
 		cmocka_unit_test_setup_teardown(what_is_no_good_backup_changes_nothing, setup_store, teardown_store),

@@ -420,10 +420,12 @@ static int on_commit(void *ctx, sqlite3 *h, const char *schema, int frames)
 	return SQLITE_OK;
 }
 
-/* wal_autocheckpoint=0 would take the hook away again, so it stands first and the hook is set afterwards. auto_vacuum is for
- * databases that are new: it counts before the first page is written, and later it changes nothing. Debian's SQLite overwrites
- * what is deleted; FAST does so where that writes no page more. */
-static const char pragmas_all[] = "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA secure_delete=FAST; PRAGMA journal_mode=WAL; "
+/* For a database that is new: it counts before the first page is written. On one that has it already it would be a write of
+ * its own at every opening: refused on a full disk, and kept waiting by whoever writes. */
+static const char pragmas_new[] = "PRAGMA auto_vacuum=INCREMENTAL;";
+/* wal_autocheckpoint=0 would take the hook away again, so it stands first and the hook is set afterwards. Debian's SQLite
+ * overwrites what is deleted; FAST does so where that writes no page more. */
+static const char pragmas_all[] = "PRAGMA secure_delete=FAST; PRAGMA journal_mode=WAL; "
 				  "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
 				  "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;"
 				  "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;";
@@ -438,7 +440,14 @@ static const char *const pragmas_role[] = {
 
 static fallible run_pragmas(struct sqlite_db *db, enum sqlite_role role, struct err *err)
 {
-	int code = sqlite3_exec(db->h, pragmas_all, NULL, NULL, NULL);
+	int64_t pages = 0;
+	if (role == SQLITE_WRITER)
+		TRY(ask(&db->base, all_pages_sql, &pages, err));
+	int code = SQLITE_OK;
+	if (role == SQLITE_WRITER && pages == 0)
+		code = sqlite3_exec(db->h, pragmas_new, NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(db->h, pragmas_all, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db->h, pragmas_role[role], NULL, NULL, NULL);
 	return code == SQLITE_OK ? OK : fail_sqlite(db, code, err);

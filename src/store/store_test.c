@@ -227,6 +227,37 @@ static void the_files_are_for_the_owner_alone(void **state)
 	}
 }
 
+static void opening_a_database_that_is_there_writes_nothing(void **state)
+{
+	ONLY_SQLITE();
+	static const enum sqlite_role roles[] = { SQLITE_WRITER, SQLITE_CHECKPOINTER, SQLITE_READER };
+	struct test_store *t = (struct test_store *)*state;
+	store_close(t->store);
+	t->store = NULL;
+	_Atomic bool lost = false;
+	struct db *first = NULL;
+	struct err err = { 0 };
+	char log[112];
+	struct stat st;
+	(void)snprintf(log, sizeof log, "%s-wal", t->path);
+	must(sqlite_open(t->path, SQLITE_WRITER, &lost, &first, &err), &err);
+	for (unsigned round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+			struct db *db = NULL;
+			must(sqlite_open(t->path, roles[i], &lost, &db, &err), &err);
+			assert_int_equal(db->busy, 0);
+			db->ops->close(db);
+		}
+		assert_int_equal(stat(log, &st), 0);
+		assert_int_equal(st.st_size, 0); /* no frame */
+		/* And again while somebody writes: nobody is kept waiting until he is refused. */
+		if (round == 0)
+			must(first->ops->begin_write(first, &err), &err);
+	}
+	first->ops->rollback(first);
+	first->ops->close(first);
+}
+
 static fallible newer_schema(struct store_tx *tx, void *ctx, struct err *err)
 {
 	(void)ctx;
@@ -572,6 +603,7 @@ int main(void)
 		STORE_TEST(what_was_acknowledged_survives_kill_9),
 		STORE_TEST(a_second_opener_is_told_who_has_it),
 		STORE_TEST(the_files_are_for_the_owner_alone),
+		STORE_TEST(opening_a_database_that_is_there_writes_nothing),
 		STORE_TEST(a_newer_schema_is_refused),
 		STORE_TEST(a_migration_that_fails_leaves_nothing_behind),
 		STORE_TEST(urls_that_are_no_database_are_refused),
