@@ -278,11 +278,13 @@ static fallible sweep_clean(struct acme *a, const struct view *view, int64_t now
 	TRY(clean_steps(&c, retention_step, &removed, err));
 	if (removed > 0)
 		LOG(a->d.log, LOG_INFO, "retention removed rows", KV_U64("rows", removed));
+	struct rc rc = OK;
 	if (!c.more)
-		TRY(clean_steps(&c, compact_step, &removed, err));
-	if (!c.more) /* otherwise go on in the next round */
+		rc = clean_steps(&c, compact_step, &removed, err);
+	/* Otherwise go on in the next round; but what could not be had now is not asked for in each. */
+	if (!c.more || rc.kind == ERR_UNAVAILABLE)
 		a->next_retention_ms = now_ms + RETENTION_EVERY_MS;
-	return OK;
+	return rc;
 }
 
 fallible acme_sweep(struct acme *a, struct err *err)

@@ -17,13 +17,16 @@ struct pgsql_target {
 	bool pooler;  /* another server connection may serve each transaction: nothing is kept in a session */
 	bool standby; /* reads only, of a server that may lag */
 };
-/* password_file: its first line is the password; NULL: the URL's, PGPASSFILE's or none. */
+/* password_file: its first line is the password; NULL: the URL's, PGPASSFILE's or none. ERR_UNAVAILABLE: a host's name
+ * has no address. */
 fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
 			   struct pgsql_target *ret, struct err *err);
 void pgsql_target_done(struct pgsql_target *t);
 
-/* What libpq found for itself with the first connection stays: from then on it opens no file and asks no resolver. */
+/* What libpq found for itself with the first connection stays: from then on it opens no file. */
 void pgsql_target_settle(struct pgsql_target *t, const struct pg_conn *h);
+/* The same of a server that is away: what does not need an answer. */
+void pgsql_target_settle_away(struct pgsql_target *t);
 struct store_reach;
 void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add);
 fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, struct err *err);
@@ -49,11 +52,11 @@ void pgsql_drop(struct db *db);                          /* ends the connection;
 const struct pg_conn *pgsql_handle(const struct db *db); /* NULL: not connected */
 enum pgsql_fault pgsql_fault(const struct db *db);
 /* Of a transaction whose commit's outcome is not known, on another connection. *ret_known false: it is still under way,
- * or this is not the server (after a failover) that could tell. */
+ * or this is not the server that could tell (after a failover or a crash). */
 enum pgsql_outcome { PGSQL_COMMITTED, PGSQL_ABORTED, PGSQL_IN_PROGRESS, PGSQL_CANNOT_TELL };
 struct pgsql_mark {
-	char xid[24];      /* the transaction's number, with its epoch */
-	char timeline[12]; /* of the server's history: another one after a standby has taken over */
+	char xid[24];  /* the transaction's number, with its epoch */
+	char life[64]; /* of the server: another one after a crash, and after a standby has taken over */
 };
 const struct pgsql_mark *pgsql_mark(const struct db *db);
 fallible pgsql_outcome(struct db *db, const struct pgsql_mark *mark, enum pgsql_outcome *ret, struct err *err);

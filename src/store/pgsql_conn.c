@@ -9,6 +9,9 @@
 
 #include <errno.h>
 #include <libpq-fe.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,9 @@
 
 #define PARAMS_MAX 64
 #define PASSWORD_MAX 1024
+#define LIST_MAX 16384
+#define NAME_MAX_DNS 255
+#define ADDRESSES_MAX 8 /* of one name */
 /* Longer than the server's own statement_timeout: what is over that is a server that hangs, or a network that swallows. */
 #define WAIT_MS 20000
 
@@ -149,6 +155,118 @@ static void params_session(struct pgsql_target *t, struct arena *mem)
 		param_set(t, "options", str_dupz_raw(mem, str_fmt(mem, "%s %s", session, param_get(t, "options"))));
 }
 
+/* --- names --------------------------------------------------------------------------------------------------------*/
+/* What libpq would take from the environment, because we have to know. */
+static void params_of_environment(struct pgsql_target *t)
+{
+	static const char *const known[][2] = { { "host", "PGHOST" },
+						{ "hostaddr", "PGHOSTADDR" },
+						{ "port", "PGPORT" } };
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		const char *value = getenv(known[i][1]);
+		if (value != NULL && param_get(t, known[i][0])[0] == '\0')
+			param_set(t, known[i][0], value);
+	}
+}
+
+/* libpq's lists, one entry in each for an address. */
+struct hosts {
+	struct buf names, addresses, ports;
+	size_t count;
+};
+
+static void hosts_done(struct hosts *h)
+{
+	buf_done(&h->names);
+	buf_done(&h->addresses);
+	buf_done(&h->ports);
+}
+
+static size_t list_count(struct str list)
+{
+	size_t n = list.n > 0;
+	for (size_t i = 0; i < list.n; i++)
+		n += list.p[i] == ',';
+	return n;
+}
+
+static struct str list_next(struct str *list)
+{
+	size_t n = str_find(*list, ',', 0);
+	struct str one = str_sub(*list, 0, n);
+	*list = n < list->n ? str_sub(*list, n + 1, list->n) : STR_NONE;
+	return one;
+}
+
+static fallible list_add(struct buf *list, bool is_first, struct str one, struct err *err)
+{
+	if (!is_first)
+		TRY(buf_add_char(list, ',', err));
+	return buf_add(list, one, err);
+}
+
+static fallible hosts_add(struct hosts *h, struct str name, struct str address, struct str port, struct err *err)
+{
+	bool is_first = h->count++ == 0;
+	TRY(list_add(&h->names, is_first, name, err));
+	TRY(list_add(&h->addresses, is_first, address, err));
+	return list_add(&h->ports, is_first, port, err);
+}
+
+static fallible hosts_resolve(struct hosts *h, struct str name, struct str port, struct err *err)
+{
+	char z[NAME_MAX_DNS + 1] = "";
+	if (name.n >= sizeof z)
+		FAIL(err, ERR_CONFIG, "a host's name in the database's URL is too long");
+	memcpy(z, name.p, name.n);
+	const struct addrinfo hint = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+	int e = getaddrinfo(z, NULL, &hint, &found);
+	if (e != 0)
+		FAIL(err, ERR_UNAVAILABLE, "looking up the database's host %s: %s", z, gai_strerror(e));
+	struct rc rc = OK;
+	unsigned n = 0;
+	for (const struct addrinfo *a = found; a != NULL && n < ADDRESSES_MAX && !FAILED(rc); a = a->ai_next, n++) {
+		char text[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
+			rc = hosts_add(h, name, str_z(text), port, err);
+	}
+	freeaddrinfo(found);
+	return rc;
+}
+
+static fallible param_set_list(struct pgsql_target *t, const char *keyword, struct buf *list, struct err *err)
+{
+	TRY(buf_add_char(list, '\0', err));
+	param_set(t, keyword, list->p);
+	return OK;
+}
+
+/* Now, whether the server answers or not: whoever is in a sandbox cannot ask a resolver. The names stay, because the
+ * server's certificate is for them; one with several addresses stands there as often as it has some. */
+static fallible names_resolve(struct pgsql_target *t, struct err *err)
+{
+	struct str names = str_z(param_get(t, "host")), addresses = str_z(param_get(t, "hostaddr"));
+	struct str ports = str_z(param_get(t, "port"));
+	size_t count = list_count(names), given = list_count(addresses), port_count = list_count(ports);
+	/* Lists that do not fit are libpq's to refuse, which it does before it looks a name up. */
+	if (count == 0 || (given > 0 && given != count) || (port_count > 1 && port_count != count))
+		return OK;
+	AUTO(hosts_done) struct hosts h = { BUF_MAX(LIST_MAX), BUF_MAX(LIST_MAX), BUF_MAX(LIST_MAX), 0 };
+	for (; count > 0; count--) {
+		struct str name = list_next(&names), address = list_next(&addresses);
+		struct str port = port_count > 1 ? list_next(&ports) : ports;
+		bool is_path = name.n == 0 || name.p[0] == '/' || name.p[0] == '@';
+		if (is_path || address.n > 0)
+			TRY(hosts_add(&h, name, address, port, err));
+		else
+			TRY(hosts_resolve(&h, name, port, err));
+	}
+	TRY(param_set_list(t, "host", &h.names, err));
+	TRY(param_set_list(t, "hostaddr", &h.addresses, err));
+	return param_set_list(t, "port", &h.ports, err);
+}
+
 fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
 			   struct pgsql_target *ret, struct err *err)
 {
@@ -163,23 +281,33 @@ fallible pgsql_target_make(struct str url, const char *password_file, bool poole
 	params_session(&t, &mem);
 	if (password_file != NULL)
 		TRY(password_read(&t, password_file, err));
+	params_of_environment(&t);
+	TRY(names_resolve(&t, err));
 	*ret = t;
 	t = (struct pgsql_target){ .pooler = pooler };
 	return OK;
 }
 
 /* --- what a connection needs of a sandbox -------------------------------------------------------------------------*/
+static void reach_port(uint16_t port, struct store_reach *add)
+{
+	for (size_t i = 0; i < add->port_count; i++) {
+		if (add->ports[i] == port)
+			return;
+	}
+	if (add->port_count < STORE_PORTS_MAX)
+		add->ports[add->port_count++] = port;
+}
+
 static void reach_ports(const struct pgsql_target *t, struct store_reach *add)
 {
-	const char *p = param_get(t, "port");
-	if (p[0] == '\0')
-		p = "5432";
-	while (*p != '\0' && add->port_count < STORE_PORTS_MAX) {
-		char *end;
-		unsigned long port = strtoul(p, &end, 10);
-		add->ports[add->port_count++] = (uint16_t)(port == 0 || port > UINT16_MAX ? 5432 : port);
-		p = *end == ',' ? end + 1 : "";
-	}
+	struct str ports = str_z(param_get(t, "port"));
+	do {
+		uint64_t port = 0;
+		if (FAILED(str_u64(list_next(&ports), UINT16_MAX, &port, NULL)) || port == 0)
+			port = 5432;
+		reach_port((uint16_t)port, add);
+	} while (ports.n > 0);
 }
 
 void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add)
@@ -194,20 +322,27 @@ void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add)
 }
 
 /* --- connecting ---------------------------------------------------------------------------------------------------*/
-/* What libpq found for itself: the user's name from the system, the password from a file, addresses from the resolver.
- * From now on it asks none of them again. One host only: of several, which one is right changes with every failover. */
+/* What libpq found for itself: the user's name from the system, the password from a file. From now on it asks neither. */
 void pgsql_target_settle(struct pgsql_target *t, const PGconn *h)
 {
 	static const char nowhere[] = "/nonexistent/pgpass";
-	param_set(t, "user", PQuser(h));
-	param_set(t, "dbname", PQdb(h));
-	if (PQpass(h) != NULL && PQpass(h)[0] != '\0')
-		param_set(t, "password", PQpass(h));
+	const struct {
+		const char *keyword, *value;
+	} found[] = { { "user", PQuser(h) }, { "dbname", PQdb(h) }, { "password", PQpass(h) } };
+	for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+		if (found[i].value != NULL && found[i].value[0] != '\0')
+			param_set(t, found[i].keyword, found[i].value);
+	}
 	param_set(t, "passfile", nowhere);
-	const char *host = param_get(t, "host");
-	const char *address = PQhostaddr(h);
-	if (host[0] != '\0' && host[0] != '/' && strchr(host, ',') == NULL && address != NULL && address[0] != '\0')
-		param_set(t, "hostaddr", address);
+}
+
+/* libpq looks for these before it connects. */
+void pgsql_target_settle_away(struct pgsql_target *t)
+{
+	PGconn *h = PQconnectStartParams((const char *const *)t->keywords, (const char *const *)t->values, 0);
+	if (h != NULL)
+		pgsql_target_settle(t, h);
+	PQfinish(h);
 }
 
 static void notice_ignored(void *arg, const char *text)

@@ -186,11 +186,28 @@ static void a_commit_whose_answer_is_lost_is_done_once(void **state)
 	for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct visit v = { .id = test_id(i) };
 		p.cut = rows[i].cut;
-		GOOD(store_tx(s, visit, &v, &err));
+		struct err err = { 0 };
+		must(store_tx(s, visit, &v, &err), &err);
+		assert_int_equal(err.kind, ERR_NONE);
 		assert_int_equal(p.cuts, (int)i + 1);
 		assert_int_equal(v.runs, rows[i].runs);
 		assert_int_equal(accounts_in(t->store), i + 1);
 	}
+	store_close(s);
+	proxy_close(&p);
+}
+
+/* What a crash does is to begin the statistics anew. The number of the commit then says nothing. */
+static void a_commit_whose_answer_is_lost_with_the_server_is_not_guessed(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct proxy p;
+	proxy_open(&p);
+	struct store *s = open_through(t, &p);
+	struct visit v = { .id = test_id(1), .cut_sql = "SELECT pg_stat_reset_shared('bgwriter')" };
+	p.cut = CUT_AFTER_COMMIT;
+	BAD(store_tx(s, visit, &v, &err), ERR_UNAVAILABLE, "the connection to the database was lost");
+	assert_int_equal(v.runs, 1);
 	store_close(s);
 	proxy_close(&p);
 }
@@ -400,6 +417,125 @@ static void a_month_goes_when_nothing_is_left_in_it(void **state)
 	assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM orders"), 0);
 }
 
+/* As pg_dump, or somebody's report. */
+static PGconn *reader_open(const struct test_store *t, const char *table)
+{
+	char sql[200];
+	PGconn *h = PQconnectdb(test_pg());
+	(void)snprintf(sql, sizeof sql, "BEGIN; LOCK TABLE %s.%s IN ACCESS SHARE MODE", t->schema, table);
+	PGresult *r = PQexec(h, sql);
+	assert_int_equal(PQresultStatus(r), PGRES_COMMAND_OK);
+	PQclear(r);
+	return h;
+}
+
+static time_t seconds(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void months_wait_for_no_reader(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char parts[] = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+				    " AND relkind = 'r' AND relname ~ '^verdicts_[0-9]{6}$'";
+	static const struct {
+		const char *change;
+		int64_t during, after;
+	} rows[] = {
+		{ "CREATE TABLE verdicts_202401 PARTITION OF verdicts " JANUARY_2024, 4, 3 },
+		{ "DO $$ BEGIN EXECUTE to_char(now() AT TIME ZONE 'UTC' + interval '1 month',"
+		  " '\"DROP TABLE verdicts_\"YYYYMM'); END $$",
+		  2, 3 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char sql[400];
+		bool more = false;
+		(void)snprintf(sql, sizeof sql, "SET search_path = %s; %s", t->schema, rows[i].change);
+		test_pg_run(sql);
+		PGconn *reader = reader_open(t, "verdicts");
+		time_t began = seconds();
+		GOOD(store_tx(t->store, compact, &more, &err));
+		assert_true(seconds() - began < 3);
+		assert_int_equal(look_at(t->store, parts), rows[i].during);
+		PQfinish(reader);
+		GOOD(store_tx(t->store, compact, &more, &err));
+		assert_int_equal(look_at(t->store, parts), rows[i].after);
+	}
+}
+
+/* --- names and standbys -------------------------------------------------------------------------------------------*/
+static const char *value_of(const struct pgsql_target *target, const char *keyword)
+{
+	for (size_t i = 0; target->keywords[i] != NULL; i++) {
+		if (strcmp(target->keywords[i], keyword) == 0)
+			return target->values[i];
+	}
+	return "";
+}
+
+static size_t commas(const char *list)
+{
+	size_t n = 0;
+	for (; *list != '\0'; list++)
+		n += *list == ',';
+	return n;
+}
+
+/* Before there is a connection: in the sandbox nobody can ask. localhost may have one address or two. */
+static void names_are_looked_up_at_once(void **state)
+{
+	static const struct {
+		const char *url, *hosts, *addresses, *ports; /* how the lists end */
+	} rows[] = {
+		{ "postgresql://u@localhost/d", "localhost", "127.0.0.1", "" },
+		{ "postgresql://u@localhost:7,127.0.0.2:8/d", "localhost,127.0.0.2", "127.0.0.1,127.0.0.2", "7,8" },
+		{ "postgresql://u@localhost,[::2]/d", "localhost,::2", "127.0.0.1,::2", "," },
+		{ "postgresql://u@/d?host=/run/a,localhost&port=9", "localhost", "127.0.0.1", "9" },
+		{ "postgresql://u@/d?host=localhost,/run/a", "localhost,/run/a", "127.0.0.1,", "" },
+		{ "postgresql://u@db.example/d?hostaddr=192.0.2.7", "db.example", "192.0.2.7", "" },
+		{ "postgresql://u@/d?host=/run/a", "/run/a", "", "" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct pgsql_target target = { 0 };
+		GOOD(pgsql_target_make(str_z(rows[i].url), NULL, false, false, &target, &err));
+		const char *hosts = value_of(&target, "host"), *addresses = value_of(&target, "hostaddr");
+		assert_true(str_ends(str_z(hosts), str_z(rows[i].hosts)));
+		if (strcmp(addresses, "::1") != 0) /* where localhost has no other */
+			assert_true(str_ends(str_z(addresses), str_z(rows[i].addresses)));
+		assert_true(str_ends(str_z(value_of(&target, "port")), str_z(rows[i].ports)));
+		assert_int_equal(commas(hosts), commas(addresses));
+		pgsql_target_done(&target);
+	}
+	struct pgsql_target none = { 0 };
+	BAD(pgsql_target_make(STR("postgresql://u@nobody.invalid/d"), NULL, false, false, &none, &err), ERR_UNAVAILABLE,
+	    "nobody.invalid");
+}
+
+static void a_standby_that_cannot_answer_is_gone_past(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char *const standbys[] = {
+		"postgresql://u@nobody.invalid/d", "postgresql://u@localhost:1/d",
+		NULL, /* one that has not got our tables yet */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(standbys); i++) {
+		const struct store_where where = { .url = str_z(t->url),
+						   .connections = 2,
+						   .standby_url =
+							   str_z(standbys[i] == NULL ? test_pg() : standbys[i]) };
+		struct store *s = NULL;
+		uint64_t n = 1;
+		GOOD(store_open_at(&where, &t->clock, &s, &err));
+		GOOD(store_read_stale(s, count_accounts, &n, &err));
+		assert_int_equal(n, 0);
+		store_close(s);
+	}
+}
+
 static void what_is_no_such_database_is_refused_without_its_password(void **state)
 {
 	struct test_store *t = (struct test_store *)*state;
@@ -427,10 +563,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE(a_connection_that_ends_in_a_transaction_has_it_run_again),
 		STORE(a_commit_whose_answer_is_lost_is_done_once),
+		STORE(a_commit_whose_answer_is_lost_with_the_server_is_not_guessed),
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
 		STORE(those_in_each_others_way_are_run_again_until_all_are_through),
 		STORE(programs_that_start_together_migrate_once),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
+		STORE(months_wait_for_no_reader),
+		cmocka_unit_test(names_are_looked_up_at_once),
+		STORE(a_standby_that_cannot_answer_is_gone_past),
 		STORE(what_is_no_such_database_is_refused_without_its_password),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

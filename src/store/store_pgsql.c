@@ -16,6 +16,7 @@
  * at 32 clients: with 4, a certificate cost the server 1.7 times as much CPU. */
 #define TOGETHER_MAX 1
 #define AGAIN_MAX 24 /* with other programs at the same database there is no last resort */
+#define AGAIN_PATIENCE_MS 24000
 #define LOST_PATIENCE_MS 8000
 #define OUTCOME_PATIENCE_MS 8000
 #define TURN_PATIENCE_S 20
@@ -125,7 +126,9 @@ struct job {
 	void *ctx;
 	bool writes;
 	int64_t began_at;
-	unsigned turn; /* how often it was run before */
+	unsigned turn;          /* how often it was run before */
+	unsigned met;           /* in how many of these another transaction was in the way */
+	enum pgsql_fault fault; /* of the last one */
 };
 
 /* Runs it once. What came of it is the connection's fault; rc and err are fn's, or the fault's. */
@@ -156,13 +159,14 @@ static enum pgsql_outcome outcome_get(struct db *db, const struct pgsql_mark *ma
 
 static bool has_patience(const struct job *j, enum pgsql_fault fault)
 {
+	int64_t passed = now_ms() - j->began_at;
 	switch (fault) {
 	case PGSQL_AGAIN:
-		return j->turn < AGAIN_MAX;
+		return j->met < AGAIN_MAX && passed < AGAIN_PATIENCE_MS;
 	case PGSQL_DOUBLE: /* once more: now the row is seen by who looks before it writes */
-		return j->turn < 2;
+		return j->met < 2;
 	case PGSQL_LOST:
-		return now_ms() - j->began_at < LOST_PATIENCE_MS;
+		return passed < LOST_PATIENCE_MS;
 	case PGSQL_FINE:
 	case PGSQL_REFUSED:
 	case PGSQL_UNKNOWN:
@@ -171,32 +175,42 @@ static bool has_patience(const struct job *j, enum pgsql_fault fault)
 	return false;
 }
 
+static void err_forget(struct err *err)
+{
+	if (err != NULL)
+		*err = (struct err){ .kind = ERR_NONE };
+}
+
 /* *ret_again: nothing was changed, and it is worth another turn. */
-static fallible run_turn(struct pgsql_store *s, const struct job *j, struct db *db, bool *ret_again, struct err *err)
+static fallible run_turn(struct pgsql_store *s, struct job *j, struct db *db, bool *ret_again, struct err *err)
 {
 	struct rc rc = run_once(s, j, db, err);
-	enum pgsql_fault fault = pgsql_handle(db) != NULL ? pgsql_fault(db) : PGSQL_LOST;
+	j->fault = pgsql_handle(db) != NULL ? pgsql_fault(db) : PGSQL_LOST;
 	*ret_again = false;
-	if (fault == PGSQL_UNKNOWN) {
+	if (j->fault == PGSQL_UNKNOWN) {
 		const struct pgsql_mark mark = *pgsql_mark(db);
 		db->ops->rollback(db);
 		enum pgsql_outcome outcome = outcome_get(db, &mark);
-		if (outcome == PGSQL_COMMITTED)
+		if (outcome == PGSQL_COMMITTED) {
+			err_forget(err);
 			return OK;
+		}
 		*ret_again = outcome == PGSQL_ABORTED && has_patience(j, PGSQL_LOST);
 		FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
 	}
-	if (FAILED(rc) || fault != PGSQL_FINE)
+	if (FAILED(rc) || j->fault != PGSQL_FINE)
 		db->ops->rollback(db);
-	*ret_again = has_patience(j, fault);
+	*ret_again = has_patience(j, j->fault);
+	j->met += j->fault == PGSQL_AGAIN || j->fault == PGSQL_DOUBLE;
 	return rc;
 }
 
+/* Alone is who was in others' way. While the server is away nobody is, and all may wait for it together. */
 static void lock_for(struct pgsql_store *s, const struct job *j)
 {
 	if (j->writes)
-		(void)(j->turn < TOGETHER_MAX ? pthread_rwlock_rdlock(&s->together)
-					      : pthread_rwlock_wrlock(&s->together));
+		(void)(j->met < TOGETHER_MAX ? pthread_rwlock_rdlock(&s->together)
+					     : pthread_rwlock_wrlock(&s->together));
 }
 
 static void unlock_for(struct pgsql_store *s, const struct job *j)
@@ -207,9 +221,9 @@ static void unlock_for(struct pgsql_store *s, const struct job *j)
 
 static fallible run_on(struct pgsql_store *s, struct pool *p, struct job *j, struct err *err)
 {
-	bool again = true;
 	for (;; j->turn++) {
-		struct db *db;
+		struct db *db = NULL;
+		bool again = false; /* nobody who finds all connections busy asks for more */
 		lock_for(s, j);
 		struct rc rc = pool_take(p, &db, err);
 		if (!FAILED(rc)) {
@@ -220,8 +234,7 @@ static fallible run_on(struct pgsql_store *s, struct pool *p, struct job *j, str
 		if (!FAILED(rc) || !again)
 			return rc;
 		s->busy++;
-		if (err != NULL)
-			*err = (struct err){ .kind = ERR_NONE };
+		err_forget(err);
 		back_off(j->turn);
 	}
 }
@@ -252,17 +265,19 @@ static fallible read_stale(struct store *base, store_fn *fn, void *ctx, struct e
 	struct pgsql_store *s = self(base);
 	if (s->standby.count == 0 || now_ms() < s->standby_at)
 		return read_tx(base, fn, ctx, err);
-	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms() };
-	struct db *db;
-	bool again;
-	TRY(pool_take(&s->standby, &db, err));
-	struct rc rc = run_turn(s, &j, db, &again, err);
-	pool_give(&s->standby, db);
-	if (!again)
+	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms(), .fault = PGSQL_LOST };
+	struct db *db = NULL;
+	bool again = false;
+	struct rc rc = pool_take(&s->standby, &db, err);
+	if (!FAILED(rc)) {
+		rc = run_turn(s, &j, db, &again, err);
+		pool_give(&s->standby, db);
+	}
+	/* What fn says of what it found stands. What the standby did, down to a table that it has not got yet, does not. */
+	if (!FAILED(rc) || j.fault == PGSQL_FINE)
 		return rc;
 	s->standby_at = now_ms() + STANDBY_REST_MS;
-	if (err != NULL)
-		*err = (struct err){ .kind = ERR_NONE };
+	err_forget(err);
 	return read_tx(base, fn, ctx, err);
 }
 
@@ -359,10 +374,24 @@ static fallible migrate(struct pgsql_store *s, struct err *err)
 static void standby_open(struct pgsql_store *s)
 {
 	struct db *db = s->standby.all[0];
-	if (FAILED(pgsql_ready(db, NULL)))
-		s->standby_at = now_ms() + STANDBY_REST_MS;
-	else
+	if (!FAILED(pgsql_ready(db, NULL))) {
 		pgsql_target_settle(&s->standby.target, pgsql_handle(db));
+		return;
+	}
+	pgsql_target_settle_away(&s->standby.target);
+	s->standby_at = now_ms() + STANDBY_REST_MS;
+}
+
+/* One whose name has no address now will have none later: nobody asks for it inside of the sandbox. */
+static fallible standby_make(struct pgsql_store *s, const struct store_where *w, struct err *err)
+{
+	struct rc rc = pgsql_target_make(w->standby_url, w->password_file, w->pooler, true, &s->standby.target, err);
+	if (!FAILED(rc))
+		pool_fill(&s->standby, w->connections);
+	if (rc.kind != ERR_UNAVAILABLE)
+		return rc;
+	err_forget(err);
+	return OK;
 }
 
 fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, struct store **ret, struct err *err)
@@ -372,10 +401,8 @@ fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, 
 	AUTO(store_auto) struct pgsql_store *s = store_new(clk);
 	TRY(pgsql_target_make(w->url, w->password_file, w->pooler, false, &s->main.target, err));
 	pool_fill(&s->main, w->connections);
-	if (w->standby_url.n > 0) {
-		TRY(pgsql_target_make(w->standby_url, w->password_file, w->pooler, true, &s->standby.target, err));
-		pool_fill(&s->standby, w->connections);
-	}
+	if (w->standby_url.n > 0)
+		TRY(standby_make(s, w, err));
 	TRY(migrate(s, err));
 	if (s->standby.count > 0)
 		standby_open(s);

@@ -22,7 +22,7 @@ printf 'only for this test\n' >"$pg/password"
 chmod 644 "$pg/password"
 run 0 "$work/logs/initdb.log" env -C "$pg" "${as[@]}" "$pg_bin/initdb" -D "$pg/data" -U cairn -A scram-sha-256 --no-sync \
 	--pwfile="$pg/password" --locale=C.UTF-8 --encoding=UTF8
-read -r pg_port pool_port < <(free_ports 2)
+read -r pg_port pool_port dead_port < <(free_ports 3)
 password=$(cat "$pg/password")
 
 pg_start() {
@@ -44,7 +44,9 @@ pg_start
 pg_name=postgres pg_sql "CREATE DATABASE cairn"
 
 note "init, and the first certificate"
-ca_init --database "postgresql://cairn@localhost:$pg_port/cairn?host=127.0.0.1" --database-password-file "$pg/password"
+# Two hosts, and a standby that is away, by their names: inside of the sandbox nobody can look one up.
+ca_init --database "postgresql://cairn@localhost:$pg_port,127.0.0.1:$pg_port/cairn" --database-password-file "$pg/password"
+ca_set standby "postgresql://cairn@localhost:$dead_port/cairn"
 assert_eq "what init wrote" "$(grep -c "^  url: .*postgresql://cairn@" "$ca/cairn.conf")" 1
 ca_start
 issue one.e2e.test
@@ -92,7 +94,10 @@ assert_eq "revoked" "$(pg_sql "SELECT serial FROM certificates WHERE revoked_at 
 note "commands that are SQLite's say so"
 run 1 "$work/logs/backup.log" "$bin/cairn" backup "$work/copy" -c "$ca/cairn.conf"
 assert_has "cairn backup" "$work/logs/backup.log" "pg_dump"
+
+note "a list, which would be the standby's"
 run 0 "$work/logs/eab.log" "$bin/cairn" eab list -c "$ca/cairn.conf"
+is_running "$ca_pid" || fail "the CA ended"
 ca_stop
 
 note "through pgbouncer in transaction mode"

@@ -64,41 +64,58 @@ CREATE TRIGGER certificate_comes BEFORE INSERT ON certificates FOR EACH ROW EXEC
 CREATE TRIGGER certificate_goes AFTER DELETE ON certificates FOR EACH ROW EXECUTE FUNCTION certificate_goes();
 
 -- Makes the parts of this month and the next two, and takes away those of the past in which nothing is left. The bounds
--- are the first six bytes of a UUIDv7: its milliseconds.
-CREATE FUNCTION months_keep() RETURNS BIGINT LANGUAGE plpgsql AS $$
+-- are the first six bytes of a UUIDv7: its milliseconds. Both need a moment in which nobody reads the table: while a
+-- pg_dump or a report does, all would queue up behind us, so we hardly wait, and the next call is soon enough.
+CREATE FUNCTION months_keep() RETURNS BIGINT LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 DECLARE
+	tables CONSTANT TEXT[] := ARRAY['certificates', 'certificate_names', 'verdicts', 'order_authz'];
+	keys CONSTANT TEXT[] := ARRAY['id', 'certificate', 'attempt', 'order_id'];
 	whole TEXT;
 	part TEXT;
 	from_at TIMESTAMP;
-	is_empty BOOLEAN;
+	first BYTEA;
+	beyond BYTEA;
+	is_found BOOLEAN;
 	changed BIGINT := 0;
 BEGIN
 	IF NOT pg_try_advisory_xact_lock(x'6d6f6e746873'::bigint) THEN
 		RETURN 0;
 	END IF;
-	FOREACH whole IN ARRAY ARRAY['certificates', 'certificate_names', 'verdicts', 'order_authz'] LOOP
+	FOR t IN 1..array_length(tables, 1) LOOP
+		whole := tables[t];
 		FOR n IN 0..2 LOOP
 			from_at := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => n);
 			part := whole || to_char(from_at, '_YYYYMM');
 			CONTINUE WHEN to_regclass(part) IS NOT NULL;
+			first := substring(int8send((extract(epoch FROM from_at) * 1000)::bigint) FROM 3);
+			beyond := substring(int8send((extract(epoch FROM from_at + interval '1 month') * 1000)::bigint)
+				FROM 3);
+			-- Rows of that month that are in the other part stay there. By its index, and before there is a lock.
+			EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE %I >= $1 AND %I < $2)', whole || '_other',
+				keys[t], keys[t]) INTO is_found USING first, beyond;
+			CONTINUE WHEN is_found;
 			BEGIN
 				EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', part, whole,
-					substring(int8send((extract(epoch FROM from_at) * 1000)::bigint) FROM 3),
-					substring(int8send((extract(epoch FROM from_at + interval '1 month') * 1000)::bigint)
-						FROM 3));
+					first, beyond);
 				changed := changed + 1;
-			EXCEPTION WHEN check_violation THEN
-				NULL; -- rows of that month are in the other part already, and may stay there
+			EXCEPTION
+				WHEN check_violation THEN
+					NULL; -- one came meanwhile
+				WHEN lock_not_available OR deadlock_detected THEN
+					RETURN changed;
 			END;
 		END LOOP;
 		FOR part IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 				WHERE i.inhparent = whole::regclass AND c.relname ~ '_[0-9]{6}$'
 				AND right(c.relname, 6) < to_char(now() AT TIME ZONE 'UTC' - interval '1 month', 'YYYYMM') LOOP
-			EXECUTE format('SELECT NOT EXISTS (SELECT 1 FROM %I)', part) INTO is_empty;
-			IF is_empty THEN
+			EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', part) INTO is_found;
+			CONTINUE WHEN is_found;
+			BEGIN
 				EXECUTE format('DROP TABLE %I', part);
 				changed := changed + 1;
-			END IF;
+			EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+				RETURN changed;
+			END;
 		END LOOP;
 	END LOOP;
 	RETURN changed;
