@@ -6,8 +6,6 @@
 #include "cmd/role.h"
 #include "validate/validate.h"
 
-#include <malloc.h>
-
 #define DRAIN_MS 10000
 
 struct program {
@@ -101,9 +99,5 @@ int main(int argc, char **argv)
 				       .close = program_close,
 				       .take = take,
 				       .ctx = &p } };
-#ifdef M_ARENA_MAX
-	/* Of glibc. Hundreds of threads would have as many heaps as eight times the processors. */
-	(void)mallopt(M_ARENA_MAX, 4);
-#endif
 	return role_main(&p.role, argc, argv);
 }

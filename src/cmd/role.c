@@ -5,6 +5,7 @@
 #include "cmd/role.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -120,6 +121,16 @@ static void on_reload(void *ctx)
 	pthread_mutex_unlock(&r->changing);
 }
 
+/* glibc would give the threads eight heaps a processor; what lives long (pages of the database that whoever commits reads)
+ * is then spread over all of them, and none ever shrinks. */
+static void heaps_limit(void)
+{
+#ifdef M_ARENA_MAX
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	(void)mallopt(M_ARENA_MAX, processors < 2 ? 2 : (int)processors);
+#endif
+}
+
 static fallible role_start(struct role *r, struct err *err)
 {
 	pthread_condattr_t attr;
@@ -223,6 +234,7 @@ int role_main(struct role *r, int argc, char **argv)
 	if (role_args(r, argc, argv, &code))
 		return code;
 	r->ready_fd = -1;
+	heaps_limit();
 	struct rc rc = role_start(r, &err);
 	if (!FAILED(rc))
 		rc = role_open(r, &err);
