@@ -8,9 +8,8 @@
 	"id, order_id, account, realm, profile, issuer, serial, der, chain_pem, spki_hash, not_before_s, " \
 	"not_after_s, "                                                                                    \
 	"created_at, revoked_at, revocation_reason"
-#define CHAIN                                                                                        \
-	", chain_seq, (SELECT h.pem FROM chains h WHERE h.issuer = certificates.issuer AND h.seq = " \
-	"certificates.chain_seq)"
+#define OF_CHAIN " FROM chains h WHERE h.issuer = certificates.issuer AND h.seq = certificates.chain_seq"
+#define CHAIN ", chain_seq, (SELECT h.pem" OF_CHAIN "), (SELECT h.seq" OF_CHAIN ")"
 #define NAMES_MAX (2 * IDENTS_MAX)
 
 enum { Q_INSERT, Q_NAME, Q_BY_ID, Q_BY_SERIAL, Q_IDS, Q_REVOKE, Q_REVOKE_KEY, Q_COMPROMISED, Q_REVOCATION, Q_COUNT };
@@ -52,7 +51,7 @@ static fallible row_get(struct rows *r, struct arena *mem, struct certificate_ro
 	c.revoked_at = rows_i64(r, 13);
 	c.revocation_reason = (int)rows_i64(r, 14);
 	if (rows_i64(r, 15) != 0)
-		TRY(chain_text(mem, c.der, rows_text(r, mem, 16), &c.chain_pem, err));
+		TRY(chain_text(mem, c.der, rows_i64(r, 15), rows_i64(r, 17), rows_text(r, mem, 16), &c.chain_pem, err));
 	*ret = c;
 	return OK;
 }

@@ -146,8 +146,8 @@ static void a_chain_is_kept_once_and_served_as_it_was(void **state)
 	} rows[] = {
 		{ "main", LEAF "above\n", 1 },   { "main", LEAF "above\n", 1 },
 		{ "main", LEAF "later\n", 2 },   { "main", LEAF "above\n", 2 },
-		{ "other", LEAF "above\n", 3 },  { "main", LEAF, 4 },
-		{ "main", "not its leaf\n", 4 }, { "main", "", 4 },
+		{ "other", LEAF "above\n", 3 },  { "main", LEAF, 3 },
+		{ "main", "not its leaf\n", 3 }, { "main", "", 3 },
 	};
 	struct bench *b = (struct bench *)*state;
 	add_all(b);
@@ -163,13 +163,47 @@ static void a_chain_is_kept_once_and_served_as_it_was(void **state)
 	}
 	for (uint32_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_true(str_eq(chain_of(b, 200 + i), str_z(rows[i].text)));
-	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates WHERE chain_pem <> ''"), 1);
+	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM certificates WHERE chain_pem <> ''"), 2);
+}
+
+static void a_leaf_whose_chain_is_gone_is_not_served_alone(void **state)
+{
+	static const char *const rows[] = { "DELETE FROM chains", "UPDATE chains SET issuer = 'other'",
+					    "UPDATE chains SET seq = seq + 1" };
+	struct bench *b = (struct bench *)*state;
+	struct certificate_row got;
+	uint64_t changed = 0;
+	add_all(b);
+	struct certificate_row c = test_certificate(ID(CERTIFICATE), ID(ORDER), ID(ACCOUNT), "0a");
+	c.chain_pem = STR(LEAF "above\n");
+	GOOD(certificate_insert(&b->tx, &c, NULL, 0, &err));
+	for (size_t i = ARRAY_LEN(rows); i-- > 0;) {
+		GOOD(tx_run(&b->tx, rows[i], NULL, 0, &changed, &err));
+		assert_int_equal(changed, 1);
+		BAD(certificate_by_id(&b->tx, &b->mem, ID(CERTIFICATE), &got, &err), ERR_INTERNAL, "chain");
+		BAD(certificate_by_serial(&b->tx, &b->mem, STR("0a"), &got, &err), ERR_INTERNAL, "chain");
+	}
+}
+
+/* From before a leaf alone was kept whole: its row is empty, and there. */
+static void a_row_of_nothing_above_a_leaf_is_no_missing_one(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	uint64_t changed = 0;
+	add_all(b);
+	struct certificate_row c = test_certificate(ID(CERTIFICATE), ID(ORDER), ID(ACCOUNT), "0a");
+	c.chain_pem = STR(LEAF "above\n");
+	GOOD(certificate_insert(&b->tx, &c, NULL, 0, &err));
+	GOOD(tx_run(&b->tx, "UPDATE chains SET pem = ''", NULL, 0, &changed, &err));
+	assert_true(str_eq(chain_of(b, CERTIFICATE), STR(LEAF)));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH(a_chain_is_kept_once_and_served_as_it_was),
+		BENCH(a_leaf_whose_chain_is_gone_is_not_served_alone),
+		BENCH(a_row_of_nothing_above_a_leaf_is_no_missing_one),
 		BENCH(a_certificate_is_revoked_once),
 		BENCH(what_is_no_revocation_is_refused),
 		BENCH(a_reason_is_raised_to_key_compromise_and_no_further),

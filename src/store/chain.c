@@ -38,7 +38,7 @@ fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, stru
 	int64_t seq = 0;
 	uint64_t changed;
 	TRY(leaf_pem(der, &leaf, err));
-	if (!str_skip(&above, buf_str(&leaf))) {
+	if (!str_skip(&above, buf_str(&leaf)) || above.n == 0) {
 		*ret_seq = 0;
 		*ret_own = text;
 		return OK;
@@ -55,9 +55,12 @@ fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, stru
 	return OK;
 }
 
-fallible chain_text(struct arena *mem, struct str der, struct str above, struct str *ret, struct err *err)
+fallible chain_text(struct arena *mem, struct str der, int64_t seq, int64_t found_seq, struct str above,
+		    struct str *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(CHAIN_TEXT_MAX);
+	if (found_seq != seq) /* a leaf without what is above it looks like a chain, and is none */
+		FAIL(err, ERR_INTERNAL, "a certificate's chain %lld is not in the database", (long long)seq);
 	TRY(leaf_pem(der, &text, err));
 	TRY(buf_add(&text, above, err));
 	*ret = str_dup(mem, buf_str(&text));

@@ -109,10 +109,12 @@ fallible tx_ids(struct store_tx *tx, struct arena *mem, const char *sql, const s
 int64_t tx_limit(size_t limit); /* a LIMIT that fits the dialect */
 
 /* chain.c: what is kept of the text of a chain. *ret_seq: the row of what is above the leaf; 0: *ret_own, which is all of it,
- * because it does not begin with this leaf. */
+ * because it does not begin with this leaf, or ends with it. */
 fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, struct str text, int64_t *ret_seq,
 		    struct str *ret_own, struct err *err);
-fallible chain_text(struct arena *mem, struct str der, struct str above, struct str *ret, struct err *err);
+/* The text again; above and found_seq are the row's, empty and 0 when there is none. */
+fallible chain_text(struct arena *mem, struct str der, int64_t seq, int64_t found_seq, struct str above,
+		    struct str *ret, struct err *err);
 
 /* Grows an array in an arena by doubling; gives where the next element goes. */
 void *arena_push(struct arena *mem, void *array, size_t size, size_t count, size_t *cap);
