@@ -63,6 +63,8 @@ fallible sqlite_file_make(const char *path, struct err *err); /* mode 0600, fold
 fallible sqlite_open(const char *path, enum sqlite_role role, _Atomic bool *lost, struct db **ret, struct err *err);
 /* Frames in the write-ahead log after the last commit of this connection. */
 unsigned sqlite_wal_frames(const struct db *db);
+/* Has anything of this connection reached the log since this was last asked? */
+bool sqlite_has_written(struct db *db);
 /* How often a statement of this connection had to be planned again. */
 uint64_t sqlite_replans(const struct db *db);
 /* Copies the log into the file as far as readers allow; truncate also empties the log. Busy is fine and tried again. */

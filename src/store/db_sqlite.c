@@ -35,6 +35,7 @@ struct sqlite_db {
 	struct db base;
 	sqlite3 *h;
 	unsigned wal_frames;
+	bool has_written; /* since it was last asked */
 	struct db_stmt stmts[STMTS_MAX];
 };
 
@@ -352,8 +353,8 @@ static fallible migrate_in_tx(struct db *base, const char *script, const char *n
 	int code = sqlite3_exec(db->h, script, NULL, NULL, NULL);
 	if (code != SQLITE_OK)
 		return fail_sqlite(db, code, err);
-	struct db_stmt *s;
-	bool row;
+	struct db_stmt *s = NULL;
+	bool row = false;
 	TRY(sqlite_start(base, note_sql, args, arg_count, &s, err));
 	struct rc rc = sqlite_step(s, &row, err);
 	sqlite_finish(s);
@@ -417,6 +418,7 @@ static int on_commit(void *ctx, sqlite3 *h, const char *schema, int frames)
 	(void)h;
 	(void)schema;
 	((struct sqlite_db *)ctx)->wal_frames = (unsigned)frames;
+	((struct sqlite_db *)ctx)->has_written = true;
 	return SQLITE_OK;
 }
 
@@ -495,6 +497,14 @@ uint64_t sqlite_replans(const struct db *base)
 unsigned sqlite_wal_frames(const struct db *db)
 {
 	return ((const struct sqlite_db *)db)->wal_frames;
+}
+
+bool sqlite_has_written(struct db *base)
+{
+	struct sqlite_db *db = self(base);
+	bool has = db->has_written;
+	db->has_written = false;
+	return has;
 }
 
 fallible sqlite_checkpoint(struct db *base, bool truncate, struct err *err)

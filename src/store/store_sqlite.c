@@ -165,6 +165,8 @@ static void commit_batch(struct sqlite_store *s, struct waiter *batch, const str
 	}
 	answer(batch, leader);
 
+	if (!sqlite_has_written(s->writer)) /* rolled back, or nothing to write: the log is as it was */
+		return;
 	unsigned frames = sqlite_wal_frames(s->writer);
 	want_checkpoint(s, frames >= CHECKPOINT_AT);
 	if (frames >= CATCH_UP_AT && !s->lost)

@@ -437,6 +437,35 @@ static void a_lock_that_another_program_holds_is_waited_for_and_then_named(void 
 	must(store_tx(t->store, insert_account, &id, &err), &err);
 }
 
+static void only_a_commit_of_something_counts_as_written(void **state)
+{
+	ONLY_SQLITE();
+	struct test_store *t = (struct test_store *)*state;
+	_Atomic bool lost = false;
+	struct db *db = NULL;
+	struct err err = { 0 };
+	struct id id = test_id(1);
+	uint64_t seen = 0;
+	must(sqlite_open(t->path, SQLITE_WRITER, &lost, &db, &err), &err);
+	struct store_tx tx = { db, &t->clock };
+	assert_false(sqlite_has_written(db));
+	must(db->ops->begin_write(db, &err), &err);
+	must(insert_account(&tx, &id, &err), &err);
+	db->ops->rollback(db);
+	assert_false(sqlite_has_written(db));
+	must(db->ops->begin_write(db, &err), &err);
+	must(count_accounts(&tx, &seen, &err), &err);
+	must(db->ops->commit(db, &err), &err);
+	assert_int_equal(seen, 0);
+	assert_false(sqlite_has_written(db));
+	must(db->ops->begin_write(db, &err), &err);
+	must(insert_account(&tx, &id, &err), &err);
+	must(db->ops->commit(db, &err), &err);
+	assert_true(sqlite_has_written(db));
+	assert_false(sqlite_has_written(db)); /* not again */
+	db->ops->close(db);
+}
+
 static fallible insert_big(struct store_tx *tx, void *ctx, struct err *err)
 {
 	static const char text[16 * 1024];
@@ -611,6 +640,7 @@ int main(void)
 		STORE_TEST(a_full_disk_refuses_and_then_heals),
 		STORE_TEST(after_an_io_error_the_store_is_lost_until_opened_again),
 		STORE_TEST(a_lock_that_another_program_holds_is_waited_for_and_then_named),
+		STORE_TEST(only_a_commit_of_something_counts_as_written),
 		STORE_TEST(the_log_stays_short_under_load),
 		STORE_TEST(a_long_read_makes_the_log_grow_and_its_end_stops_that),
 		STORE_TEST(what_is_not_used_goes_back_to_the_disk_in_small_steps),
