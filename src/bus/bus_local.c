@@ -666,6 +666,8 @@ static void local_push(struct bus *b)
 		if (p->full)
 			wake(l); /* it does not yet */
 	}
+	if (l->gathered) /* a peer with room again got more, and its turn may be over */
+		wake(l);
 }
 
 static void *run(void *arg)

@@ -50,13 +50,14 @@ static void wait_in(struct conn *c, struct conn_list *list)
 	TAILQ_INSERT_TAIL(list, c, wait_link);
 }
 
-/* Bytes that a peer can make us keep without sending a whole request. In CONN_BUSY the body is the worker's. */
+/* Bytes that a peer can make us keep without sending a whole request: also a head that is read already and waits for its
+ * body. In CONN_BUSY all but `in` is the worker's. */
 void conn_account(struct conn *c)
 {
 	if (c->dead)
 		return;
 	struct shard *s = c->shard;
-	size_t now = c->in.cap + (conn_takes_input(c) ? c->body.cap : 0);
+	size_t now = c->in.cap + (conn_takes_input(c) ? c->body.cap + c->mem.total : 0);
 	bool grew = now > c->buffered;
 	s->buffered = s->buffered - c->buffered + now;
 	c->buffered = now;
@@ -167,6 +168,7 @@ static void conn_linger(struct conn *c)
 	buf_done(&c->in);
 	c->linger_left = LINGER_BYTES;
 	conn_enter(c, CONN_LINGER, LINGER_MS);
+	conn_account(c);
 }
 
 /* The bytes are dropped as they come, TLS or not. */
@@ -217,8 +219,13 @@ static void conn_replied(struct conn *c)
 		conn_linger(c);
 		return;
 	}
+	/* The drain met a reply that had not said goodbye and was still going out. What has arrived meanwhile is answered,
+	 * but nothing is waited for. */
+	bool draining = atomic_load(&c->shard->server->draining);
+	if (draining)
+		c->may_read = true;
 	c->scanned = 0;
-	conn_enter(c, CONN_IDLE, c->shard->server->limits.idle_ms);
+	conn_enter(c, CONN_IDLE, draining ? 0 : c->shard->server->limits.idle_ms);
 	conn_account(c);
 }
 
@@ -243,6 +250,7 @@ static void conn_handshake(struct conn *c)
 	if (end != WIRE_SOME) {
 		if (end == WIRE_OVER)
 			atomic_fetch_add(&c->shard->server->handshake_failures, 1);
+		c->begun = wire_answered(c);
 		(void)conn_blocked(c, end);
 		return;
 	}
@@ -344,7 +352,12 @@ static void conn_on_deadline(struct loop *l, void *arg)
 		conn_kill(c);
 		break;
 	case CONN_IDLE:
-		conn_bye(c);
+		if (!atomic_load(&c->shard->server->draining)) {
+			conn_bye(c);
+			break;
+		}
+		conn_linger(c); /* its reply may still be on its way */
+		conn_pump(c);
 		break;
 	case CONN_HEAD:
 		exchange_refuse(c, 408, "the request head did not arrive in time");

@@ -99,6 +99,7 @@ struct conn {
 	struct conn_list *wait_list;  /* NULL: nothing is waited for */
 	struct conn_list *shake_list; /* NULL: no step of a handshake waits for its turn */
 	int64_t waits_since;
+	int64_t shakes_since; /* it has been in shake_list; not accepted: its hello may come much later */
 	struct shard *shard;
 	int fd;   /* -1: closed */
 	SSL *ssl; /* NULL: plain, or no byte of the handshake has come */
@@ -113,6 +114,7 @@ struct conn {
 	bool write_timed;
 	bool crowded;      /* its peer has many handshakes at once */
 	bool shakes;       /* counted as a handshake of its peer */
+	bool begun;        /* the handshake is paid for: not by a first byte, which costs its sender nothing */
 	atomic_bool hurry; /* the loop has something to do for this connection as soon as the worker is back */
 	struct addr peer;
 	uint16_t peer_port;

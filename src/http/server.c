@@ -126,6 +126,7 @@ static void listeners_free(struct shard *s)
 void shard_shake(struct conn *c)
 {
 	struct shard *s = c->shard;
+	c->shakes_since = loop_now_ms(s->loop);
 	turns_add(&s->shaking, c);
 	if (!s->shake_set)
 		loop_timer_set(s->shake, 0);

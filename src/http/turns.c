@@ -4,7 +4,7 @@
  */
 #include "http/conn.h"
 
-/* When the first has waited this long for its first step there are more than can be served, and the last is taken: those
+/* When the first has waited this long for its turn there are more than can be served, and the last is taken: those
  * who came first would be at their deadline soon, and then nobody's handshake would ever end. */
 #define STALE_MS 1000
 
@@ -16,7 +16,7 @@ void turns_init(struct turns *t)
 
 void turns_add(struct turns *t, struct conn *c)
 {
-	enum turn turn = c->ssl != NULL ? TURN_BEGUN : c->crowded ? TURN_CROWD : TURN_CALM;
+	enum turn turn = c->begun ? TURN_BEGUN : c->crowded ? TURN_CROWD : TURN_CALM;
 	c->shake_list = &t->lists[turn];
 	TAILQ_INSERT_TAIL(c->shake_list, c, shake_link);
 }
@@ -27,7 +27,7 @@ struct conn *turns_next(struct turns *t, int64_t now_ms)
 		struct conn *c = TAILQ_FIRST(&t->lists[turn]);
 		if (c == NULL)
 			continue;
-		if (turn != TURN_BEGUN && now_ms - c->waits_since > STALE_MS)
+		if (turn != TURN_BEGUN && now_ms - c->shakes_since > STALE_MS)
 			c = TAILQ_LAST(&t->lists[turn], conn_list);
 		TAILQ_REMOVE(c->shake_list, c, shake_link);
 		c->shake_list = NULL;

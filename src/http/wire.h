@@ -16,6 +16,8 @@ enum wire_end wire_read(const struct conn *c, char *p, size_t n, size_t *ret, bo
 enum wire_end wire_write(const struct conn *c, struct str s, size_t *ret);
 /* WIRE_SOME: hands are shaken. Makes the SSL when it is the first step. */
 enum wire_end wire_shake(struct conn *c);
+/* Our flight with the signature has gone out: what a handshake costs us has been paid. */
+bool wire_answered(const struct conn *c);
 void wire_bye(const struct conn *c); /* says that nothing more comes, if it can be said without waiting */
 void wire_close(struct conn *c);
 

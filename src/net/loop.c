@@ -140,9 +140,10 @@ static void post(struct loop *l, struct post p, const atomic_bool *hurry)
 	bool must_wake = l->asleep && (hurry == NULL || atomic_load(hurry));
 	if (must_wake)
 		l->asleep = false;
-	pthread_mutex_unlock(&l->lock);
+	/* Before the unlock: a loop that wakes by itself may run this post, end by it and be freed. */
 	if (must_wake)
 		wake(l);
+	pthread_mutex_unlock(&l->lock);
 }
 
 void loop_post(struct loop *l, void (*fn)(struct loop *l, void *arg), void *arg)

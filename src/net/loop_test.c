@@ -410,6 +410,35 @@ static void idle_posts_come_with_the_next_event_or_the_next_look_or_in_a_hurry(v
 	}
 }
 
+static void stop_by_post(struct loop *l, void *arg)
+{
+	(void)arg;
+	loop_stop(l);
+}
+
+static void *post_the_last(void *arg)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	loop_post(arg, stop_by_post, NULL);
+	return NULL;
+}
+
+/* The loop may look by itself while the poster is about to wake it. For the sanitizers to see. */
+static void a_loop_may_be_freed_as_soon_as_the_last_post_has_run(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		struct err err = { 0 };
+		struct loop *l = make_loop();
+		loop_doze(l, 1);
+		pthread_t t;
+		assert_int_equal(pthread_create(&t, NULL, post_the_last, l), 0);
+		assert_int_equal(loop_run(l, &err).kind, ERR_NONE);
+		loop_free(l);
+		pthread_join(t, NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +452,7 @@ int main(void)
 		cmocka_unit_test(posts_of_many_threads_all_run_each_threads_in_order),
 		cmocka_unit_test(post_wakes_a_sleeping_loop_and_one_before_the_run_is_kept),
 		cmocka_unit_test(idle_posts_come_with_the_next_event_or_the_next_look_or_in_a_hurry),
+		cmocka_unit_test(a_loop_may_be_freed_as_soon_as_the_last_post_has_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
