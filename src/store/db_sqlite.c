@@ -436,7 +436,7 @@ static const char pragmas_all[] = "PRAGMA secure_delete=FAST; PRAGMA journal_mod
  * in and telling the other cores of the end costs more than reading the few pages. */
 static const char *const pragmas_role[] = {
 	[SQLITE_WRITER] = "PRAGMA cache_size=-16384;",
-	[SQLITE_READER] = "PRAGMA cache_size=-2048; PRAGMA query_only=ON;",
+	[SQLITE_READER] = "PRAGMA cache_size=-512; PRAGMA query_only=ON;",
 	[SQLITE_CHECKPOINTER] = "PRAGMA cache_size=-256;",
 };
 
