@@ -93,6 +93,7 @@ static struct rig *rig_get(void)
 	r.out = (struct buf)BUF_MAX(OUT_MAX);
 	r.trace = (struct buf)BUF_MAX(OUT_MAX);
 	r.server = (struct http_server){
+		.shard_count = 1,
 		.limits = { .head_max = 1024,
 			    .body_max = 512,
 			    .header_count_max = 20,
