@@ -94,7 +94,8 @@ static struct rig *rig_get(void)
 	r.trace = (struct buf)BUF_MAX(OUT_MAX);
 	r.server = (struct http_server){
 		.shard_count = 1,
-		.limits = { .head_max = 1024,
+		.limits = { .buffered_max = 1 << 20,
+			    .head_max = 1024,
 			    .body_max = 512,
 			    .header_count_max = 20,
 			    .requests_per_connection = 50,
@@ -108,6 +109,7 @@ static struct rig *rig_get(void)
 	pthread_mutex_init(&r.server.lock, NULL);
 	pthread_cond_init(&r.server.changed, NULL);
 	r.shard = (struct shard){ .server = &r.server, .scratch = mem_alloc(SCRATCH) };
+	r.server.peers = peers_new(0);
 	TAILQ_INIT(&r.shard.all);
 	TAILQ_INIT(&r.shard.idle);
 	TAILQ_INIT(&r.shard.reading);
@@ -158,6 +160,7 @@ static void converse(struct rig *r, struct str in, size_t piece)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
 	r->client = fds[1];
 	atomic_fetch_add(&r->server.open, 1);
+	CHECK(peers_enter(r->server.peers, &peer));
 	conn_new(&r->shard, fds[0], &peer, 0);
 	for (size_t at = 0; at < in.n; at += piece) {
 		struct str now = str_sub(in, at, at + piece);
@@ -202,6 +205,8 @@ static int reply_next(struct str *rest, bool head, bool *ret_close)
 		*ret_close |= str_eq(line, STR("Connection: close"));
 	}
 	size_t body = head || status == 204 || status < 200 ? 0 : (size_t)length;
+	if (rest->n == 0 && *ret_close) /* the refusal of a HEAD that no handler has seen */
+		body = 0;
 	CHECK(rest->n >= body);
 	*rest = str_sub(*rest, body, rest->n);
 	return status;
