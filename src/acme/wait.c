@@ -100,19 +100,6 @@ static bool row_leave(struct row *row, const struct waiting *seat)
 	return found;
 }
 
-static struct timespec moment_in(int64_t ms)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 static int called_by(struct waiting *seat, const struct timespec *until)
 {
 	int rc;
@@ -125,7 +112,7 @@ static int called_by(struct waiting *seat, const struct timespec *until)
 
 bool waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms)
 {
-	const struct timespec until = moment_in(wait_ms);
+	const struct timespec until = mono_after_ms(wait_ms);
 	bool called = called_by(seat, &until) == 0;
 	/* Nobody who calls may still hold the seat when it goes: who has taken it out is about to wake it. */
 	while (!called && !row_leave(row_of(w, seat->id), seat))

@@ -98,6 +98,21 @@ int64_t civil_unix(const struct civil *c)
 
 /* --- ids ---------------------------------------------------------------------------------------------------------*/
 
+struct timespec mono_after_ms(int64_t ms)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	if (ms <= 0)
+		return t;
+	t.tv_sec += (time_t)(ms / 1000);
+	t.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
+}
+
 struct id id_new(const struct clock *clk, const struct rng *rng)
 {
 	struct id id;

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct clock {
 	int64_t (*now_ms)(void *ctx);  /* wall clock, milliseconds since 1970 */
@@ -26,6 +27,9 @@ struct rng {
 extern const struct clock clock_system;
 extern const struct rng rng_system;
 
+/* The real monotonic clock's time in so many milliseconds (below 0: now): what waits for a condition or a semaphore end by,
+ * also under a clock that a test scripts. */
+struct timespec mono_after_ms(int64_t ms);
 static inline int64_t clock_now_ms(const struct clock *c)
 {
 	return c->now_ms(c->ctx);

@@ -325,9 +325,23 @@ static void descriptors_write_all_and_close_once(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, drop_folder)
 
+static void a_moment_from_now_is_that_far_off(void **state)
+{
+	static const int64_t waits[] = { -5, 0, 1, 999, 1000, 1001, 86400000 };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		int64_t before = clock_mono_ms(&clock_system);
+		const struct timespec t = mono_after_ms(waits[i]);
+		int64_t at = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000, wait = waits[i] < 0 ? 0 : waits[i];
+		assert_true(t.tv_nsec >= 0 && t.tv_nsec < 1000000000);
+		assert_true(at >= before + wait && at <= clock_mono_ms(&clock_system) + wait);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_moment_from_now_is_that_far_off),
 		cmocka_unit_test(ids_are_uuid7_and_sort_by_time),
 		cmocka_unit_test(an_id_has_one_spelling),
 		cmocka_unit_test(siphash_gives_the_reference_vectors),

@@ -108,15 +108,8 @@ static fallible publish(void *ctx, struct str topic, struct str body, struct err
 /* --- the sweeper's thread ------------------------------------------------------------------------------------------*/
 static bool sweeper_sleep(struct api *api)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
 	pthread_mutex_lock(&api->lock);
-	until.tv_sec += api->sweep_interval_ms / 1000;
-	until.tv_nsec += api->sweep_interval_ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = mono_after_ms(api->sweep_interval_ms);
 	while (!api->stopping && pthread_cond_timedwait(&api->wake, &api->lock, &until) == 0)
 		;
 	bool stop = api->stopping;

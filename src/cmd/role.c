@@ -168,15 +168,7 @@ static fallible role_open(struct role *r, struct err *err)
 /* One tick's sleep; true when it is time to end. */
 static bool role_sleep(struct role *r)
 {
-	struct timespec until;
-	int64_t ms = r->tick_ms > 0 ? r->tick_ms : 60 * 1000;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = mono_after_ms(r->tick_ms > 0 ? r->tick_ms : 60 * 1000);
 	pthread_mutex_lock(&r->lock);
 	while (r->stops == 0 && !r->failed && pthread_cond_timedwait(&r->wake, &r->lock, &until) == 0)
 		;

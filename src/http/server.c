@@ -324,22 +324,9 @@ fallible http_server_start(struct http_server *s, struct err *err)
 	return OK;
 }
 
-static struct timespec monotonic_after(int64_t ms)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 void http_server_drain(struct http_server *s, int64_t wait_ms)
 {
-	struct timespec until = monotonic_after(wait_ms < 0 ? 0 : wait_ms);
+	struct timespec until = mono_after_ms(wait_ms);
 	unsigned started = 0;
 	if (atomic_exchange(&s->draining, true))
 		return;

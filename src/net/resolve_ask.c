@@ -111,22 +111,6 @@ static fallible ask_send(struct ask *a, struct ub_ctx *ctx, const char *name, st
 	return OK;
 }
 
-static struct timespec real_deadline(const struct clock *clk, int64_t deadline_mono_ms)
-{
-	int64_t left = deadline_mono_ms - clock_mono_ms(clk);
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (left <= 0)
-		return t;
-	t.tv_sec += (time_t)(left / 1000);
-	t.tv_nsec += (long)(left % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_nsec -= 1000000000L;
-		t.tv_sec++;
-	}
-	return t;
-}
-
 static bool ask_is_done(const struct ask *a)
 {
 	for (size_t i = 0; i < a->count; i++)
@@ -215,7 +199,7 @@ fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_m
 		FAIL(err, ERR_DNS, "looking up %s: the time for it was over before the question was asked", q->name);
 	q->from = resolver_describe(r, str_z(q->name));
 	q->waited_ms = deadline_mono_ms - began;
-	const struct timespec until = real_deadline(clk, deadline_mono_ms);
+	const struct timespec until = mono_after_ms(deadline_mono_ms - clock_mono_ms(clk));
 	for (int64_t asked = began;;) {
 		struct ask *a;
 		TRY(library_check(r, q, err));

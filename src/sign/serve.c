@@ -30,19 +30,6 @@ void queue_done(struct signer_queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-static struct timespec mono_in(int64_t ms)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
 /* On the bus's thread. The credits keep the queue from filling; were it full, somebody else may have the job. */
 static void signer_met_job(void *ctx, struct bus_delivery *d)
 {
@@ -94,7 +81,7 @@ static void queue_give_back(struct signer_queue *q)
 
 static void queue_pause(struct signer_queue *q, int64_t ms)
 {
-	struct timespec until = mono_in(ms);
+	struct timespec until = mono_after_ms(ms);
 	pthread_mutex_lock(&q->lock);
 	while (!q->stop && pthread_cond_timedwait(&q->wake, &q->lock, &until) == 0)
 		continue;
@@ -251,7 +238,7 @@ bool signer_is_broken(struct signer *s)
 void signer_drain(struct signer *s, int64_t wait_ms)
 {
 	struct signer_queue *q = &s->queue;
-	struct timespec until = mono_in(wait_ms);
+	struct timespec until = mono_after_ms(wait_ms);
 	pthread_mutex_lock(&q->lock);
 	q->stop = true;
 	pthread_cond_broadcast(&q->wake);

@@ -279,26 +279,13 @@ static fallible read_tx(struct store *base, store_fn *fn, void *ctx, struct err 
 }
 
 /* --- the checkpointer ---------------------------------------------------------------------------------------------*/
-static struct timespec after_ms(int64_t ms)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* the condition's clock; no test needs to script this wait */
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += ms % 1000 * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 enum checkpoint { CHECKPOINT_STOP, CHECKPOINT_COPY, CHECKPOINT_TRUNCATE, CHECKPOINT_NOTHING };
 
 /* Waits until there is something to copy; says TRUNCATE after a while without commits. */
 static enum checkpoint checkpoint_wait(struct sqlite_store *s, bool *log_is_empty)
 {
 	enum checkpoint what = CHECKPOINT_NOTHING;
-	struct timespec until = after_ms(CHECKPOINT_IDLE_MS);
+	struct timespec until = mono_after_ms(CHECKPOINT_IDLE_MS);
 	(void)pthread_mutex_lock(&s->checkpoint_lock);
 	int waited = 0;
 	while (!s->wants_checkpoint && !s->checkpoint_stops && waited == 0)

@@ -97,23 +97,10 @@ static fallible op_tls(void *ctx, const struct tls_probe_request *rq, struct are
 	return tls_probe(t->v->tls, rq, mem, ret, err);
 }
 
-static struct timespec real_after(int64_t wait_ms)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(wait_ms / 1000);
-	t.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_nsec -= 1000000000L;
-		t.tv_sec++;
-	}
-	return t;
-}
-
 static bool op_pause(void *ctx, int64_t ms)
 {
 	struct validator *v = ((struct tools *)ctx)->v;
-	const struct timespec until = real_after(ms);
+	const struct timespec until = mono_after_ms(ms);
 	pthread_mutex_lock(&v->lock);
 	while (!v->stopping)
 		if (pthread_cond_timedwait(&v->halt, &v->lock, &until) != 0)
@@ -467,7 +454,7 @@ fallible validator_reload(struct validator *v, const struct conf *conf, struct e
 
 void validator_drain(struct validator *v, int64_t wait_ms)
 {
-	const struct timespec until = real_after(wait_ms < 0 ? 0 : wait_ms);
+	const struct timespec until = mono_after_ms(wait_ms);
 	pthread_mutex_lock(&v->lock);
 	v->stopping = true;
 	pthread_cond_broadcast(&v->halt);
