@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 # The mistake, and what the generator must say of it.
 MISTAKES = {
@@ -265,12 +266,26 @@ class Server(http.server.ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def bench(program, port, mistake, ca, names=1, orders=1):
+def bench(program, port, mistake, ca, names=1, orders=1, more=()):
     done = subprocess.run(
         [program, "--server", "https://localhost:%d/%s/directory" % (port, mistake), "--ca-file", ca.path("tls.pem"), "--root",
          ca.path("root.pem"), "--challenge-port", str(Fake.http_port), "--orders", str(orders), "--seconds", "5", "--timeout",
-         "1", "--names", str(names), "--verify-share", "2"], capture_output=True, text=True, timeout=60, check=False)
+         "1", "--names", str(names), "--verify-share", "2", *more], capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def times_are_exact(program, port, ca):
+    """What is said of a watched process, which is ourselves, is no more than what we used, and not counted in ticks of 10 ms:
+    a program may work for a whole run without being there when one strikes."""
+    before, orders = time.process_time(), 3
+    code, said = bench(program, port, "none", ca, orders=orders, more=("--json", "--watch", "us=%d" % os.getpid()))
+    used_us = (time.process_time() - before) * 1e6
+    if code != 0:
+        return ["watched: exit %d:\n%s" % (code, said)]
+    us = next(p for p in json.loads(said)["programs"] if p["name"] == "us")
+    told_us = (us["user_us"] + us["sys_us"]) * orders
+    good = 0 < told_us <= used_us + 1 and us["user_us"] >= 0 and us["sys_us"] >= 0 and abs(told_us / 10000 - round(told_us / 10000)) > 1e-6
+    return [] if good else ["%r of the %.3f us that we used" % (us, used_us)]
 
 
 def free_port():
@@ -294,7 +309,7 @@ def main():
             code, said = bench(program, port, "none", ca, names, 3)
             if code != 0 or ": 3 done" not in said:
                 bad.append("without a mistake, %d names: exit %d:\n%s" % (names, code, said))
-        bad += Fake.wrong
+        bad += times_are_exact(program, port, ca) + Fake.wrong
         for mistake, wanted in MISTAKES.items():
             # What shows only beside another certificate needs more than one; of every second one the signature is verified.
             code, said = bench(program, port, mistake, ca, orders=3 if mistake in ("serial", "signature-later") else 1)

@@ -131,10 +131,11 @@ uint64_t hist_at(const struct hist *h, double share);
 #define KINDS_MAX 16
 #define WATCH_MAX 8
 struct usage {
-	double user_us, sys_us;
-	uint64_t syncs;                   /* UINT64_MAX: not counted */
-	uint64_t written;                 /* bytes to storage; UINT64_MAX: the kernel does not tell us */
-	uint64_t anonymous_kib, file_kib; /* resident, files' pages by our share of them */
+	double cpu_us;                      /* to the nanosecond */
+	double user_ticks_us, sys_ticks_us; /* as the kernel parts it, by ticks of 10 ms */
+	uint64_t syncs;                     /* UINT64_MAX: not counted */
+	uint64_t written;                   /* bytes to storage; UINT64_MAX: the kernel does not tell us */
+	uint64_t anonymous_kib, file_kib;   /* resident, files' pages by our share of them */
 };
 struct watched {
 	const char *name;
@@ -161,6 +162,11 @@ struct tally {
 	int64_t began_us, time_up_us, ended_us;
 };
 int64_t mono_us(void);
+/* What was used between two readings: the sum exactly, its parts as far as ticks can tell. */
+struct cpu {
+	double user_us, sys_us;
+};
+struct cpu usage_cpu(const struct usage *before, const struct usage *after);
 /* Counted by what; the first detail is kept. */
 void tally_failure(struct tally *t, const char *what, const char *detail);
 fallible tally_syncs(struct tally *t, const char *path, struct err *err);

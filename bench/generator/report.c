@@ -54,7 +54,8 @@ static void count_text(const struct tally *t, uint64_t a, uint64_t b, int digits
 
 static void usage_text(const struct tally *t, const char *name, const struct usage *a, const struct usage *b)
 {
-	printf("  %-12s %9.1f %9.1f", name, each(t, b->user_us - a->user_us), each(t, b->sys_us - a->sys_us));
+	const struct cpu cpu = usage_cpu(a, b);
+	printf("  %-12s %9.1f %9.1f", name, each(t, cpu.user_us), each(t, cpu.sys_us));
 	count_text(t, a->syncs, b->syncs, 2);
 	count_text(t, a->written, b->written, 0);
 	printf(" %9llu %9llu %9.1f\n", (unsigned long long)b->anonymous_kib, (unsigned long long)b->file_kib,
@@ -79,7 +80,7 @@ void report_text(const struct tally *t, const struct report_about *a)
 	for (size_t i = 0; i < t->watched_count; i++)
 		usage_text(t, t->watched[i].name, &t->watched[i].before, &t->watched[i].after);
 	usage_text(t, "generator", &t->own_before, &t->own_after);
-	double own = t->own_after.user_us + t->own_after.sys_us - t->own_before.user_us - t->own_before.sys_us;
+	double own = t->own_after.cpu_us - t->own_before.cpu_us;
 	printf("  the generator: %.0f us each, %.1f signatures of OpenSSL (%.1f us); %.0f us of it for tls-alpn-01's "
 	       "handshakes\n",
 	       each(t, own), t->sign_us > 0 ? each(t, own) / t->sign_us : 0, t->sign_us, each(t, t->challenge_us));
@@ -115,10 +116,11 @@ static void hist_json(struct jw *w, const char *name, const struct hist *h)
 static void usage_json(struct jw *w, const struct tally *t, const char *name, const struct usage *a,
 		       const struct usage *b)
 {
+	const struct cpu cpu = usage_cpu(a, b);
 	jw_object(w);
 	jw_kz(w, "name", name);
-	jw_kf(w, "user_us", each(t, b->user_us - a->user_us));
-	jw_kf(w, "sys_us", each(t, b->sys_us - a->sys_us));
+	jw_kf(w, "user_us", each(t, cpu.user_us));
+	jw_kf(w, "sys_us", each(t, cpu.sys_us));
 	if (a->syncs != UINT64_MAX && b->syncs != UINT64_MAX)
 		jw_kf(w, "syncs", each(t, (double)(b->syncs - a->syncs)));
 	if (a->written != UINT64_MAX && b->written != UINT64_MAX)

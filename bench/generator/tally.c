@@ -96,9 +96,20 @@ static uint64_t number_after(struct str text, const char *label)
 	return at == NULL ? 0 : strtoull(at + strlen(label), NULL, 10);
 }
 
-/* proc(5): utime and stime are fields 14 and 15, of children that were waited for 16 and 17; the name in parentheses may
- * hold blanks. */
-static void cpu_add(struct str stat, bool children, struct usage *ret)
+/* All threads of a process, those that have ended too; 0 when the process is gone. Ticks would not do: a program that works a
+ * fifth of a millisecond at a time is hardly ever there when one strikes. */
+static double clock_us(long pid)
+{
+	clockid_t clock;
+	struct timespec t;
+	if (clock_getcpuclockid((pid_t)pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+		return 0;
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* proc(5): utime and stime are fields 14 and 15, of children that were waited for 16 and 17, whose clocks are no more; the
+ * name in parentheses may hold blanks. */
+static void ticks_add(struct str stat, bool children, struct usage *ret)
 {
 	double tick_us = 1e6 / (double)sysconf(_SC_CLK_TCK);
 	const char *at = memrchr(stat.p, ')', stat.n);
@@ -107,8 +118,18 @@ static void cpu_add(struct str stat, bool children, struct usage *ret)
 	if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user, &sys,
 				 &of_dead_user, &of_dead_sys) != 4)
 		return;
-	ret->user_us += (double)(user + (children ? (unsigned long)of_dead_user : 0)) * tick_us;
-	ret->sys_us += (double)(sys + (children ? (unsigned long)of_dead_sys : 0)) * tick_us;
+	double dead_user_us = children ? (double)of_dead_user * tick_us : 0;
+	double dead_sys_us = children ? (double)of_dead_sys * tick_us : 0;
+	ret->user_ticks_us += (double)user * tick_us + dead_user_us;
+	ret->sys_ticks_us += (double)sys * tick_us + dead_sys_us;
+	ret->cpu_us += dead_user_us + dead_sys_us;
+}
+
+struct cpu usage_cpu(const struct usage *before, const struct usage *after)
+{
+	double user = after->user_ticks_us - before->user_ticks_us, sys = after->sys_ticks_us - before->sys_ticks_us;
+	double all = after->cpu_us - before->cpu_us, sys_share = user + sys > 0 ? sys / (user + sys) : 0;
+	return (struct cpu){ .user_us = all * (1 - sys_share), .sys_us = all * sys_share };
 }
 
 fallible tally_syncs(struct tally *t, const char *path, struct err *err)
@@ -134,8 +155,9 @@ static uint64_t syncs_of(const struct tally *t, long pid)
 static void usage_add(long pid, bool children, struct usage *ret)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(PROC_MAX + 1);
+	ret->cpu_us += clock_us(pid);
 	if (proc_read(pid, "stat", &text) && !FAILED(buf_add_char(&text, '\0', NULL)))
-		cpu_add(buf_str(&text), children, ret);
+		ticks_add(buf_str(&text), children, ret);
 	if (proc_read(pid, "io", &text))
 		ret->written = (ret->written == UINT64_MAX ? 0 : ret->written) +
 			       number_after(buf_str(&text), "\nwrite_bytes: ");
@@ -161,18 +183,10 @@ static void usage_read(const struct tally *t, const struct watched *w, struct us
 		usage_add(pid, false, ret);
 }
 
-/* Of ourselves exactly, without a tick's coarseness. */
 static void own_usage(const struct tally *own, struct usage *ret)
 {
-	struct timespec t;
 	const struct watched self = { .pid = getpid() };
 	usage_read(own, &self, ret);
-	double ticks = ret->user_us + ret->sys_us;
-	if (ticks <= 0 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
-		return;
-	double exact = (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-	ret->sys_us *= exact / ticks;
-	ret->user_us = exact - ret->sys_us;
 }
 
 void tally_begin(struct tally *t)
