@@ -48,7 +48,7 @@ static fallible name_usable(const struct resolver *r, struct str name, struct ar
 {
 	if (name.n == 0 || name.n > NAME_MAX_LEN)
 		FAIL(err, ERR_DNS, "a name of %zu bytes cannot be looked up; wanted 1 to %d", name.n, NAME_MAX_LEN);
-	if (r->ctx == NULL)
+	if (r->zones.n == 0)
 		FAIL(err, ERR_DNS,
 		     "%.*s is not in the static table, and no resolver is configured; set zone.resolvers, or name "
 		     "servers in %s",
@@ -69,7 +69,7 @@ fallible resolve_addrs(struct resolver *r, const struct clock *clk, int64_t dead
 	struct ask *a;
 	TRY(ask_dns(r, clk, deadline_mono_ms, address_types, ASK_COUNT, &q, o, &a, err));
 	struct rc rc = addresses_read(o, &q, mem, ret, err);
-	ask_end(a, r->ctx);
+	ask_end(a);
 	return rc;
 }
 
@@ -84,7 +84,7 @@ fallible resolve_txt(struct resolver *r, const struct clock *clk, int64_t deadli
 	struct ask *a;
 	TRY(ask_dns(r, clk, deadline_mono_ms, &txt_type, 1, &q, &o, &a, err));
 	struct rc rc = txt_read(&o, &q, mem, ret, err);
-	ask_end(a, r->ctx);
+	ask_end(a);
 	return rc;
 }
 
@@ -99,7 +99,7 @@ fallible resolve_caa(struct resolver *r, const struct clock *clk, int64_t deadli
 	struct ask *a;
 	TRY(ask_dns(r, clk, deadline_mono_ms, &caa_type, 1, &q, &o, &a, err));
 	struct rc rc = caa_read(&o, &q, mem, ret, err);
-	ask_end(a, r->ctx);
+	ask_end(a);
 	return rc;
 }
 

@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * resolve_ask.c: blocking lookups over libunbound's asynchronous ones. A caller asks its one or two types at once and
- * sleeps; one dispatcher thread polls libunbound's descriptor and wakes it. The question is counted by its waiter and
+ * sleeps; the library's dispatcher thread wakes it (resolve_library.c). The question is counted by its waiter and
  * by each outstanding callback, because a waiter may give up at the very moment when an answer arrives. libunbound
  * itself knows no deadline: it is kept here, and what libunbound gives up before it is asked again.
  */
 #include "net/resolve_internal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
-#define RESOLVE_STACK (256 * 1024)
 #define PATIENCE_MIN_MS 3000
 #define ASK_AGAIN_MIN_MS 500 /* with less time left, there is no use in asking again */
-#define PROCESS_TRIES 20
-#define PROCESS_PAUSE_MS 50
 #define DNS_IN 1
 #define DNS_A 1
 #define DNS_TXT 16
@@ -40,6 +33,7 @@ struct ask_part {
 	struct ub_result *result;
 };
 struct ask {
+	struct library *library;
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	int refs; /* the waiter's and one for each callback that may still come */
@@ -48,9 +42,10 @@ struct ask {
 	struct ask_part parts[ASK_COUNT];
 };
 
-static struct ask *ask_new(const struct ask_type *types, size_t count)
+static struct ask *ask_new(struct library *library, const struct ask_type *types, size_t count)
 {
 	struct ask *a = mem_alloc(sizeof *a);
+	a->library = library;
 	a->refs = 1;
 	a->types = types;
 	a->count = count;
@@ -93,8 +88,9 @@ static void answer_cb(void *arg, int error, struct ub_result *result)
 	ask_unref(a);
 }
 
-static fallible ask_send(struct ask *a, struct ub_ctx *ctx, const char *name, struct err *err)
+static fallible ask_send(struct ask *a, const char *name, struct err *err)
 {
+	struct ub_ctx *ctx = library_ctx(a->library);
 	for (size_t i = 0; i < a->count; i++) {
 		struct ask_part *part = &a->parts[i];
 		pthread_mutex_lock(&a->lock);
@@ -130,17 +126,19 @@ static void ask_wait(struct ask *a, const struct timespec *until)
 
 /* Ends the waiter's part. A successful ub_cancel promises that the callback will not come, so its count is ours to
  * drop; a failed one means that the callback has come or is coming, and drops it itself. */
-void ask_end(struct ask *a, struct ub_ctx *ctx)
+void ask_end(struct ask *a)
 {
+	struct library *library = a->library;
 	for (size_t i = 0; i < a->count; i++) {
 		struct ask_part *part = &a->parts[i];
 		pthread_mutex_lock(&a->lock);
 		bool open = part->asked && !part->done;
 		pthread_mutex_unlock(&a->lock);
-		if (open && ub_cancel(ctx, part->id) == UB_NOERROR)
+		if (open && ub_cancel(library_ctx(library), part->id) == UB_NOERROR)
 			ask_unref(a);
 	}
 	ask_unref(a);
+	library_unref(library);
 }
 
 static void part_read(const struct ask_part *part, const struct ask_type *type, struct outcome *ret)
@@ -154,10 +152,12 @@ static void part_read(const struct ask_part *part, const struct ask_type *type, 
 static fallible ask_once(struct resolver *r, const struct ask_type *types, size_t count, const char *name,
 			 const struct timespec *until, struct outcome *out, struct ask **ret_ask, struct err *err)
 {
-	struct ask *a = ask_new(types, count);
-	struct rc rc = ask_send(a, r->ctx, name, err);
+	struct ask *a = ask_new(library_ref(r), types, count);
+	struct rc rc = library_check(a->library, name, err);
+	if (rc.kind == ERR_NONE)
+		rc = ask_send(a, name, err);
 	if (rc.kind != ERR_NONE) {
-		ask_end(a, r->ctx);
+		ask_end(a);
 		return rc;
 	}
 	ask_wait(a, until);
@@ -182,13 +182,12 @@ static bool has_given_up(const struct outcome *o, size_t count, int64_t took_ms)
 	return servfail && took_ms >= PATIENCE_MIN_MS;
 }
 
-static fallible library_check(const struct resolver *r, const struct question *q, struct err *err)
+static bool is_bogus(const struct outcome *o, size_t count)
 {
-	if (!atomic_load(&r->lost))
-		return OK;
-	err_cause(err, "ub_process failed %d times in a row: no answer of libunbound can be read any more",
-		  PROCESS_TRIES);
-	FAIL(err, ERR_INTERNAL, "the DNS library failed to look up %s", q->name);
+	bool bogus = false;
+	for (size_t i = 0; i < count; i++)
+		bogus = bogus || o[i].bogus;
+	return bogus;
 }
 
 fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, const struct ask_type *types,
@@ -200,73 +199,24 @@ fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_m
 	q->from = resolver_describe(r, str_z(q->name));
 	q->waited_ms = deadline_mono_ms - began;
 	const struct timespec until = mono_after_ms(deadline_mono_ms - clock_mono_ms(clk));
+	bool doubted = false;
 	for (int64_t asked = began;;) {
 		struct ask *a;
-		TRY(library_check(r, q, err));
 		TRY(ask_once(r, types, count, q->name, &until, out, &a, err));
 		int64_t now = clock_mono_ms(clk);
-		if (has_given_up(out, count, now - asked) && deadline_mono_ms - now >= ASK_AGAIN_MIN_MS) {
-			ask_end(a, r->ctx);
+		bool again = has_given_up(out, count, now - asked);
+		if (is_bogus(out, count) && library_doubt(a->library) && !doubted)
+			again = doubted = true;
+		if (again && deadline_mono_ms - now >= ASK_AGAIN_MIN_MS) {
+			ask_end(a);
 			asked = now;
 			continue;
 		}
-		struct rc rc = count > 0 && !out[0].answered ? library_check(r, q, err) : OK;
+		struct rc rc = count > 0 && !out[0].answered ? library_check(a->library, q->name, err) : OK;
 		if (rc.kind != ERR_NONE)
-			ask_end(a, r->ctx);
+			ask_end(a);
 		else
 			*ret_ask = a;
 		return rc;
 	}
-}
-
-/* --- the dispatcher ----------------------------------------------------------------------------------------------*/
-
-/* A failure may be a moment without memory, so it is tried again: answers that are not fetched would let every later
- * lookup end in silence, and the names' owners would be told that their servers do not answer. */
-static void *dispatch(void *arg)
-{
-	struct resolver *r = arg;
-	enum { WAKE, ANSWERS, FDS };
-	struct pollfd fds[FDS] = {
-		[WAKE] = { .fd = r->wake_fd, .events = POLLIN }, [ANSWERS] = { .fd = ub_fd(r->ctx), .events = POLLIN }
-	};
-	for (int failed = 0; failed < PROCESS_TRIES;) {
-		if (failed > 0)
-			(void)poll(&fds[WAKE], 1, PROCESS_PAUSE_MS);
-		if (poll(fds, FDS, -1) < 0)
-			continue; /* EINTR: the program's signals may land here */
-		if (fds[WAKE].revents != 0)
-			return NULL;
-		if (fds[ANSWERS].revents != 0)
-			failed = ub_process(r->ctx) == UB_NOERROR ? 0 : failed + 1;
-	}
-	atomic_store(&r->lost, true);
-	return NULL;
-}
-
-fallible dispatcher_start(struct resolver *r, struct err *err)
-{
-	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->wake_fd < 0)
-		FAIL(err, ERR_IO, "eventfd: %s", strerror(errno));
-	pthread_attr_t attr;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, RESOLVE_STACK);
-	int rc = pthread_create(&r->dispatcher, &attr, dispatch, r);
-	pthread_attr_destroy(&attr);
-	if (rc != 0)
-		FAIL(err, ERR_IO, "starting the resolver thread: %s", strerror(rc));
-	r->dispatching = true;
-	return OK;
-}
-
-void dispatcher_stop(struct resolver *r)
-{
-	if (!r->dispatching)
-		return;
-	uint64_t one = 1;
-	ssize_t ignored = write(r->wake_fd, &one, sizeof one);
-	(void)ignored; /* an eventfd at zero always takes a one */
-	pthread_join(r->dispatcher, NULL);
-	r->dispatching = false;
 }

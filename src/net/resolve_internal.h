@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * resolve_internal.h: what the files of resolve share. resolve.c: the questions that others ask, and the static table;
- * resolve_setup.c: a resolver from its configuration; resolve_ask.c: asking libunbound and waiting; resolve_read.c: what
- * came back.
+ * resolve_setup.c: a resolver from its configuration; resolve_library.c: libunbound's contexts; resolve_ask.c: asking and
+ * waiting; resolve_read.c: what came back.
  */
 #ifndef CAIRN_NET_RESOLVE_INTERNAL_H
 #define CAIRN_NET_RESOLVE_INTERNAL_H
@@ -22,18 +22,34 @@ struct forward { /* names at or below the domain */
 };
 
 struct resolver {
-	struct arena mem; /* statics, description */
+	struct arena mem; /* statics, descriptions, what a context is made of */
 	struct resolve_static *statics;
 	size_t static_count;
 	struct str description;
 	struct forward *forwards;
 	size_t forward_count;
-	struct ub_ctx *ctx; /* NULL: no server is known, only the static table answers */
-	int wake_fd;
-	pthread_t dispatcher;
-	bool dispatching;
-	atomic_bool lost; /* libunbound's answers cannot be read any more */
+	struct str zones, anchors; /* for libunbound: whom to ask for what; the trust anchors */
+	char *anchors_name;        /* NULL: there are none */
+	pthread_mutex_t lock;
+	struct library *library; /* NULL: no server is known, only the static table answers */
+	unsigned libraries;      /* with those whose questions are not done yet */
 };
+
+/* --- libunbound's contexts ---------------------------------------------------------------------------------------- */
+
+struct library;
+fallible library_new(struct resolver *r, struct library **ret, struct err *err);
+/* The one that questions go to now; the caller's to give back. */
+struct library *library_ref(struct resolver *r);
+void library_unref(struct library *lib); /* accepts NULL; may wait for its threads when it was the last */
+struct ub_ctx *library_ctx(const struct library *lib);
+/* ERR_INTERNAL when its answers cannot be read any more. */
+fallible library_check(const struct library *lib, const char *name, struct err *err);
+/* An answer of it was bogus. A zone whose keys it could not prove it then refuses for a minute, whoever asks, and no
+ * setting changes that: one forged packet would take all names of a zone away for so long, and a zone that was mended
+ * would not count. So later questions go to a fresh one. true: another answer had been bogus before, so this one may
+ * come of what it remembers, and is worth asking again. */
+bool library_doubt(struct library *lib);
 
 /* --- asking -------------------------------------------------------------------------------------------------------*/
 
@@ -64,13 +80,11 @@ struct question {
 	const char *wanted;
 };
 
-/* Asks and waits, and asks again while the time allows when libunbound gives up by itself. On success *ret_ask is the caller's to end, and holds what `out` points at. */
+/* Asks and waits, and asks again while the time allows when libunbound gives up by itself, and once when what it says may
+ * come of its memory. On success *ret_ask is the caller's to end, and holds what `out` points at. */
 fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_mono_ms, const struct ask_type *types,
 		 size_t count, struct question *q, struct outcome *out, struct ask **ret_ask, struct err *err);
-void ask_end(struct ask *a, struct ub_ctx *ctx);
-/* The thread that hears what libunbound's own thread has found. */
-fallible dispatcher_start(struct resolver *r, struct err *err);
-void dispatcher_stop(struct resolver *r); /* accepts one that was not started */
+void ask_end(struct ask *a);
 
 /* --- reading the answers ------------------------------------------------------------------------------------------*/
 

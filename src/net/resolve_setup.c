@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * resolve_setup.c: a resolver from its configuration: whom it asks, and libunbound's settings with the reasons for them.
- * Nothing is read from /etc/hosts.
+ * resolve_setup.c: a resolver from its configuration: whom it asks, in the words of libunbound's configuration, and the
+ * trust anchors. Nothing is read from /etc/hosts.
  */
 #include "net/resolve_internal.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define RESOLVE_SERVERS_MAX 8
 #define FORWARDS_TEXT_MAX (512 * 1024)
@@ -101,53 +97,6 @@ static struct str describe(struct resolver *r, const struct server *servers, siz
 	return servers_show(&r->mem, of_system ? "system resolvers " : "", servers, n);
 }
 
-static fallible ub_check(int rc, const char *what, struct err *err)
-{
-	if (rc == UB_NOERROR)
-		return OK;
-	FAIL(err, ERR_CONFIG, "DNS library: %s: %s", what, ub_strerror(rc));
-}
-
-static fallible ub_options(struct ub_ctx *ctx, struct err *err)
-{
-	const char *const options[][2] = {
-		{ "do-not-query-localhost:", "no" }, /* a resolver on this host is the usual case */
-		/* Nothing is kept, so that a corrected record counts at once. Zones' keys are asked for again too:
-		 * the library cannot tell the one from the other, and its servers have them. */
-		{ "cache-max-ttl:", "0" },
-		{ "cache-max-negative-ttl:", "0" },
-		/* Sizes of 0 alone would not do: see zone_write. */
-		{ "msg-cache-size:", "0" },
-		{ "rrset-cache-size:", "0" },
-		{ "msg-cache-slabs:", "1" },
-		{ "rrset-cache-slabs:", "1" },
-		{ "val-bogus-ttl:", "0" },
-		/* Signatures end when they say so, but for a difference of clocks. The library by itself takes them for up
-		 * to a day more (a tenth of their life). */
-		{ "val-sig-skew-min:", "300" },
-		{ "val-sig-skew-max:", "300" },
-		{ "aggressive-nsec:", "no" }, /* would answer for names that were never asked */
-		/* Of several servers, one that is silent must be known for long enough to be passed over (with 0, it is
-		 * chosen again and again, measured: 5 s and more). But names that nobody answers, which clients
-		 * choose, must not make the library take all of its servers for dead and leave them out for minutes:
-		 * in 2 s its patience with one does not grow so far. */
-		{ "infra-host-ttl:", "2" },
-		/* It has one patience for all names of a server: one that answers others at once made it ask ten times
-		 * within 1.4 s about a name whose own servers are slow, and then give up. */
-		{ "infra-cache-min-rtt:", "1000" },
-		/* The library's own 16 sockets are soon full of such questions, and then everybody waits. */
-		{ "outgoing-range:", "256" },
-		{ "num-queries-per-thread:", "512" },
-		{ "outgoing-num-tcp:", "32" },
-		{ "use-caps-for-id:", "yes" }, /* THREATS A41 */
-		{ "edns-buffer-size:", "1232" },
-		{ "use-syslog:", "no" },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		TRY(ub_check(ub_ctx_set_option(ctx, options[i][0], options[i][1]), options[i][0], err));
-	return OK;
-}
-
 /* It goes into the library's configuration: a domain and nothing else. */
 static fallible domain_check(struct str domain, struct err *err)
 {
@@ -186,69 +135,30 @@ static fallible forward_write(struct resolver *r, const struct resolve_forward *
 	return zone_write(&r->mem, f->domain, servers, f->server_count, out, err);
 }
 
-/* What the library takes from a file only, and what lies in files that a sandbox keeps from it, is given to it in a
- * file in memory. */
-#define MEMORY_PATH_MAX 32
-static fallible memory_file(const char *name, struct str text, int *ret_fd, char path[MEMORY_PATH_MAX], struct err *err)
-{
-	AUTO(fd_close) int fd = memfd_create(name, MFD_CLOEXEC);
-	if (fd < 0)
-		FAIL(err, ERR_IO, "memfd_create: %s", strerror(errno));
-	TRY(fd_write_all(fd, text, err));
-	snprintf(path, MEMORY_PATH_MAX, "/proc/self/fd/%d", fd);
-	*ret_fd = fd;
-	fd = -1;
-	return OK;
-}
-
 /* One context for all: aliases lead from one domain's servers to another's, and validation has one chain. */
-static fallible ub_forwards(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
+static fallible zones_write(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
 			    struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(FORWARDS_TEXT_MAX);
-	AUTO(fd_close) int fd = -1;
-	char path[MEMORY_PATH_MAX];
 	r->forwards = ARENA_ARRAY(&r->mem, struct forward, conf->forward_count);
 	for (size_t i = 0; i < conf->forward_count; i++)
 		TRY(forward_write(r, &conf->forwards[i], &r->forwards[r->forward_count++], &text, err));
 	TRY(zone_write(&r->mem, STR(""), servers, n, &text, err));
-	TRY(memory_file("forwards", buf_str(&text), &fd, path, err));
-	return ub_check(ub_ctx_config(r->ctx, path), "zone.resolvers and zone.forwards", err);
+	r->zones = str_dup(&r->mem, buf_str(&text));
+	return OK;
 }
 
-/* The library reads them when it is finalised: until then *ret_fd stays open. */
-static fallible ub_anchors(struct ub_ctx *ctx, struct arena *mem, struct str file, int *ret_fd, struct err *err)
+/* They are kept: what is read again later, in a sandbox, may be another file, or none. */
+static fallible anchors_read(struct resolver *r, struct str file, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(ANCHORS_MAX);
-	char path[MEMORY_PATH_MAX];
 	struct err why = { 0 };
-	char *name;
 	if (file.n == 0)
 		return OK;
-	TRY(str_dupz(mem, file, &name, err));
-	if (FAILED(file_read(name, ANCHORS_MAX, &text, &why)))
+	TRY(str_dupz(&r->mem, file, &r->anchors_name, err));
+	if (FAILED(file_read(r->anchors_name, ANCHORS_MAX, &text, &why)))
 		FAIL(err, ERR_CONFIG, "trust anchor file: %s", why.detail);
-	TRY(memory_file("anchors", buf_str(&text), ret_fd, path, err));
-	return ub_check(ub_ctx_add_ta_file(ctx, path), name, err);
-}
-
-static fallible ub_setup(struct resolver *r, const struct resolve_conf *conf, const struct server *servers, size_t n,
-			 struct err *err)
-{
-	struct ub_ctx *ctx = r->ctx;
-	AUTO(arena_done) struct arena mem = { 0 };
-	/* Its messages would go to stderr; results say what matters. */
-	TRY(ub_check(ub_ctx_debugout(ctx, NULL), "debug output", err));
-	TRY(ub_options(ctx, err));
-	TRY(ub_forwards(r, conf, servers, n, err));
-	AUTO(fd_close) int anchors = -1;
-	TRY(ub_anchors(ctx, &mem, conf->trust_anchor_file, &anchors, err));
-	TRY(ub_check(ub_ctx_async(ctx, 1), "threads", err));
-	/* Built-in zones answer NXDOMAIN for these, which private networks use. The first ub_ctx_zone_add finalises the
-	 * context: nothing above may come after it. */
-	static const char *const zones[] = { "test.", "invalid.", "home.arpa." };
-	for (size_t i = 0; i < ARRAY_LEN(zones); i++)
-		TRY(ub_check(ub_ctx_zone_add(ctx, zones[i], "nodefault"), zones[i], err));
+	r->anchors = str_dup(&r->mem, buf_str(&text));
 	return OK;
 }
 
@@ -260,7 +170,7 @@ static void resolver_auto(struct resolver **r)
 fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, struct err *err)
 {
 	AUTO(resolver_auto) struct resolver *r = mem_alloc(sizeof *r);
-	r->wake_fd = -1;
+	pthread_mutex_init(&r->lock, NULL);
 	r->statics = ARENA_ARRAY(&r->mem, struct resolve_static, conf->static_count);
 	r->static_count = conf->static_count;
 	for (size_t i = 0; i < conf->static_count; i++) {
@@ -277,11 +187,9 @@ fallible resolver_new(const struct resolve_conf *conf, struct resolver **ret, st
 		     "servers in %s",
 		     RESOLV_CONF);
 	if (n > 0) {
-		r->ctx = ub_ctx_create();
-		if (r->ctx == NULL)
-			FAIL(err, ERR_IO, "the DNS library cannot be started: %s", strerror(errno));
-		TRY(ub_setup(r, conf, servers, n, err));
-		TRY(dispatcher_start(r, err));
+		TRY(zones_write(r, conf, servers, n, err));
+		TRY(anchors_read(r, conf->trust_anchor_file, err));
+		TRY(library_new(r, &r->library, err));
 	}
 	*ret = TAKE(r);
 	return OK;
@@ -291,10 +199,8 @@ void resolver_free(struct resolver *r)
 {
 	if (r == NULL)
 		return;
-	dispatcher_stop(r);
-	if (r->ctx != NULL)
-		ub_ctx_delete(r->ctx);
-	fd_close(&r->wake_fd);
+	library_unref(r->library);
+	pthread_mutex_destroy(&r->lock);
 	arena_done(&r->mem);
 	free(r);
 }

@@ -1170,7 +1170,7 @@ static void a_late_servfail_is_not_the_last_word(void **state)
 /* Until the descriptor is put back, there is nothing to be read but its end. */
 static int pipe_break(struct fixture *f)
 {
-	int fd = ub_fd(f->r->ctx), kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int fd = ub_fd(library_ctx(f->r->library)), kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	AUTO(fd_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_true(kept >= 0 && null >= 0);
 	assert_int_equal(dup2(null, fd), fd);
@@ -1179,7 +1179,7 @@ static int pipe_break(struct fixture *f)
 
 static void pipe_mend(struct fixture *f, int kept)
 {
-	assert_int_equal(dup2(kept, ub_fd(f->r->ctx)), ub_fd(f->r->ctx));
+	assert_int_equal(dup2(kept, ub_fd(library_ctx(f->r->library))), ub_fd(library_ctx(f->r->library)));
 	close(kept);
 }
 
@@ -1192,7 +1192,47 @@ static void one_failure_to_read_answers_is_not_the_end(void **state)
 	pipe_mend(f, kept);
 	if (look(f, "v4.mended.test", 5000) != ERR_NONE)
 		fail_msg("%s", f->err.detail);
-	assert_false(atomic_load(&f->r->lost));
+	assert_int_equal(library_check(f->r->library, "later", NULL).kind, ERR_NONE);
+}
+
+/* --- a context after an answer that was bogus ---------------------------------------------------------------------*/
+
+static void a_doubted_context_is_not_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	struct library *first = library_ref(f->r), *second;
+	assert_false(library_doubt(first)); /* nothing was bogus before: what was said is no memory */
+	assert_ptr_not_equal(second = library_ref(f->r), first);
+	assert_true(library_doubt(first)); /* what others asked there meanwhile */
+	assert_ptr_equal(f->r->library, second);
+	library_unref(first);
+	library_unref(second);
+	assert_int_equal(f->r->libraries, 1);
+	assert_int_equal(look(f, "v4.fresh.test", 5000), ERR_NONE);
+}
+
+/* Whoever makes names bogus while questions hang must not get a context for each of them. */
+static void contexts_that_are_still_used_are_few(void **state)
+{
+	struct fixture *f = *state;
+	enum { HELD = 10, MOST = 4 };
+	struct library *held[HELD];
+	for (size_t i = 0; i < HELD; i++) {
+		held[i] = library_ref(f->r);
+		bool again = library_doubt(held[i]);
+		assert_false(again); /* there is no other one to ask, or nothing was bogus there before */
+		assert_true(f->r->libraries <= MOST);
+	}
+	assert_int_equal(f->r->libraries, MOST);
+	assert_int_equal(look(f, "v4.crowded.test", 5000), ERR_NONE);
+	for (size_t i = 0; i < HELD; i++)
+		library_unref(held[i]);
+	assert_int_equal(f->r->libraries, 1);
+	struct library *last = library_ref(f->r);
+	(void)library_doubt(last);
+	assert_ptr_not_equal(f->r->library, last);
+	library_unref(last);
+	assert_int_equal(look(f, "v4.later.test", 5000), ERR_NONE);
 }
 
 /* It is our fault and not that of the name's servers, and said at once. */
@@ -1311,6 +1351,8 @@ int main(void)
 		cmocka_unit_test(fifty_threads_ask_at_once),
 		cmocka_unit_test_setup_teardown(slow_names_among_quick_ones_are_all_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_late_servfail_is_not_the_last_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_doubted_context_is_not_asked_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(contexts_that_are_still_used_are_few, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_failure_to_read_answers_is_not_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_that_cannot_be_read_any_more_are_our_own_failure, setup,
 						teardown),

@@ -95,6 +95,11 @@ break_signature broken2 A
 break_signature _acme-challenge.txt TXT
 break_signature caa CAA
 sed -i -E '/^stripped2?\.e2e\.test\..*RRSIG[[:space:]]+A /d' e2e.test
+mv e2e.test "$work/e2e.good"
+# What is served first: signed with a key that the anchor does not know.
+zone_begin e2e.test
+printf 'secure IN A 20.0.0.1\nns IN A 20.0.0.1\n' >>e2e.test
+zone_sign e2e.test "$(zone_key e2e.test)"
 
 {
 	printf 'server:\n  ip-address: 127.0.0.1@%s\n  username: ""\n  chroot: ""\n  zonesdir: "%s"\n' "$dns_port" "$zones"
@@ -139,6 +144,16 @@ for part in sys.stdin:
     print(base64.urlsafe_b64decode(part.strip() + "=" * (-len(part.strip()) % 4)))' >"$work/told"
 	assert_has "the verdict on $1 says $2" "$work/told" "($2)"
 }
+
+note "the anchor's own zone has other keys; when it is mended it counts at once, not after libunbound's minute"
+prove spoilt
+anchored=$(grep -oE '[A-Za-z0-9+/]{80,}={0,2}' "$zones/$key.key")
+anchored_is_served() {
+	drill -p "$dns_port" @127.0.0.1 e2e.test DNSKEY >"$work/served" && grep -qF "$anchored" "$work/served"
+}
+mv "$work/e2e.good" "$zones/e2e.test"
+kill -HUP "$(cat "$work/nsd.pid")"
+wait_until 10 "the name server has the mended zone" anchored_is_served
 
 note "with a trust anchor"
 prove validating

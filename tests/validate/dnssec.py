@@ -44,6 +44,8 @@ CASES["validating"] = [
     ("caa.e2e.test", "a CAA record with a wrong signature", "http-01", "dns",
      ["CAA (RFC 8659) must be known before a certificate is issued: ", *bogus("CAA", "signature verification failed")]),
 ]
+CASES["spoilt"] = [("secure.e2e.test", "keys that the trust anchor does not know", "http-01", "dns",
+                    bogus("AAAA", "no keys have a DS"))]
 CASES["plain"] = [(name, "nobody looks at signatures", "http-01", "", []) for name in
                   ("broken2.e2e.test", "stripped2.e2e.test", "host.expired.e2e.test", "host.wrongds.e2e.test")]
 CASES["forwarded"] = [
