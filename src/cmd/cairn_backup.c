@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char help_backup[] = "usage: cairn backup FILE [-c FILE]\n"
+static const char help_backup[] = "usage: cairn backup FILE [--journal DIR] [-c FILE]\n"
+				  "       cairn backup --journal DIR [-c FILE]\n"
 				  "\n"
 				  "Copies the database to FILE, as it is at this moment; the CA may go on running. A "
 				  "file that is there is not replaced.\n"
@@ -23,6 +24,10 @@ static const char help_backup[] = "usage: cairn backup FILE [-c FILE]\n"
 				  "store/secret.key), cairn.conf, and the\n"
 				  "signer's journal, which is what makes an older backup whole again.\n"
 				  "\n"
+				  "      --journal DIR  copies the signer's journal into DIR after that, each record "
+				  "checked. In DIR may be an earlier\n"
+				  "                     copy of the same journal, which is made longer. Alone: the "
+				  "journal only\n"
 				  "  -c, --config FILE  default: $CAIRN_CONF, ./cairn.conf, /etc/cairn/cairn.conf\n"
 				  "  -h, --help         this text\n"
 				  "\n"
@@ -46,20 +51,39 @@ static const char help_restore[] = "usage: cairn restore FILE [--reconcile] [-c 
 				   "Exit status: 0 done, 1 failed and said why, 2 called wrongly.\n";
 
 struct given {
-	const char *conf, *file;
+	const char *conf, *file, *journal;
 	bool reconcile;
 };
 
 /* --- backup ---------------------------------------------------------------------------------------------------------*/
-static fallible backup(const struct given *g, const struct conf *conf, struct err *err)
+static fallible backup_store(const struct given *g, const struct conf *conf, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct str url;
 	TRY(url_of_store(conf, &mem, &url, err));
 	TRY(store_backup(url, g->file, err));
-	(void)printf("%s: the database as it is now\n"
-		     "keep apart from it: the keys, %.*s, and the signer's journal in %s\n",
-		     g->file, STR_FMT(conf->file), conf_path(conf, &mem, conf->signer.journal));
+	(void)printf("%s: the database as it is now\n", g->file);
+	return OK;
+}
+
+static fallible backup(const struct given *g, const struct conf *conf, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	const char *journal = conf_path(conf, &mem, conf->signer.journal);
+	if (g->file != NULL)
+		TRY(backup_store(g, conf, err));
+	if (g->journal == NULL) {
+		(void)printf(
+			"keep apart from it: the keys, %.*s, and the signer's journal in %s (--journal copies it)\n",
+			STR_FMT(conf->file), journal);
+		return OK;
+	}
+	/* After the store, so that it knows at least what the store knows. */
+	struct journal_copied got;
+	TRY(journal_copy(journal, g->journal, &got, err));
+	(void)printf("%s: the signer's journal as it is now: certificates %" PRIu64 ", files %zu, written anew %zu\n"
+		     "keep apart from it: the keys, and %.*s\n",
+		     g->journal, got.certificates, got.segments, got.written, STR_FMT(conf->file));
 	return OK;
 }
 
@@ -247,6 +271,7 @@ static int read_args(const char *command, const char *help, int argc, char **arg
 {
 	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
 						 { "reconcile", no_argument, NULL, 'r' },
+						 { "journal", required_argument, NULL, 'j' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	*ret_done = true;
@@ -257,6 +282,8 @@ static int read_args(const char *command, const char *help, int argc, char **arg
 			g->conf = optarg;
 		else if (o == 'r' && strcmp(command, "restore") == 0)
 			g->reconcile = true;
+		else if (o == 'j' && strcmp(command, "backup") == 0)
+			g->journal = optarg;
 		else
 			return cmd_usage(command, "that is not an option");
 	}
@@ -264,9 +291,9 @@ static int read_args(const char *command, const char *help, int argc, char **arg
 		g->file = argv[optind++];
 	if (optind < argc)
 		return cmd_usage(command, "found argument \"%s\"; allowed: one file", argv[optind]);
-	if (g->file == NULL && !g->reconcile)
-		return cmd_usage(command, "found no file; allowed: one%s",
-				 strcmp(command, "restore") == 0 ? ", or --reconcile alone" : "");
+	if (g->file == NULL && g->journal == NULL && !g->reconcile)
+		return cmd_usage(command, "found no file; allowed: one, or %s alone",
+				 strcmp(command, "restore") == 0 ? "--reconcile" : "--journal DIR");
 	*ret_done = false;
 	return CMD_OK;
 }

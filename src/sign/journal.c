@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * journal.c: the journal's files: opening and checking them, adding, syncing, finding. What was added since the last
+ * journal.c: the writer's journal: opening and checking it, adding, syncing, finding. What was added since the last
  * sync waits in memory and goes out as one frame, so a crash can tear the last frame only, and nothing that was relied
  * upon is in it. A segment whose successor is older than keep_ms is not read at start: opening stays as cheap as the
  * young part.
@@ -18,18 +18,8 @@
 #include <unistd.h>
 
 #define CLOCK_BACK_MAX_MS (5 * 60 * 1000)
-#define SEGMENT_NUMBER_MAX 999999u
-#define NAME_SIZE 32
-#define WALK_TURNS 10
-#define WALK_NAP_MS 20
 
 const struct journal_io journal_io_system = { pwrite, fdatasync, ftruncate };
-
-struct segment {
-	uint32_t number;
-	uint64_t size;
-	struct segment_head head;
-};
 
 struct pending { /* added, not yet written */
 	enum journal_kind kind;
@@ -61,127 +51,8 @@ struct journal {
 	size_t pending_count;
 
 	uint64_t torn;
-	char torn_kept[NAME_SIZE + 24];
+	char torn_kept[SEGMENT_NAME_SIZE + 24];
 };
-
-static void segment_name(uint32_t number, char out[NAME_SIZE])
-{
-	snprintf(out, NAME_SIZE, "journal-%06u.cj", number);
-}
-
-static void close_pp(DIR **d)
-{
-	if (*d != NULL)
-		closedir(*d);
-}
-
-static int by_number(const void *a, const void *b)
-{
-	const struct segment *x = a, *y = b;
-	return (x->number > y->number) - (x->number < y->number);
-}
-
-static bool segment_number_of(const char *name, uint32_t *ret)
-{
-	struct str s = str_z(name);
-	char again[NAME_SIZE];
-	if (!str_skip(&s, STR("journal-")) || s.n != 9)
-		return false;
-	*ret = (uint32_t)strtoul(s.p, NULL, 10);
-	segment_name(*ret, again);
-	return *ret > 0 && strcmp(name, again) == 0;
-}
-
-static fallible segments_list(struct arena *mem, const char *dir, int dir_fd, struct segment **ret, size_t *ret_count,
-			      struct err *err)
-{
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AUTO(close_pp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (d == NULL)
-		FAIL(err, ERR_IO, "journal folder %s cannot be listed: %s", dir, strerror(errno));
-	AUTO(buf_done) struct buf found = BUF_MAX(sizeof(struct segment) * SEGMENT_NUMBER_MAX);
-	for (struct dirent *e; (e = readdir(d)) != NULL;) {
-		struct segment s = { 0 };
-		if (segment_number_of(e->d_name, &s.number))
-			TRY(buf_add(&found, str_n(&s, sizeof s), err));
-	}
-	size_t count = found.n / sizeof(struct segment);
-	struct segment *v = ARENA_ARRAY(mem, struct segment, count + 1);
-	if (count > 0)
-		memcpy(v, found.p, found.n);
-	qsort(v, count, sizeof *v, by_number);
-	for (size_t i = 1; i < count; i++) {
-		if (v[i].number != v[i - 1].number + 1)
-			FAIL(err, ERR_IO, "journal folder %s: segment %u is missing between %u and %u; put it back",
-			     dir, v[i - 1].number + 1, v[i - 1].number, v[i].number);
-	}
-	*ret = v;
-	*ret_count = count;
-	return OK;
-}
-
-/* A full disk may have room again later; anything else is not for waiting. */
-static enum err_kind errno_kind(void)
-{
-	return errno == ENOSPC || errno == EDQUOT ? ERR_UNAVAILABLE : ERR_IO;
-}
-
-static fallible segment_open(const char *dir, int dir_fd, uint32_t number, int flags, int *ret, struct err *err)
-{
-	char name[NAME_SIZE];
-	segment_name(number, name);
-	int fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		FAIL(err, errno_kind(), "journal %s/%s: %s", dir, name, strerror(errno));
-	*ret = fd;
-	return OK;
-}
-
-static struct rc segment_blame(const char *dir, uint32_t number, struct err *err)
-{
-	char name[NAME_SIZE];
-	segment_name(number, name);
-	err_prefix(err, "journal %s/%s ", dir, name);
-	return (struct rc){ ERR_IO };
-}
-
-#define DAMAGE_ADVICE                                                                                              \
-	"nothing is signed until this is settled: restore the file from a copy; if there is none, move the whole " \
-	"folder away, keep it for the audit, and change signer.serial-prefix so that no serial can come back"
-
-static struct rc segment_refuse(const char *dir, uint32_t number, uint64_t offset, const char *bad, struct err *err)
-{
-	char name[NAME_SIZE];
-	segment_name(number, name);
-	FAIL(err, ERR_IO, "journal %s/%s is damaged at byte %llu: %s; " DAMAGE_ADVICE, dir, name,
-	     (unsigned long long)offset, bad);
-}
-
-/* Reads a segment's size and head. *ret_whole is false for what a crash in the middle of making a segment leaves: a
- * file that is not longer than a head, and whose head does not hold. */
-static fallible segment_begin(const struct crypto *c, const char *dir, int fd, struct segment *s, bool *ret_whole,
-			      struct err *err)
-{
-	struct stat st;
-	uint8_t head[SEGMENT_HEAD];
-	if (fstat(fd, &st) != 0)
-		FAIL(err, ERR_IO, "journal %s: fstat: %s", dir, strerror(errno));
-	s->size = (uint64_t)st.st_size;
-	*ret_whole = false;
-	if (s->size < SEGMENT_HEAD)
-		return OK;
-	if (FAILED(read_at(fd, 0, head, sizeof head, err)))
-		return segment_blame(dir, s->number, err);
-	struct err why = { 0 };
-	struct rc rc = segment_head_read(c, head, &s->head, &why);
-	if (rc.kind == ERR_NONE && s->head.number != s->number)
-		rc = (struct rc){ ERR_IO },
-		err_set(&why, ERR_IO, "says in its head that it is segment %u", s->head.number);
-	*ret_whole = rc.kind == ERR_NONE;
-	if (*ret_whole || s->size == SEGMENT_HEAD)
-		return OK;
-	FAIL(err, ERR_IO, "journal %s, segment %u %s; " DAMAGE_ADVICE, dir, s->number, why.detail);
-}
 
 /* --- opening ------------------------------------------------------------------------------------------------------*/
 static fallible journal_lock(struct journal *j, struct err *err)
@@ -234,7 +105,7 @@ static fallible torn_keep(struct journal *j, const struct segment_walk *w, struc
 {
 	size_t n = (size_t)(w->size - w->offset);
 	AUTO(buf_done) struct buf cut = BUF_MAX(SEGMENT_MAX + JFRAME_MAX);
-	char name[NAME_SIZE], *p;
+	char name[SEGMENT_NAME_SIZE], *p;
 	segment_name(w->number, name);
 	snprintf(j->torn_kept, sizeof j->torn_kept, "%s.torn-%llu", name, (unsigned long long)w->offset);
 	TRY(buf_room(&cut, n, &p, err));
@@ -269,16 +140,11 @@ static fallible journal_cut_torn(struct journal *j, struct segment_walk *w, stru
 	return journal_cut(j, w, err);
 }
 
-static void walk_done(struct segment_walk *w)
-{
-	buf_done(&w->frame);
-}
-
 /* Follows the chain through one segment; `sum` is the last one of the segment before when that was read, else NULL. */
 static fallible journal_read_segment(struct journal *j, const struct segment *s, int fd, const struct sum *before,
 				     bool last, struct err *err)
 {
-	AUTO(walk_done)
+	AUTO(segment_walk_done)
 	struct segment_walk w = { .crypto = j->crypto,
 				  .fd = fd,
 				  .number = s->number,
@@ -311,7 +177,7 @@ static fallible journal_write_all(struct journal *j, struct str s, uint64_t at, 
 		if (did < 0 && errno == EINTR)
 			continue;
 		if (did < 0)
-			FAIL(err, errno_kind(), "journal %s: write: %s", j->dir, strerror(errno));
+			FAIL(err, journal_errno_kind(), "journal %s: write: %s", j->dir, strerror(errno));
 		if (did == 0)
 			FAIL(err, ERR_IO, "journal %s: the disk wrote nothing and gave no reason", j->dir);
 		s = str_sub(s, (size_t)did, s.n);
@@ -365,7 +231,7 @@ static fallible journal_next_segment(struct journal *j, struct err *err)
 {
 	struct segment_head h = { .number = j->number + 1, .created_ms = clock_now_ms(j->clk), .prev = j->sum };
 	uint8_t head[SEGMENT_HEAD];
-	char name[NAME_SIZE];
+	char name[SEGMENT_NAME_SIZE];
 	if (h.number > SEGMENT_NUMBER_MAX)
 		FAIL(err, ERR_IO, "journal %s: segment %u is the last one; begin a new folder", j->dir, j->number);
 	TRY(segment_head_write(j->crypto, &h, head, err));
@@ -407,7 +273,7 @@ static fallible journal_read_heads(struct journal *j, struct segment *v, size_t 
 			continue;
 		if (i + 1 != *count)
 			return segment_refuse(j->dir, v[i].number, 0, "its head does not hold", err);
-		char name[NAME_SIZE];
+		char name[SEGMENT_NAME_SIZE];
 		segment_name(v[i].number, name);
 		if (unlinkat(j->dir_fd, name, 0) != 0)
 			FAIL(err, ERR_IO, "journal %s/%s: unlink: %s", j->dir, name, strerror(errno));
@@ -711,85 +577,4 @@ bool journal_has_serial(struct journal *j, struct str serial_hex)
 			return true;
 	}
 	return index_get(&j->index, hash) != 0;
-}
-
-/* --- walking --- */
-struct walk_ctx {
-	fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err);
-	void *ctx;
-};
-
-static fallible walk_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, uint64_t loc,
-			   struct err *err)
-{
-	struct walk_ctx *x = ctx;
-	(void)loc;
-	return x->fn(x->ctx, kind, e, err);
-}
-
-/* Its writer may be at work while we read: what was read as zeros may have records behind it by the time that these are read.
- * So damage that is followed by whole records is looked at again before it is believed. */
-static fallible walk_frames(const char *dir, const struct segment *s, bool last, struct segment_walk *w,
-			    struct walk_ctx *x, struct err *err)
-{
-	static const struct timespec nap = { 0, WALK_NAP_MS * 1000000 };
-	bool more = true;
-	for (unsigned turn = 0; more && turn < WALK_TURNS; turn++) {
-		if (turn > 0)
-			(void)nanosleep(&nap, NULL);
-		TRY(segment_walk(w, walk_entry, x, err));
-		if (w->bad == NULL)
-			return OK;
-		if (!last)
-			break;
-		TRY(segment_has_frame_after(w, w->offset, &more, err));
-	}
-	return more ? segment_refuse(dir, s->number, w->offset, w->bad, err) : OK;
-}
-
-static fallible walk_segment(const char *dir, int dir_fd, const struct crypto *c, struct segment *s, bool last,
-			     struct segment_walk *w, struct walk_ctx *x, struct err *err)
-{
-	AUTO(fd_close) int fd = -1;
-	bool whole;
-	TRY(segment_open(dir, dir_fd, s->number, O_RDONLY, &fd, err));
-	TRY(segment_begin(c, dir, fd, s, &whole, err));
-	if (!whole && last)
-		return OK;
-	if (!whole)
-		return segment_refuse(dir, s->number, 0, "its head does not hold", err);
-	if (w->number != 0 && memcmp(w->sum.b, s->head.prev.b, SUM_LEN) != 0)
-		return segment_refuse(dir, s->number, 0, "it does not continue the segment before it", err);
-	w->fd = fd;
-	w->number = s->number;
-	w->size = s->size;
-	w->sum = s->head.own;
-	w->offset = SEGMENT_HEAD;
-	return walk_frames(dir, s, last, w, x, err);
-}
-
-static void crypto_auto(struct crypto **c)
-{
-	crypto_free(*c);
-}
-
-fallible journal_walk(const char *dir,
-		      fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err),
-		      void *ctx, struct err *err)
-{
-	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(crypto_auto) struct crypto *c = NULL;
-	struct segment *v;
-	size_t count;
-	TRY(crypto_new(&c, err));
-	AUTO(fd_close) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0)
-		FAIL(err, ERR_IO, "journal folder %s: %s", dir, strerror(errno));
-	TRY(segments_list(&mem, dir, dir_fd, &v, &count, err));
-	AUTO(walk_done)
-	struct segment_walk w = { .crypto = c, .frame = BUF_MAX(JFRAME_MAX + JFRAME_HEAD + 2 * SUM_LEN) };
-	struct walk_ctx x = { fn, ctx };
-	for (size_t i = 0; i < count; i++)
-		TRY(walk_segment(dir, dir_fd, c, &v[i], i + 1 == count, &w, &x, err));
-	return OK;
 }

@@ -334,6 +334,11 @@ fallible segment_walk(struct segment_walk *w, segment_entry_fn *fn, void *ctx, s
 	return OK;
 }
 
+void segment_walk_done(struct segment_walk *w)
+{
+	buf_done(&w->frame);
+}
+
 fallible segment_has_frame_after(struct segment_walk *w, uint64_t offset, bool *ret, struct err *err)
 {
 	AUTO(buf_done) struct buf rest = BUF_MAX(SEGMENT_MAX + JFRAME_MAX);

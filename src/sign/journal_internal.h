@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * journal_internal.h: what the journal's three files share. On disk (docs: the comment at the top of journal_format.c):
+ * journal_internal.h: what the journal's files share. On disk (docs: the comment at the top of journal_format.c):
  * segments of frames of entries. One journal_sync writes one frame, so whatever a crash can tear is the last frame.
  */
 #ifndef CAIRN_SIGN_JOURNAL_INTERNAL_H
@@ -84,6 +84,31 @@ static inline uint64_t loc_of(uint32_t segment, uint64_t offset, unsigned index)
 #define LOC_SEGMENT(l) ((uint32_t)((l) >> 34))
 #define LOC_OFFSET(l) ((l) >> 8 & 0x3ffffff)
 #define LOC_INDEX(l) ((unsigned)((l)&0xff))
+
+void segment_walk_done(struct segment_walk *w);
+
+/* --- journal_segment.c: the files --------------------------------------------------------------------------------*/
+#define SEGMENT_NAME_SIZE 32
+#define SEGMENT_NUMBER_MAX 999999u
+struct segment {
+	uint32_t number;
+	uint64_t size;
+	struct segment_head head;
+};
+void segment_name(uint32_t number, char out[SEGMENT_NAME_SIZE]);
+/* In order, only the numbers set; a gap is refused. */
+fallible segments_list(struct arena *mem, const char *dir, int dir_fd, struct segment **ret, size_t *ret_count,
+		       struct err *err);
+fallible segment_open(const char *dir, int dir_fd, uint32_t number, int flags, int *ret, struct err *err);
+/* Reads a segment's size and head. *ret_whole is false for what a crash in the middle of making a segment leaves: a
+ * file that is not longer than a head, and whose head does not hold. */
+fallible segment_begin(const struct crypto *c, const char *dir, int fd, struct segment *s, bool *ret_whole,
+		       struct err *err);
+/* ERR_IO with the segment's name before what err says, or with what is damaged and what to do. */
+struct rc segment_blame(const char *dir, uint32_t number, struct err *err);
+struct rc segment_refuse(const char *dir, uint32_t number, uint64_t offset, const char *bad, struct err *err);
+/* ERR_UNAVAILABLE for a full disk, which may have room again later; anything else is not for waiting. */
+enum err_kind journal_errno_kind(void);
 
 /* --- journal_index.c: what is young, in memory --------------------------------------------------------------------*/
 struct index_gen;

@@ -548,6 +548,137 @@ static void segments_roll_over_and_stay_one_chain(void **state)
 	world_free(w);
 }
 
+/* --- copies --- */
+static void copy_path(const struct world *w, char out[128])
+{
+	(void)snprintf(out, 128, "%s/copy", w->dir);
+}
+
+static struct rc try_copy(const struct world *w, struct journal_copied *ret, struct err *err)
+{
+	char to[128];
+	copy_path(w, to);
+	*err = (struct err){ 0 };
+	return journal_copy(w->dir, to, ret, err);
+}
+
+static unsigned certificates_in_copy(const struct world *w)
+{
+	char to[128];
+	struct err err = { 0 };
+	unsigned n[4] = { 0 };
+	copy_path(w, to);
+	MUST(journal_walk(to, count_entry, n, &err));
+	return n[JOURNAL_DONE];
+}
+
+#define WRITTEN_MEANWHILE 400
+struct busy {
+	struct world *w;
+	atomic_bool done;
+};
+
+static void *write_on(void *arg)
+{
+	struct busy *b = arg;
+	for (unsigned i = 1; i <= WRITTEN_MEANWHILE; i++)
+		issue(b->w, i);
+	atomic_store(&b->done, true);
+	return NULL;
+}
+
+static void a_copy_of_a_journal_that_is_written_to_is_whole(void **state)
+{
+	struct world *w = world_new();
+	struct busy busy = { .w = w };
+	struct journal_copied got = { 0 };
+	struct err err;
+	pthread_t writer;
+	uint64_t before = 0;
+	(void)state;
+	open_small(w);
+	assert_int_equal(pthread_create(&writer, NULL, write_on, &busy), 0);
+	for (bool last = false; !last; before = got.certificates) {
+		last = atomic_load(&busy.done);
+		MUST(try_copy(w, &got, &err));
+		assert_true(got.certificates >= before);
+		assert_int_equal(certificates_in_copy(w), got.certificates);
+	}
+	(void)pthread_join(writer, NULL);
+	assert_int_equal(got.certificates, WRITTEN_MEANWHILE);
+	world_free(w);
+}
+
+static void a_copy_is_made_longer_and_nothing_is_written_twice(void **state)
+{
+	struct world *w = world_new();
+	struct journal_copied got;
+	struct err err;
+	char signed_there[160];
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 30; i++)
+		issue(w, i);
+	MUST(try_copy(w, &got, &err));
+	assert_true(got.segments > 2);
+	assert_int_equal(got.written, got.segments);
+	MUST(try_copy(w, &got, &err));
+	assert_int_equal(got.written, 0);
+	issue(w, 31);
+	MUST(try_copy(w, &got, &err));
+	assert_true(got.written == 1 || got.written == 2); /* it may have begun another file */
+	assert_int_equal(certificates_in_copy(w), 31);
+	/* It serves as a journal. */
+	journal_close(TAKE(w->j));
+	(void)snprintf(signed_there, sizeof signed_there, "%s/copy", w->dir);
+	MUST(journal_open_with(signed_there, KEEP_MS, w->crypto, &w->clk, &journal_io_system, 2048, &w->j, &err));
+	for (unsigned i = 1; i <= 31; i++)
+		assert_int_equal(known(w, i), DONE);
+	world_free(w);
+}
+
+static void a_copy_never_replaces_what_is_none(void **state)
+{
+	struct world *w = world_new(), *other = world_new();
+	struct journal_copied got;
+	struct err err;
+	char to[128], path[160];
+	(void)state;
+	open_small(w);
+	for (unsigned i = 1; i <= 30; i++)
+		issue(w, i);
+	MUST(try_copy(w, &got, &err));
+	copy_path(w, to);
+	other->now_ms += 1000; /* another head */
+	open_small(other);
+	for (unsigned i = 1; i <= 60; i++)
+		issue(other, i);
+	MUST_FAIL(journal_copy(other->dir, to, &got, &err), ERR_CONFLICT, "is of another journal");
+	assert_int_equal(certificates_in_copy(w), 30);
+
+	err = (struct err){ 0 };
+	(void)snprintf(path, sizeof path, "%s/journal-000099.cj", to);
+	MUST(file_write_new(path, STR("?"), 0600, &err));
+	MUST_FAIL(try_copy(w, &got, &err), ERR_IO, "is missing");
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(path, sizeof path, "%s/journal-000001.cj", to);
+	file_flip(path, file_size(path) - 1);
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is not how");
+	file_flip(path, file_size(path) - 1);
+	assert_int_equal(truncate(path, 10), 0);
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is no part of a journal");
+
+	/* A copy with more segments than the journal has is the one to keep. */
+	struct world *less = world_new();
+	open_small(less);
+	issue(less, 1);
+	err = (struct err){ 0 };
+	MUST_FAIL(journal_copy(less->dir, other->dir, &got, &err), ERR_CONFLICT, "ends with segment");
+	world_free(less);
+	world_free(other);
+	world_free(w);
+}
+
 static void a_missing_or_exchanged_segment_refuses(void **state)
 {
 	struct world *w = world_new();
@@ -972,6 +1103,9 @@ int main(void)
 		cmocka_unit_test(a_flipped_bit_in_the_head_refuses),
 		cmocka_unit_test(damage_after_opening_is_found_when_the_record_is_read_back),
 		cmocka_unit_test(segments_roll_over_and_stay_one_chain),
+		cmocka_unit_test(a_copy_of_a_journal_that_is_written_to_is_whole),
+		cmocka_unit_test(a_copy_is_made_longer_and_nothing_is_written_twice),
+		cmocka_unit_test(a_copy_never_replaces_what_is_none),
 		cmocka_unit_test(a_missing_or_exchanged_segment_refuses),
 		cmocka_unit_test(a_whole_record_taken_out_breaks_the_chain),
 		cmocka_unit_test(a_segment_half_made_is_made_again),

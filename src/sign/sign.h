@@ -56,6 +56,14 @@ uint64_t journal_torn(const struct journal *j, const char **ret_kept);
 fallible journal_walk(const char *dir,
 		      fallible (*fn)(void *ctx, enum journal_kind kind, const struct journal_entry *e, struct err *err),
 		      void *ctx, struct err *err);
+struct journal_copied {
+	uint64_t certificates;    /* in all of it */
+	size_t segments, written; /* files; those of them that were new or longer than in an earlier copy */
+};
+/* Copies a journal, which its signer may be writing, into the folder `to`, which is made when it is missing: all records
+ * that are durable when they are read, each of them checked, and no part of another. An earlier copy of the same journal
+ * there is made longer. ERR_CONFLICT: what is there is none, or one of the two was damaged; no file of it is replaced. */
+fallible journal_copy(const char *dir, const char *to, struct journal_copied *ret, struct err *err);
 
 /* --- the signer ---------------------------------------------------------------------------------------------------*/
 struct signer;

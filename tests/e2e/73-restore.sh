@@ -27,8 +27,8 @@ obtain() { # obtain NAME [OPTION]...: with the account in $agent_dir
 
 note "a certificate, a backup, and what comes after it"
 obtain before
-cairn 0 backup.log backup "$backup"
-assert_has "what a backup is not" "$work/logs/backup.log" "keep apart from it" "journal"
+cairn 0 backup.log backup "$backup" --journal "$work/journal"
+assert_has "what a backup is not" "$work/logs/backup.log" "$backup: the database" "certificates 1, files 1" "keep apart from it"
 assert_eq "mode of the backup" "$(stat -c %a "$backup")" 600
 cairn 1 again.log backup "$backup"
 assert_has "a backup replaces no file" "$work/logs/again.log" "is there already" "name another one"
@@ -37,6 +37,10 @@ old_agent=$agent_dir
 agent_dir=$work/other-agent
 obtain stranger # its account is younger than the backup
 agent_dir=$old_agent
+cairn 0 journal.log backup --journal "$work/journal" # of a journal that is written to, made longer
+assert_has "a copy of the journal" "$work/logs/journal.log" "certificates 3, files 1, written anew 1"
+cairn 1 stranger.log backup --journal "$work/logs/no/such"
+assert_has "a folder that cannot be made" "$work/logs/stranger.log" "no/such"
 before=$(serial_of "$certs/before.e2e.test/cert.pem")
 after=$(serial_of "$certs/after.e2e.test/cert.pem")
 stranger=$(serial_of "$work/other-agent/certificates/stranger.e2e.test/cert.pem")
@@ -46,7 +50,9 @@ cairn 1 running.log restore "$backup"
 assert_has "a store in use" "$work/logs/running.log" "already in use by pid"
 ca_stop
 
-note "the older database"
+note "the older database, and the journal's copy"
+mv "$ca/journal" "$work/journal.was"
+cp -r --preserve=mode "$work/journal" "$ca/journal"
 [ "$(id -u)" != 0 ] || chown 65534 "$ca/store" # of a CA that runs as somebody else
 cairn 0 restore.log restore "$backup"
 assert_eq "whose it is" "$(stat -c %u "$ca/store/cairn.db")" "$(stat -c %u "$ca/store")"
