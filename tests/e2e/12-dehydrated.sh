@@ -15,8 +15,7 @@ ca_start
 web=$work/web
 certs=$work/dehydrated/certs
 mkdir -p "$web/.well-known/acme-challenge" "$work/dehydrated"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$web"
 
 cat >"$work/dehydrated/config" <<CONF
 CA=$directory

@@ -17,8 +17,7 @@ ca_start
 web=$work/web
 conf=$work/uacme
 mkdir -p "$web/.well-known/acme-challenge" "$conf"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$web"
 
 cat >"$work/hook" <<'HOOK'
 #!/bin/sh

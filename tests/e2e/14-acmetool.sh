@@ -11,8 +11,7 @@ ca_start
 web=$work/web/.well-known/acme-challenge
 state=$work/acmetool
 mkdir -p "$web" "$state/conf"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$work/web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$work/web"
 
 cat >"$state/conf/target" <<CONF
 request:

@@ -16,8 +16,7 @@ dns_start
 ca_start
 export DNS_HOOK=$dns_hook DIRECTORY=$directory CHALLENGES=$work/web/.well-known/acme-challenge STATE=$work/node
 mkdir -p "$CHALLENGES" "$STATE"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$work/web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$work/web"
 
 node_run() { # node_run CODE LOG COMMAND [ARG]...
 	local code=$1 log=$2

@@ -46,8 +46,7 @@ agent_run 0 more.log --standalone --http-port "$http_port" -d one.e2e.test -d tw
 check_chain "$certs/one.e2e.test/fullchain.pem" one.e2e.test two.e2e.test three.e2e.test
 
 note "webroot, an RSA key"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$web"
 agent_run 0 webroot.log --webroot "$web" --key rsa2048 -d web.e2e.test -d web2.e2e.test
 check_chain "$certs/web.e2e.test/fullchain.pem" web.e2e.test web2.e2e.test
 check_key "$certs/web.e2e.test/cert.pem" "$certs/web.e2e.test/privkey.pem"

@@ -19,7 +19,7 @@ cat >"$work/pebble/config.json" <<CONF
 "certificate": "$work/pebble/cert.pem", "privateKey": "$work/pebble/key.pem",
 "httpPort": $web_port, "tlsPort": $tls_port, "ocspResponderURL": "", "externalAccountBindingRequired": false}}
 CONF
-spawn "$work/logs/dns.log" "$e2e_dir/helper.py" dns "$dns_port"
+dns_serve "$dns_port"
 spawn "$work/logs/pebble.log" env PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=30 PEBBLE_AUTHZREUSE=0 pebble -strict \
 	-config "$work/pebble/config.json" -dnsserver "127.0.0.1:$dns_port"
 wait_until 15 "pebble answers" port_answers "$acme_port"
@@ -63,8 +63,7 @@ assert_ne "the serial is a new one" "$(serial_of "$certs/one.pebble.test/cert.pe
 assert_eq "accounts that pebble has" "$(grep -c 'There are now [0-9]* accounts in memory' "$work/logs/pebble.log")" 1
 
 note "webroot"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$web_port" "$web"
-wait_until 10 "the web server listens" port_answers "$web_port"
+web_serve "$web_port" "$web"
 obtain 0 webroot.log --webroot "$web" -d web.pebble.test
 check_pebble_chain "$certs/web.pebble.test" web.pebble.test
 assert_eq "what it leaves in the webroot" "$(find "$web" -mindepth 1 | wc -l)" 0

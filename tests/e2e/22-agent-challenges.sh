@@ -109,8 +109,7 @@ agent_run 0 persist-new-key.log --challenge dns-persist-01 -d persist.e2e.test -
 good "the record outlives the account's key"
 
 note "a list: each identifier by the first method that can"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$work"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$work"
 agent_run 0 list.log --challenge http-01,dns-01 --webroot "$work" --dns-hook "$hook" -d list.e2e.test -d '*.list.e2e.test' -d 127.0.0.1
 assert_eq "what it is for" "$(sans_of "$certs/list.e2e.test/cert.pem")" "DNS:*.list.e2e.test DNS:list.e2e.test IP Address:127.0.0.1"
 assert_eq "proofs by http-01" "$(proofs http-01)" 2

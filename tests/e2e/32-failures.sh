@@ -9,7 +9,7 @@
 read -r dns_port < <(free_ports 1)
 ca_init --allow '*.dns.test'
 ca_set resolvers "[\"127.0.0.1:$dns_port\"]"
-spawn "$work/logs/dns.log" "$e2e_dir/helper.py" dns "$dns_port"
+dns_serve "$dns_port"
 ca_start
 export REQUESTS_CA_BUNDLE=$root_pem LEGO_CA_CERTIFICATES=$root_pem
 web=$work/web
@@ -45,8 +45,7 @@ each_client_reads closed.e2e.test "127.0.0.1: GET http://closed.e2e.test:$http_p
 	"refused" "wanted an answer on port $http_port" "start a web server there"
 
 note "404"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$web"
 each_client_reads missing.e2e.test "GET http://missing.e2e.test:$http_port/.well-known/acme-challenge/" "answered 404" \
 	"wanted 200 with the key authorization" "put the challenge file under the web root"
 

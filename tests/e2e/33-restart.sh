@@ -11,8 +11,7 @@ ca_start
 export REQUESTS_CA_BUNDLE=$root_pem
 web=$work/web
 mkdir -p "$web/.well-known/acme-challenge"
-spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$http_port" "$web"
-wait_until 10 "the web server listens" port_answers "$http_port"
+web_serve "$http_port" "$web"
 
 # Debian's python3-acme, in the interpreter that certbot has.
 story() { # story CODE STEP: state is kept in $work/story

@@ -148,6 +148,11 @@ port_answers() {
 	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+web_serve() { # web_serve PORT FOLDER: helper.py's web server, and it listens
+	spawn "$work/logs/web.log" "$e2e_dir/helper.py" web "$@"
+	wait_until 10 "the web server listens" port_answers "$1"
+}
+
 # Also where a test ends early: whatever it started is ended, by pid, and waited for.
 e2e_cleanup() {
 	local code=$? pid child
@@ -287,11 +292,15 @@ udp_is_bound() {
 	grep -q ":$(printf %04X "$1") " /proc/net/udp
 }
 
+dns_serve() { # dns_serve PORT [FOLDER]: helper.py's name server, and it listens
+	spawn "$work/logs/dns.log" "$e2e_dir/helper.py" dns "$@"
+	wait_until 10 "the name server listens" udp_is_bound "$1"
+}
+
 dns_start() { # before ca_start: its port is in $dns_port, and cairn.conf names it
 	read -r dns_port < <(free_ports 1)
 	mkdir "$dns_dir"
-	spawn "$work/logs/dns.log" "$e2e_dir/helper.py" dns "$dns_port" "$dns_dir"
-	wait_until 10 "the name server listens" udp_is_bound "$dns_port"
+	dns_serve "$dns_port" "$dns_dir"
 	ca_set resolvers "[\"127.0.0.1:$dns_port\"]"
 	cat >"$dns_hook" <<HOOK
 #!/bin/sh
