@@ -13,7 +13,7 @@ static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
-	/* "valid" sorts after "pending"; the offset finds the last order that there is room for. What holds below the
+	/* As the index has them: to sort, SQLite makes a table even for what finds nothing. The offset finds the last order that there is room for. What holds below the
 	 * name holds for the name: such a one is taken when it is valid, whether that was wanted or not. */
 	[Q_REUSE] =
 		"SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
@@ -21,7 +21,7 @@ static const char *const sql[Q_COUNT] = {
 		" AND (subdomains = $8 OR (subdomains = 1 AND status = 'valid'))"
 		" AND (grant_id = $9 OR (grant_id IS NULL AND $9 IS NULL))"
 		" AND NOT EXISTS (SELECT 1 FROM order_authz oa WHERE oa.authz = authorizations.id LIMIT 1 OFFSET $7)"
-		" ORDER BY status DESC, id DESC LIMIT 1",
+		" ORDER BY id DESC",
 	/* The partial index wants its own condition said. */
 	[Q_HELD] = "SELECT 1 FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
 		   " AND ident_type = $4 AND subdomains >= $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
@@ -85,12 +85,27 @@ fallible authz_find_reusable(struct store_tx *tx, struct arena *mem, struct id a
 			     const struct authz_want *want, int64_t until, struct authz_row *ret, struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
-	TRY(rows_one(&r, tx, "authorization", sql[Q_REUSE],
-		     ARGS(A_ID(account), A_TEXT(want->ident.value), A_I64(want->wildcard),
-			  A_Z(ident_type_name(want->ident.type)), A_TEXT(thumbprint), A_I64(until),
-			  A_I64(AUTHZ_ORDERS_MAX - 1), A_I64(want->subdomains), A_ID_MAY(want->grant)),
-		     err));
-	return row_get(&r, mem, ret, err);
+	struct authz_row found = { 0 };
+	bool row, any = false;
+	TRY(rows_open(&r, tx, sql[Q_REUSE],
+		      ARGS(A_ID(account), A_TEXT(want->ident.value), A_I64(want->wildcard),
+			   A_Z(ident_type_name(want->ident.type)), A_TEXT(thumbprint), A_I64(until),
+			   A_I64(AUTHZ_ORDERS_MAX - 1), A_I64(want->subdomains), A_ID_MAY(want->grant)),
+		      err));
+	do {
+		struct authz_row a;
+		TRY(rows_next(&r, &row, err));
+		if (!row)
+			break;
+		TRY(row_get(&r, mem, &a, err));
+		if (!any || a.status == AUTHZ_VALID)
+			found = a;
+		any = true;
+	} while (found.status != AUTHZ_VALID);
+	if (!any)
+		FAIL(err, ERR_NOT_FOUND, "there is no such authorization");
+	*ret = found;
+	return OK;
 }
 
 fallible authz_is_held(struct store_tx *tx, struct id account, const struct authz_want *want, int64_t now, bool *ret,

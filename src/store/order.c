@@ -48,7 +48,8 @@ static const char *const sql[Q_COUNT] = {
 			" COUNT(CASE WHEN status IN ('pending', 'ready') AND expires_at > $2 THEN 1 END)"
 			" FROM orders WHERE replaces = $1 AND replaces <> ''",
 	[Q_IS_REPLACED] = "SELECT 1 FROM orders o JOIN orders r ON r.replaces = o.replaces AND r.replaces <> ''"
-			  " AND r.status IN ('processing', 'valid') WHERE o.id = $1 AND o.status = 'ready' LIMIT 1",
+			  " AND r.status IN ('processing', 'valid') WHERE o.id = $1 AND o.status = 'ready' AND "
+			  "o.replaces <> '' LIMIT 1",
 };
 const struct sql_set order_sql = { "order.c", sql, Q_COUNT };
 

@@ -12,7 +12,7 @@
 #include "store/internal.h"
 
 #define OPEN_AUTHZ "status IN ('pending', 'valid')"
-#define ENDED_AUTHZ "status IN ('invalid', 'deactivated', 'expired', 'revoked')"
+#define ENDED_AUTHZ "status NOT IN ('pending', 'valid')"
 
 enum {
 	Q_EXPIRE_ORDERS,
