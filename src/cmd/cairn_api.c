@@ -33,6 +33,7 @@ struct api {
 	struct role role;
 	struct crypto *crypto;
 	struct store *store;
+	struct store_events store_events;
 	struct store_reach reach;
 	struct sandbox_path reach_paths[STORE_FILES_MAX];
 	struct secret seal_key;
@@ -198,12 +199,35 @@ static fallible bus_open(struct api *api, struct arena *mem, struct err *err)
 	return bus_consume(api->bus, STR(TOPIC_SIGNED), BUS_CREDITS, on_signed, api, err);
 }
 
+/* What the store says of its servers. */
+static void on_store(void *ctx, const struct store_event *e)
+{
+	const struct api *api = ctx;
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{ "server", e->server }, { "passed-over", e->passed_over }, { "why", e->why }, { "help", e->help }
+	};
+	struct kv pairs[ARRAY_LEN(texts) + 2] = { { .kind = KV_END } };
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].value != NULL)
+			pairs[n++] = KV_Z(texts[i].key, texts[i].value);
+	}
+	if (e->timeline > 0)
+		pairs[n++] = KV_U64("timeline", e->timeline);
+	pairs[n] = (struct kv){ .kind = KV_END };
+	log_write(&api->role.log, e->level, e->what, pairs);
+}
+
 static fallible store_open_conf(struct api *api, struct arena *mem, struct err *err)
 {
 	struct store_where where;
 	if (api->store != NULL)
 		return OK;
 	TRY(store_where_of(api->role.conf, mem, &where, err));
+	api->store_events = (struct store_events){ on_store, api };
+	where.events = &api->store_events;
 	return store_open_at(&where, &clock_system, &api->store, err);
 }
 
@@ -224,6 +248,18 @@ static fallible store_reach_conf(struct api *api, struct err *err)
 	api->role.spec.port_count = api->reach.port_count;
 	api->role.spec.paths = api->reach_paths;
 	api->role.spec.path_count = api->reach.file_count;
+	return OK;
+}
+
+/* What libpq reads for each connection: the CA of the database's certificate may be another one tomorrow. */
+static fallible store_files(const struct conf *conf, struct arena *mem, const char *ret[ROLE_FILES_MAX],
+			    size_t *ret_count, struct err *err)
+{
+	static_assert(ROLE_FILES_MAX >= 2 * STORE_URL_FILES_MAX, "of two servers");
+	size_t n = 0, more = 0;
+	TRY(store_url_files(conf->store.url, mem, ret, &n, err));
+	TRY(store_url_files(conf->store.standby, mem, ret + n, &more, err));
+	*ret_count = n + more;
 	return OK;
 }
 
@@ -497,6 +533,7 @@ int main(int argc, char **argv)
 				  .start = api_start,
 				  .close = api_close,
 				  .take = take,
+				  .files = store_files,
 				  .tick = on_tick,
 				  .tick_ms = HOUSEKEEPING_MS,
 				  .ctx = &api };

@@ -4,6 +4,7 @@
  */
 #include "acme/acme.h"
 #include "cmd/cmd.h"
+#include "cmd/urls.h"
 #include "crypto/crypto.h"
 #include "pki/pki.h"
 #include "sign/sign.h"
@@ -206,6 +207,17 @@ static void check_constraints(const struct conf *c)
 	}
 }
 
+/* What the API would refuse to start with; a file that only the API's machine has is a warning. */
+static fallible check_store(const struct conf *c, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct store_where where;
+	TRY(store_where_of(c, &mem, &where, err));
+	if (where.password_file != NULL && where.url.n > 0)
+		check_file(c, "store.password-file", c->store.password_file, true);
+	return store_where_check(&where, err);
+}
+
 static fallible print_warnings(const struct conf *c, struct err *err)
 {
 	AUTO(buf_done) struct buf text = BUF_MAX(TEXT_MAX);
@@ -218,6 +230,7 @@ static fallible print_warnings(const struct conf *c, struct err *err)
 	}
 	check_files(c);
 	check_constraints(c);
+	TRY(check_store(c, err));
 	TRY(check_key_lists(c, err));
 	return check_alternates(c, err);
 }

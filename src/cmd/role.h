@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 
+#define ROLE_FILES_MAX 8
+
 struct role {
 	const char *program; /* "cairn-api" */
 	const char *summary; /* the help's first line */
@@ -30,6 +32,10 @@ struct role {
 	/* SIGHUP: takes over what may change; when it fails, the old configuration stays. On the signals' thread, never
 	 * together with tick, open or close. fresh stays the role's: it is `conf` from then on. */
 	fallible (*take)(void *ctx, const struct conf *fresh, struct err *err);
+	/* In the door: files that it may open beside those of role_sandbox.c's table, of the configuration as it is now.
+	 * Paths are in mem. NULL: none. */
+	fallible (*files)(const struct conf *conf, struct arena *mem, const char *ret[ROLE_FILES_MAX],
+			  size_t *ret_count, struct err *err);
 	void (*tick)(void *ctx); /* every tick_ms, on the main thread; NULL: nothing */
 	int64_t tick_ms;
 

@@ -85,6 +85,17 @@ static void add_setting(struct paths *p, const char *at, bool list)
 	}
 }
 
+static fallible add_role_files(struct paths *p, const struct role *r, struct err *err)
+{
+	const char *more[ROLE_FILES_MAX];
+	size_t n = 0;
+	if (r->files != NULL)
+		TRY(r->files(p->conf, p->mem, more, &n, err));
+	for (size_t i = 0; i < n; i++)
+		add_path(p, more[i]);
+	return OK;
+}
+
 static void add_row(struct paths *p, size_t row)
 {
 	const char *top = (const char *)p->conf;
@@ -111,7 +122,9 @@ static fallible door_paths(void *ctx, struct arena *mem, const char *const **ret
 	}
 	if (r->sandbox == SANDBOX_VALIDATOR)
 		add_path(&p, resolv_conf);
+	struct rc rc = add_role_files(&p, r, err);
 	conf_free(conf);
+	TRY(rc);
 	*ret = p.v;
 	*ret_count = p.n;
 	return OK;

@@ -27,7 +27,8 @@ fallible store_where_of(const struct conf *conf, struct arena *mem, struct store
 	struct store_where w = { .readers = (unsigned)conf->store.readers,
 				 .connections = (unsigned)conf->store.connections,
 				 .pooler = conf->store.pooler,
-				 .standby_url = conf->store.standby };
+				 .standby_url = conf->store.standby,
+				 .standby_lag_s = conf->store.standby_lag_s };
 	if (conf->store.password_file.n > 0)
 		w.password_file = conf_path(conf, mem, conf->store.password_file);
 	TRY(url_of_store(conf, mem, &w.url, err));

@@ -150,8 +150,9 @@ struct conf {
 		int64_t drain_ms;
 	} api;
 	struct {
-		struct str url;     /* "sqlite:store/cairn.db", "postgresql://cairn@db.example/cairn" */
-		struct str standby; /* a server that follows the one of url, for lists; empty: none */
+		struct str url;        /* "sqlite:store/cairn.db", "postgresql://cairn@db.example/cairn" */
+		struct str standby;    /* a server that follows the one of url, for lists; empty: none */
+		int64_t standby_lag_s; /* how far it may be behind */
 		struct str password_file;
 		int64_t connections;   /* to PostgreSQL */
 		bool pooler;           /* one in transaction mode is between us and PostgreSQL */

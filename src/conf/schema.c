@@ -95,8 +95,11 @@ static const struct conf_row rows[] = {
 	{ "store.url", CONF_STR, AT(store.url), "sqlite:store/cairn.db", 1, 0, NULL, "CAIRN_STORE, DATABASE_URL",
 	  RESTART,
 	  "Where accounts, orders and certificates are kept: sqlite:PATH, or postgresql://USER@HOST:PORT/NAME with "
-	  "libpq's "
-	  "parameters, such as ?sslmode=verify-full&sslrootcert=FILE." },
+	  "libpq's parameters, such as ?sslmode=verify-full&sslrootcert=FILE. Several servers of which a standby can "
+	  "take "
+	  "over, as in postgresql://USER@HOST1:PORT,HOST2:PORT/NAME: the one that takes changes is used, and never "
+	  "again "
+	  "one that another has taken over from." },
 	{ "store.password-file", CONF_STR, AT(store.password_file), "", 0, 0, NULL, NULL, RESTART,
 	  "A file whose first line is the password for PostgreSQL. It keeps the password out of this file; without it, "
 	  "libpq's own ways (PGPASSFILE) hold." },
@@ -108,8 +111,9 @@ static const struct conf_row rows[] = {
 	  "is in front of PostgreSQL. Nothing is kept in a session then." },
 	{ "store.standby", CONF_STR, AT(store.standby), "", 0, 0, NULL, NULL, RESTART,
 	  "The URL of a PostgreSQL server that follows the one of store.url (a read replica). Lists are read there, "
-	  "and "
-	  "from store.url while it is away." },
+	  "and from store.url while it is away or further behind than store.standby-lag." },
+	{ "store.standby-lag", CONF_SECONDS, AT(store.standby_lag_s), "30s", 1, DAY_S, NULL, NULL, RESTART,
+	  "How far store.standby may be behind: what is older is not read there." },
 	{ "store.secret-key", CONF_STR, AT(store.secret_key), "store/secret.key", 1, 0, NULL, NULL, RESTART,
 	  "The file with the key that seals secrets in the store, such as external account keys: 64 hex digits. Back "
 	  "it "

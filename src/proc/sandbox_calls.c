@@ -151,7 +151,7 @@ static const struct {
 	{ CALL(umask), A | S },
 	{ CALL(unlink), A | S },
 	{ CALL(unlinkat), A | S },
-	{ CALL(memfd_create), V },
+	{ CALL(memfd_create), V | DATABASE }, /* files that libpq reads: the door opened them */
 
 	/* devices and libusb */
 	{ CALL(ioctl), NETWORK },

@@ -580,72 +580,6 @@ static void pgsql_close(struct db *base)
 	free(self(base));
 }
 
-/* Within what the number of a transaction means one transaction: the timeline, and the time between two crashes, as a
- * server that comes back from one gives numbers again which it had not written down. It throws its statistics away then,
- * and says when. */
-#define LIFE_SQL                                                                                            \
-	"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) ||" \
-	" (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) END"
-
-/* What must be so, and what only this server can say. */
-static const char hello_sql[] = "SELECT current_setting('server_version_num')::bigint,"
-				" current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII'), " LIFE_SQL
-				", current_setting('synchronous_commit') = 'off'";
-
-static fallible hello_read(struct pgsql_db *db, const PGresult *r, struct err *err)
-{
-	if (PQresultStatus(r) != PGRES_TUPLES_OK || PQntuples(r) != 1) {
-		char text[160];
-		FAIL(err, ERR_UNAVAILABLE, "the database does not answer: %s",
-		     pgsql_text(PQerrorMessage(db->h), text, sizeof text));
-	}
-	long version = strtol(PQgetvalue(r, 0, 0), NULL, 10);
-	if (version < 130000)
-		FAIL(err, ERR_CONFIG, "the database is PostgreSQL %ld, 13 or newer is wanted", version / 10000);
-	if (PQgetvalue(r, 0, 1)[0] != 't')
-		FAIL(err, ERR_CONFIG, "the database's encoding is not UTF8: create it with ENCODING 'UTF8'");
-	(void)snprintf(db->mark.life, sizeof db->mark.life, "%s", PQgetvalue(r, 0, 2));
-	return OK;
-}
-
-/* Outside of a pipeline. NULL: the connection is lost, or nothing came for too long: a pooler may let who has connected
- * wait for a server for minutes. */
-static PGresult *ask(PGconn *h, const char *sql)
-{
-	PGresult *last = NULL;
-	bool open = PQsendQuery(h, sql) == 1;
-	while (open && pgsql_wait(h)) {
-		PGresult *r = PQgetResult(h);
-		if (r == NULL)
-			return last;
-		PQclear(last);
-		last = r;
-	}
-	PQclear(last);
-	return NULL;
-}
-
-static fallible hello(struct pgsql_db *db, struct err *err)
-{
-	if (PQsetnonblocking(db->h, 1) != 0)
-		FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
-	PGresult *r = ask(db->h, hello_sql);
-	struct rc rc = hello_read(db, r, err);
-	bool lazy = !FAILED(rc) && PQgetvalue(r, 0, 3)[0] == 't';
-	PQclear(r);
-	TRY(rc);
-	/* Nothing is acknowledged that is not durable, whatever the server's file says. */
-	bool is_safe = true;
-	if (lazy && !db->target->pooler) {
-		r = ask(db->h, "SET synchronous_commit = on");
-		is_safe = PQresultStatus(r) == PGRES_COMMAND_OK;
-		PQclear(r);
-	}
-	if (!is_safe || PQenterPipelineMode(db->h) != 1)
-		FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
-	return OK;
-}
-
 fallible pgsql_ready(struct db *base, struct err *err)
 {
 	struct pgsql_db *db = self(base);
@@ -653,11 +587,11 @@ fallible pgsql_ready(struct db *base, struct err *err)
 		pgsql_drop(base);
 	if (db->h != NULL)
 		return OK;
-	TRY(pgsql_connect(db->target, &db->h, err));
-	struct rc rc = hello(db, err);
-	if (FAILED(rc))
-		pgsql_drop(base);
-	return rc;
+	TRY(pgsql_connect(db->target, &db->h, db->mark.life, err));
+	if (PQenterPipelineMode(db->h) == 1)
+		return OK;
+	pgsql_drop(base);
+	FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
 }
 
 const PGconn *pgsql_handle(const struct db *base)
@@ -665,7 +599,7 @@ const PGconn *pgsql_handle(const struct db *base)
 	return ((const struct pgsql_db *)base)->h;
 }
 
-static const char outcome_sql[] = "SELECT " LIFE_SQL ", pg_xact_status($1::text::xid8)";
+static const char outcome_sql[] = "SELECT " PGSQL_LIFE_SQL ", pg_xact_status($1::text::xid8)";
 
 static enum pgsql_outcome outcome_of(struct db_stmt *s, const struct pgsql_mark *mark)
 {

@@ -9,32 +9,74 @@
 #include "store/db.h"
 
 struct pg_conn; /* libpq's PGconn */
+struct store_reach;
+struct store_events;
 
-/* How a server is reached. The parameters are resolved once (names to addresses, the password's file read), so that a
+#define PGSQL_PARAMS_MAX 64
+#define PGSQL_HOSTS_MAX 32
+
+/* --- pgsql_conn.c: what a URL says --------------------------------------------------------------------------------*/
+struct pgsql_servers;
+
+/* How servers are reached. The parameters are resolved once (names to addresses, the password's file read), so that a
  * connection can be made again from inside a sandbox. They hold the password: nothing here is ever printed. */
 struct pgsql_target {
 	char **keywords, **values; /* as PQconnectdbParams takes them; wiped when done */
-	bool pooler;  /* another server connection may serve each transaction: nothing is kept in a session */
-	bool standby; /* reads only, of a server that may lag */
+	bool pooler;            /* another server connection may serve each transaction: nothing is kept in a session */
+	bool standby;           /* reads only, of a server that may lag */
+	struct err passed_over; /* a host without an address, among others that have one */
+	struct pgsql_servers *servers; /* what is known of them */
 };
 /* password_file: its first line is the password; NULL: the URL's, PGPASSFILE's or none. ERR_UNAVAILABLE: a host's name
  * has no address. */
 fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
 			   struct pgsql_target *ret, struct err *err);
 void pgsql_target_done(struct pgsql_target *t);
+const char *pgsql_param(const struct pgsql_target *t, const char *keyword); /* "" when there is none */
+
+/* A URL may list several hosts; one with several addresses counts as often. */
+struct pgsql_host {
+	struct str name, address, port;
+};
+size_t pgsql_host_count(const struct pgsql_target *t);
+struct pgsql_host pgsql_host(const struct pgsql_target *t, size_t n);
+
+/* What can be told of a URL without a server: ERR_CONFIG. */
+fallible pgsql_url_check(struct str url, bool standby, struct err *err);
+/* Parameters that name a file which is read for each connection; and those files, of a URL and our surroundings, in mem. */
+#define PGSQL_FILES 4
+extern const char *const pgsql_files[PGSQL_FILES];
+fallible pgsql_url_files(struct str url, struct arena *mem, const char *ret[PGSQL_FILES], size_t *ret_count,
+			 struct err *err);
 
 /* What libpq found for itself with the first connection stays: from then on it opens no file. */
 void pgsql_target_settle(struct pgsql_target *t, const struct pg_conn *h);
 /* The same of a server that is away: what does not need an answer. */
 void pgsql_target_settle_away(struct pgsql_target *t);
-struct store_reach;
 void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add);
-fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, struct err *err);
-/* Waits until a result can be had without blocking; false: the connection is lost, or nothing came for too long. */
-bool pgsql_wait(struct pg_conn *h);
 /* A server's text on one line. */
 const char *pgsql_text(const char *from, char *to, size_t room);
 
+/* --- pgsql_server.c: connections, and which server they go to -----------------------------------------------------*/
+/* A server's life: within it the number of a transaction means one transaction. The timeline, and the time between two
+ * crashes, as a server that comes back from one gives numbers again which it had not written down. It throws its
+ * statistics away then, and says when. */
+#define PGSQL_LIFE_SQL                                                                                      \
+	"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) ||" \
+	" (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter) END"
+#define PGSQL_LIFE_MAX 64
+
+struct pgsql_servers *pgsql_servers_new(void);
+void pgsql_servers_free(struct pgsql_servers *s);
+/* What is told of the servers from now on; borrowed. NULL: nothing. */
+void pgsql_servers_tell(struct pgsql_servers *s, const struct store_events *to);
+/* A connection, out of pipeline mode, to the server that is right: of the database that was in use before, and never one
+ * that another has taken over from. life: of that server, empty of one that follows. */
+fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, char life[PGSQL_LIFE_MAX], struct err *err);
+/* Waits until a result can be had without blocking; false: the connection is lost, or nothing came for too long. */
+bool pgsql_wait(struct pg_conn *h);
+
+/* --- db_pgsql.c: transactions -------------------------------------------------------------------------------------*/
 /* What ended a transaction before its time. */
 enum pgsql_fault {
 	PGSQL_FINE,
@@ -55,8 +97,8 @@ enum pgsql_fault pgsql_fault(const struct db *db);
  * or this is not the server that could tell (after a failover or a crash). */
 enum pgsql_outcome { PGSQL_COMMITTED, PGSQL_ABORTED, PGSQL_IN_PROGRESS, PGSQL_CANNOT_TELL };
 struct pgsql_mark {
-	char xid[24];  /* the transaction's number, with its epoch */
-	char life[64]; /* of the server: another one after a crash, and after a standby has taken over */
+	char xid[24];              /* the transaction's number, with its epoch */
+	char life[PGSQL_LIFE_MAX]; /* of the server: another one after a crash, and after a standby has taken over */
 };
 const struct pgsql_mark *pgsql_mark(const struct db *db);
 fallible pgsql_outcome(struct db *db, const struct pgsql_mark *mark, enum pgsql_outcome *ret, struct err *err);

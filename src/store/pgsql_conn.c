@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pgsql_conn.c: how a PostgreSQL server is reached: the URL's parameters with ours, names resolved and the password read
- * once, every wait bounded.
+ * pgsql_conn.c: how PostgreSQL servers are reached: the URL's parameters with ours, names resolved and the password read
+ * once. pgsql_server.c connects.
  */
 #include "store/pgsql.h"
 
@@ -12,18 +12,15 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
-#define PARAMS_MAX 64
 #define PASSWORD_MAX 1024
 #define LIST_MAX 16384
 #define NAME_MAX_DNS 255
 #define ADDRESSES_MAX 8 /* of one name */
-/* Longer than the server's own statement_timeout: what is over that is a server that hangs, or a network that swallows. */
-#define WAIT_MS 20000
 
 /* Ours stand first, so that the URL has the last word. */
 static const struct {
@@ -61,7 +58,8 @@ void pgsql_target_done(struct pgsql_target *t)
 	}
 	free(t->keywords);
 	free(t->values);
-	t->keywords = t->values = NULL;
+	pgsql_servers_free(t->servers);
+	*t = (struct pgsql_target){ .pooler = t->pooler, .standby = t->standby };
 }
 
 static char *dup_z(const char *z)
@@ -77,7 +75,7 @@ static void param_set(struct pgsql_target *t, const char *keyword, const char *v
 	size_t i = 0;
 	while (t->keywords[i] != NULL && strcmp(t->keywords[i], keyword) != 0)
 		i++;
-	if (i == PARAMS_MAX - 1)
+	if (i == PGSQL_PARAMS_MAX - 1)
 		return; /* libpq knows some forty keywords */
 	if (t->keywords[i] == NULL)
 		t->keywords[i] = dup_z(keyword);
@@ -85,7 +83,7 @@ static void param_set(struct pgsql_target *t, const char *keyword, const char *v
 	t->values[i] = dup_z(value);
 }
 
-static const char *param_get(const struct pgsql_target *t, const char *keyword)
+const char *pgsql_param(const struct pgsql_target *t, const char *keyword)
 {
 	for (size_t i = 0; t->keywords[i] != NULL; i++) {
 		if (strcmp(t->keywords[i], keyword) == 0)
@@ -152,36 +150,50 @@ static void params_session(struct pgsql_target *t, struct arena *mem)
 {
 	param_set(t, "client_encoding", "UTF8");
 	if (!t->pooler)
-		param_set(t, "options", str_dupz_raw(mem, str_fmt(mem, "%s %s", session, param_get(t, "options"))));
+		param_set(t, "options", str_dupz_raw(mem, str_fmt(mem, "%s %s", session, pgsql_param(t, "options"))));
 }
 
-/* --- names --------------------------------------------------------------------------------------------------------*/
+/* --- what libpq would look for itself -----------------------------------------------------------------------------*/
 /* What libpq would take from the environment, because we have to know. */
 static void params_of_environment(struct pgsql_target *t)
 {
-	static const char *const known[][2] = { { "host", "PGHOST" },
-						{ "hostaddr", "PGHOSTADDR" },
-						{ "port", "PGPORT" } };
+	static const char *const known[][2] = {
+		{ "host", "PGHOST" },       { "hostaddr", "PGHOSTADDR" },   { "port", "PGPORT" },
+		{ "sslmode", "PGSSLMODE" }, { "sslcert", "PGSSLCERT" },     { "sslkey", "PGSSLKEY" },
+		{ "sslcrl", "PGSSLCRL" },   { "sslcrldir", "PGSSLCRLDIR" }, { "sslrootcert", "PGSSLROOTCERT" },
+	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		const char *value = getenv(known[i][1]);
-		if (value != NULL && param_get(t, known[i][0])[0] == '\0')
+		if (value != NULL && pgsql_param(t, known[i][0])[0] == '\0')
 			param_set(t, known[i][0], value);
 	}
 }
 
-/* libpq's lists, one entry in each for an address. */
-struct hosts {
-	struct buf names, addresses, ports;
-	size_t count;
-};
-
-static void hosts_done(struct hosts *h)
+/* The files that libpq would look for in the home folder, each time: by their path, so that it looks for no home. */
+static void params_of_home(struct pgsql_target *t)
 {
-	buf_done(&h->names);
-	buf_done(&h->addresses);
-	buf_done(&h->ports);
+	static const char *const known[][2] = { { "sslrootcert", "root.crt" },
+						{ "sslcrl", "root.crl" },
+						{ "sslcert", "postgresql.crt" },
+						{ "sslkey", "postgresql.key" } };
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct passwd entry, *found = NULL;
+	char room[1024];
+	const char *home = getenv("HOME");
+	if ((home == NULL || home[0] == '\0') && getpwuid_r(geteuid(), &entry, room, sizeof room, &found) == 0 &&
+	    found != NULL)
+		home = found->pw_dir;
+	if (home == NULL || home[0] != '/')
+		home = "/nonexistent";
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		bool is_list = strcmp(known[i][0], "sslcrl") == 0 && pgsql_param(t, "sslcrldir")[0] != '\0';
+		if (pgsql_param(t, known[i][0])[0] == '\0' && !is_list)
+			param_set(t, known[i][0],
+				  str_dupz_raw(&mem, str_fmt(&mem, "%s/.postgresql/%s", home, known[i][1])));
+	}
 }
 
+/* --- libpq's lists -------------------------------------------------------------------------------------------------*/
 static size_t list_count(struct str list)
 {
 	size_t n = list.n > 0;
@@ -196,6 +208,44 @@ static struct str list_next(struct str *list)
 	struct str one = str_sub(*list, 0, n);
 	*list = n < list->n ? str_sub(*list, n + 1, list->n) : STR_NONE;
 	return one;
+}
+
+static struct str list_nth(struct str list, size_t n)
+{
+	if (n > 0 && list_count(list) <= 1) /* one for all */
+		return list;
+	for (; n > 0; n--)
+		(void)list_next(&list);
+	return list_next(&list);
+}
+
+size_t pgsql_host_count(const struct pgsql_target *t)
+{
+	size_t names = list_count(str_z(pgsql_param(t, "host")));
+	size_t addresses = list_count(str_z(pgsql_param(t, "hostaddr")));
+	size_t n = names > addresses ? names : addresses;
+	return n == 0 ? 1 : n;
+}
+
+struct pgsql_host pgsql_host(const struct pgsql_target *t, size_t n)
+{
+	return (struct pgsql_host){ list_nth(str_z(pgsql_param(t, "host")), n),
+				    list_nth(str_z(pgsql_param(t, "hostaddr")), n),
+				    list_nth(str_z(pgsql_param(t, "port")), n) };
+}
+
+/* --- names --------------------------------------------------------------------------------------------------------*/
+/* Lists with one entry in each for an address. */
+struct hosts {
+	struct buf names, addresses, ports;
+	size_t count;
+};
+
+static void hosts_done(struct hosts *h)
+{
+	buf_done(&h->names);
+	buf_done(&h->addresses);
+	buf_done(&h->ports);
 }
 
 static fallible list_add(struct buf *list, bool is_first, struct str one, struct err *err)
@@ -242,16 +292,29 @@ static fallible param_set_list(struct pgsql_target *t, const char *keyword, stru
 	return OK;
 }
 
+/* A host without an address is passed over where there are others: a start must be possible while a machine, or its
+ * name, is gone. */
+static fallible host_resolve(struct hosts *h, struct str name, struct str port, bool alone, struct err *passed,
+			     struct err *err)
+{
+	struct rc rc = hosts_resolve(h, name, port, passed);
+	if (!FAILED(rc) || (rc.kind == ERR_UNAVAILABLE && !alone))
+		return OK;
+	if (err != NULL)
+		*err = *passed;
+	return rc;
+}
+
 /* Now, whether the server answers or not: whoever is in a sandbox cannot ask a resolver. The names stay, because the
  * server's certificate is for them; one with several addresses stands there as often as it has some. */
 static fallible names_resolve(struct pgsql_target *t, struct err *err)
 {
-	struct str names = str_z(param_get(t, "host")), addresses = str_z(param_get(t, "hostaddr"));
-	struct str ports = str_z(param_get(t, "port"));
-	size_t count = list_count(names), given = list_count(addresses), port_count = list_count(ports);
-	/* Lists that do not fit are libpq's to refuse, which it does before it looks a name up. */
-	if (count == 0 || (given > 0 && given != count) || (port_count > 1 && port_count != count))
+	struct str names = str_z(pgsql_param(t, "host")), addresses = str_z(pgsql_param(t, "hostaddr"));
+	struct str ports = str_z(pgsql_param(t, "port"));
+	size_t count = list_count(names), port_count = list_count(ports);
+	if (count == 0)
 		return OK;
+	bool alone = count == 1;
 	AUTO(hosts_done) struct hosts h = { BUF_MAX(LIST_MAX), BUF_MAX(LIST_MAX), BUF_MAX(LIST_MAX), 0 };
 	for (; count > 0; count--) {
 		struct str name = list_next(&names), address = list_next(&addresses);
@@ -260,31 +323,110 @@ static fallible names_resolve(struct pgsql_target *t, struct err *err)
 		if (is_path || address.n > 0)
 			TRY(hosts_add(&h, name, address, port, err));
 		else
-			TRY(hosts_resolve(&h, name, port, err));
+			TRY(host_resolve(&h, name, port, alone, &t->passed_over, err));
+	}
+	if (h.count == 0) {
+		if (err != NULL)
+			*err = t->passed_over;
+		return (struct rc){ ERR_UNAVAILABLE };
 	}
 	TRY(param_set_list(t, "host", &h.names, err));
 	TRY(param_set_list(t, "hostaddr", &h.addresses, err));
 	return param_set_list(t, "port", &h.ports, err);
 }
 
-fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
-			   struct pgsql_target *ret, struct err *err)
+/* --- making one ---------------------------------------------------------------------------------------------------*/
+static fallible lists_check(const struct pgsql_target *t, struct err *err)
+{
+	struct str ports = str_z(pgsql_param(t, "port"));
+	size_t names = list_count(str_z(pgsql_param(t, "host"))), port_count = list_count(ports);
+	size_t addresses = list_count(str_z(pgsql_param(t, "hostaddr")));
+	if (names > 0 && addresses > 0 && names != addresses)
+		FAIL(err, ERR_CONFIG, "found %zu hosts and %zu hostaddr; wanted as many of one as of the other", names,
+		     addresses);
+	size_t hosts = names > addresses ? names : addresses;
+	if (port_count > 1 && port_count != hosts)
+		FAIL(err, ERR_CONFIG, "found %zu hosts and %zu ports; wanted one port, or one for each host", hosts,
+		     port_count);
+	if (hosts > PGSQL_HOSTS_MAX)
+		FAIL(err, ERR_CONFIG, "found %zu hosts; wanted %d at most", hosts, PGSQL_HOSTS_MAX);
+	while (ports.n > 0) {
+		struct str one = list_next(&ports);
+		uint64_t port;
+		if (one.n > 0 && (FAILED(str_u64(one, UINT16_MAX, &port, NULL)) || port == 0))
+			FAIL(err, ERR_CONFIG, "found the port %.*s; wanted 1 to 65535", STR_FMT(one));
+	}
+	return OK;
+}
+
+/* libpq reads a service's file for each connection, which a sandbox forbids; and a server that follows takes no changes. */
+static fallible words_check(const struct pgsql_target *t, struct err *err)
+{
+	static const char *const main_may[] = { "any", "read-write", "primary" };
+	const char *attrs = pgsql_param(t, "target_session_attrs");
+	bool good = t->standby;
+	for (size_t i = 0; i < ARRAY_LEN(main_may); i++)
+		good = good || strcmp(attrs, main_may[i]) == 0;
+	if (!good)
+		FAIL(err, ERR_CONFIG, "found target_session_attrs=%s; wanted read-write, which holds without it",
+		     attrs);
+	if (pgsql_param(t, "service")[0] != '\0' || getenv("PGSERVICE") != NULL)
+		FAIL(err, ERR_CONFIG,
+		     "found a service of libpq's (service=, or PGSERVICE); wanted its settings in the URL");
+	return OK;
+}
+
+static fallible params_make(struct str url, struct pgsql_target *t, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	char *url_z;
 	TRY(str_dupz(&mem, url, &url_z, err));
+	t->keywords = (char **)mem_alloc_n(sizeof(char *), PGSQL_PARAMS_MAX);
+	t->values = (char **)mem_alloc_n(sizeof(char *), PGSQL_PARAMS_MAX);
+	params_ours(t);
+	TRY(params_of_url(t, url_z, err));
+	params_session(t, &mem);
+	params_of_environment(t);
+	params_of_home(t);
+	TRY(words_check(t, err));
+	return lists_check(t, err);
+}
+
+fallible pgsql_target_make(struct str url, const char *password_file, bool pooler, bool standby,
+			   struct pgsql_target *ret, struct err *err)
+{
 	AUTO(pgsql_target_done) struct pgsql_target t = { .pooler = pooler, .standby = standby };
-	t.keywords = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
-	t.values = (char **)mem_alloc_n(sizeof(char *), PARAMS_MAX);
-	params_ours(&t);
-	TRY(params_of_url(&t, url_z, err));
-	params_session(&t, &mem);
+	TRY(params_make(url, &t, err));
 	if (password_file != NULL)
 		TRY(password_read(&t, password_file, err));
-	params_of_environment(&t);
 	TRY(names_resolve(&t, err));
+	t.servers = pgsql_servers_new();
 	*ret = t;
 	t = (struct pgsql_target){ .pooler = pooler };
+	return OK;
+}
+
+fallible pgsql_url_check(struct str url, bool standby, struct err *err)
+{
+	AUTO(pgsql_target_done) struct pgsql_target t = { .standby = standby };
+	return params_make(url, &t, err);
+}
+
+/* --- files --------------------------------------------------------------------------------------------------------*/
+const char *const pgsql_files[PGSQL_FILES] = { "sslrootcert", "sslcert", "sslkey", "sslcrl" };
+
+fallible pgsql_url_files(struct str url, struct arena *mem, const char *ret[PGSQL_FILES], size_t *ret_count,
+			 struct err *err)
+{
+	AUTO(pgsql_target_done) struct pgsql_target t = { .standby = true };
+	TRY(params_make(url, &t, err));
+	size_t n = 0;
+	for (size_t i = 0; i < PGSQL_FILES; i++) {
+		const char *file = pgsql_param(&t, pgsql_files[i]);
+		if (file[0] == '/')
+			ret[n++] = str_dupz_raw(mem, str_z(file));
+	}
+	*ret_count = n;
 	return OK;
 }
 
@@ -301,7 +443,7 @@ static void reach_port(uint16_t port, struct store_reach *add)
 
 static void reach_ports(const struct pgsql_target *t, struct store_reach *add)
 {
-	struct str ports = str_z(param_get(t, "port"));
+	struct str ports = str_z(pgsql_param(t, "port"));
 	do {
 		uint64_t port = 0;
 		if (FAILED(str_u64(list_next(&ports), UINT16_MAX, &port, NULL)) || port == 0)
@@ -312,16 +454,13 @@ static void reach_ports(const struct pgsql_target *t, struct store_reach *add)
 
 void pgsql_target_reach(const struct pgsql_target *t, struct store_reach *add)
 {
-	static const char *const named[] = { "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir" };
 	reach_ports(t, add);
-	for (size_t i = 0; i < ARRAY_LEN(named); i++) {
-		const char *file = param_get(t, named[i]);
-		if (file[0] == '/' && add->file_count < STORE_FILES_MAX)
-			add->files[add->file_count++] = file;
-	}
+	const char *folder = pgsql_param(t, "sslcrldir"); /* libpq looks into it; single files are read for it */
+	if (folder[0] == '/' && add->file_count < STORE_FILES_MAX)
+		add->files[add->file_count++] = folder;
 }
 
-/* --- connecting ---------------------------------------------------------------------------------------------------*/
+/* --- what libpq found -----------------------------------------------------------------------------------------------*/
 /* What libpq found for itself: the user's name from the system, the password from a file. From now on it asks neither. */
 void pgsql_target_settle(struct pgsql_target *t, const PGconn *h)
 {
@@ -343,51 +482,4 @@ void pgsql_target_settle_away(struct pgsql_target *t)
 	if (h != NULL)
 		pgsql_target_settle(t, h);
 	PQfinish(h);
-}
-
-static void notice_ignored(void *arg, const char *text)
-{
-	(void)arg;
-	(void)text;
-}
-
-fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, struct err *err)
-{
-	PGconn *h = PQconnectdbParams((const char *const *)t->keywords, (const char *const *)t->values, 0);
-	if (h == NULL || PQstatus(h) != CONNECTION_OK) {
-		char text[200];
-		(void)pgsql_text(h == NULL ? "out of memory" : PQerrorMessage(h), text, sizeof text);
-		PQfinish(h);
-		err_cause(err, "%s", text);
-		FAIL(err, ERR_UNAVAILABLE, "no connection to the database");
-	}
-	(void)PQsetNoticeProcessor(h, notice_ignored, NULL);
-	*ret = h;
-	return OK;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* a real wait for a real socket: no test scripts it */
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-bool pgsql_wait(PGconn *h)
-{
-	int64_t until = now_ms() + WAIT_MS;
-	for (;;) {
-		int unsent = PQflush(h);
-		if (unsent < 0)
-			return false;
-		if (unsent == 0 && PQisBusy(h) == 0)
-			return true;
-		int64_t left = until - now_ms();
-		struct pollfd p = { .fd = PQsocket(h), .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN) };
-		int n = left <= 0 ? 0 : poll(&p, 1, (int)left);
-		if (n == 0 || (n < 0 && errno != EINTR) || p.fd < 0)
-			return false;
-		if (n > 0 && PQconsumeInput(h) == 0)
-			return false;
-	}
 }

@@ -3,6 +3,7 @@
  * pgsql_test.c: what only a server of databases can do to a transaction: others in its way, connections that end before
  * and while it commits, programs that start at the same time. Runs with CAIRN_TEST_PG (tests/pg/with-postgres.sh).
  */
+#include "store/pgsql_standby.h"
 #include "store/testing.h"
 
 #include <poll.h>
@@ -536,6 +537,170 @@ static void a_standby_that_cannot_answer_is_gone_past(void **state)
 	}
 }
 
+/* --- several servers ----------------------------------------------------------------------------------------------*/
+struct told {
+	struct store_events to;
+	unsigned count;
+	char what[40], text[600];
+};
+
+static void tell(void *ctx, const struct store_event *e)
+{
+	struct told *t = (struct told *)ctx;
+	t->count++;
+	(void)snprintf(t->what, sizeof t->what, "%s", e->what);
+	(void)snprintf(t->text, sizeof t->text, "%s %s", e->passed_over == NULL ? "" : e->passed_over,
+		       e->why == NULL ? "" : e->why);
+}
+
+/* A server that says of itself what the test wants: functions of the test's schema stand before the system's. */
+static void pretend(const struct test_store *t, const char *system, const char *timeline)
+{
+	char sql[600];
+	(void)snprintf(
+		sql, sizeof sql,
+		"SET search_path = %s; CREATE OR REPLACE FUNCTION pg_control_system(OUT system_identifier bigint)"
+		" LANGUAGE sql AS 'SELECT %s::bigint'; CREATE OR REPLACE FUNCTION pg_walfile_name(pg_lsn) RETURNS"
+		" text LANGUAGE sql AS $$SELECT '%s0000000000000001'$$",
+		t->schema, system, timeline);
+	test_pg_run(sql);
+}
+
+static void a_server_that_another_has_taken_over_from_is_not_used(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const struct {
+		const char *system, *timeline, *refusal; /* NULL: it is used */
+	} rows[] = {
+		{ "7", "0000000A", NULL },
+		{ "7", "00000009", "an old primary (timeline 9, and 10 has been in use)" },
+		{ "7", "0000000A", NULL },
+		{ "8", "0000000B", "another database (system identifier 8; the one in use until now has 7)" },
+		{ "7", "0000000B", NULL },
+		{ "7", "0000000A", "an old primary (timeline 10, and 11 has been in use)" },
+	};
+	struct told told = { .to = { tell, &told } };
+	char url[400];
+	(void)snprintf(url, sizeof url, "%s&options=-csearch_path%%3D%s%%2Cpg_catalog&application_name=%s", test_pg(),
+		       t->schema, t->schema);
+	struct pgsql_target target = { 0 };
+	GOOD(pgsql_target_make(str_z(url), NULL, false, false, &target, &err));
+	pgsql_servers_tell(target.servers, &told.to);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		pretend(t, rows[i].system, rows[i].timeline);
+		told.count = 0;
+		for (unsigned times = 0; times < 2; times++) {
+			struct err why = { 0 };
+			char life[PGSQL_LIFE_MAX];
+			PGconn *h = NULL;
+			bool refused = FAILED(pgsql_connect(&target, &h, life, &why));
+			PQfinish(h);
+			assert_int_equal(refused, rows[i].refusal != NULL);
+			assert_int_equal(why.kind, refused ? ERR_UNAVAILABLE : ERR_NONE);
+			if (refused)
+				assert_non_null(strstr(why.cause, rows[i].refusal));
+		}
+		assert_int_equal(told.count, 1); /* not at each attempt */
+		assert_string_equal(told.what, rows[i].refusal != NULL ? "database away" : "database in use");
+	}
+	pgsql_target_done(&target);
+}
+
+static void urls_that_cannot_be_meant_are_refused(void **state)
+{
+	static const struct {
+		const char *url;
+		bool standby;
+		const char *why; /* NULL: good */
+	} rows[] = {
+		{ "postgresql://u@a:1,b:2/d", false, NULL },
+		{ "postgresql://u@a,b:2/d", false, NULL },
+		{ "postgresql://u@a,b/d?port=7", false, NULL },
+		{ "postgresql://u@a/d?target_session_attrs=any", false, NULL },
+		{ "postgresql://u@a/d?target_session_attrs=prefer-standby", true, NULL },
+		{ "postgresql://u@a,b/d?port=1,2,3", false, "found 2 hosts and 3 ports; wanted one port, or one for" },
+		{ "postgresql://u@a,b/d?hostaddr=192.0.2.1", false, "found 2 hosts and 1 hostaddr; wanted as many" },
+		{ "postgresql://u@a:70000/d", false, "found the port 70000; wanted 1 to 65535" },
+		{ "postgresql://u@a/d?port=0", false, "found the port 0; wanted 1 to 65535" },
+		{ "postgresql://u@a/d?target_session_attrs=standby", false,
+		  "found target_session_attrs=standby; wanted" },
+		{ "postgresql://u@a/d?service=x", false, "found a service of libpq's" },
+		{ "postgresql://u@a/d?service=x", true, "found a service of libpq's" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct store_where where = { .url = rows[i].standby ? STR("sqlite:x") : str_z(rows[i].url),
+						   .standby_url = rows[i].standby ? str_z(rows[i].url) : STR_NONE };
+		if (rows[i].why == NULL) {
+			GOOD(store_where_check(&where, &err));
+			continue;
+		}
+		BAD(store_where_check(&where, &err), ERR_CONFIG, rows[i].why);
+	}
+}
+
+/* A machine that is gone, with its name: the others are there. */
+static void a_host_without_address_is_passed_over_where_there_are_others(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	char url[400];
+	struct told told = { .to = { tell, &told } };
+	(void)snprintf(url, sizeof url,
+		       "postgresql://cairn@/cairn?host=nobody.invalid,%s/run&options=-csearch_path%%3D%s",
+		       getenv("CAIRN_TEST_PG_DIR"), t->schema);
+	const struct store_where where = { .url = str_z(url), .connections = 1, .events = &told.to };
+	struct store *s = NULL;
+	GOOD(store_open_at(&where, &t->clock, &s, &err));
+	assert_int_equal(told.count, 2); /* "database in use" is the second */
+	assert_int_equal(accounts_in(s), 0);
+	store_close(s);
+}
+
+static void a_standby_is_read_when_it_is_known_not_to_be_behind(void **state)
+{
+	static const struct {
+		int64_t passed_ms; /* since the row before */
+		struct pgsql_place main, standby;
+		bool fits;
+		const char *says; /* the last line's beginning; NULL: none */
+	} rows[] = {
+		{ 0, { 100, 1, 7 }, { 90, 0, 7 }, false, NULL }, /* by how long, nobody knows yet */
+		{ 1000, { 200, 1, 7 }, { 110, 0, 7 }, true, "standby in use" },
+		{ 1000, { 300, 1, 7 }, { 190, 0, 7 }, true, NULL }, /* the mark is 200, of a second ago */
+		{ 1000, { 400, 1, 7 }, { 190, 0, 7 }, true, NULL },
+		{ 2500, { 500, 1, 7 }, { 190, 0, 7 }, false, "standby left out  it is behind by more than 3 s" },
+		{ 1000, { 500, 1, 7 }, { 190, 0, 7 }, false, NULL }, /* said once */
+		{ 1000, { 500, 1, 7 }, { 500, 0, 7 }, true, "standby in use" },
+		{ 900000, { 900, 1, 7 }, { 890, 0, 7 }, false, NULL }, /* nobody read for long: nothing is known */
+		{ 1000, { 900, 1, 7 }, { 900, 0, 7 }, true, NULL },
+		{ 20000, { 950, 1, 7 }, { 950, 0, 8 }, false, "standby left out  it is a server of another database" },
+		{ 1000, { 950, 1, 7 }, { 950, 1, 7 }, true, "standby in use" }, /* promoted, and the main one now */
+		{ 20000, { 950, 1, 7 }, { 999, 2, 7 }, false, "standby left out  it has ceased to follow" },
+	};
+	(void)state;
+	struct told told = { .to = { tell, &told } };
+	struct pgsql_watch w = { .said = PGSQL_SAID_NOTHING };
+	pgsql_watch_init(&w, 3, &told.to);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t *const times[] = { &w.look_at, &w.mark_at, &w.proven_at, &w.said_out_at };
+		for (size_t n = 0; n < ARRAY_LEN(times); n++)
+			*times[n] -= *times[n] == INT64_MIN ? 0 : rows[i].passed_ms;
+		told.count = 0;
+		if (rows[i].passed_ms >= 1000)
+			assert_true(pgsql_watch_begin(&w));
+		assert_false(pgsql_watch_begin(&w) && rows[i].passed_ms > 0); /* one at a time */
+		pgsql_watch_end(&w, clock_mono_ms(&clock_system), &rows[i].main, &rows[i].standby);
+		assert_false(pgsql_watch_begin(&w)); /* not yet again */
+		assert_int_equal(pgsql_watch_fits(&w), rows[i].fits);
+		assert_int_equal(told.count, rows[i].says != NULL);
+		char line[700];
+		(void)snprintf(line, sizeof line, "%s %s", told.what, told.text);
+		if (rows[i].says != NULL)
+			assert_int_equal(strncmp(line, rows[i].says, strlen(rows[i].says)), 0);
+	}
+	pgsql_watch_done(&w);
+}
+
 static void what_is_no_such_database_is_refused_without_its_password(void **state)
 {
 	struct test_store *t = (struct test_store *)*state;
@@ -571,6 +736,10 @@ int main(void)
 		STORE(months_wait_for_no_reader),
 		cmocka_unit_test(names_are_looked_up_at_once),
 		STORE(a_standby_that_cannot_answer_is_gone_past),
+		STORE(a_server_that_another_has_taken_over_from_is_not_used),
+		cmocka_unit_test(urls_that_cannot_be_meant_are_refused),
+		STORE(a_host_without_address_is_passed_over_where_there_are_others),
+		cmocka_unit_test(a_standby_is_read_when_it_is_known_not_to_be_behind),
 		STORE(what_is_no_such_database_is_refused_without_its_password),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,10 @@
  */
 #include "store/internal.h"
 
+#ifdef CAIRN_PGSQL
+#include "store/pgsql.h"
+#endif
+
 static bool is_pgsql(struct str url)
 {
 	return str_skip(&url, STR("postgresql://")) || str_skip(&url, STR("postgres://"));
@@ -24,6 +28,48 @@ fallible store_open_at(const struct store_where *where, const struct clock *clk,
 	     "this program was built without PostgreSQL (libpq), sqlite:/path/of/the/file is possible");
 #endif
 }
+
+#ifdef CAIRN_PGSQL
+static fallible url_check(const char *setting, struct str url, bool standby, struct err *err)
+{
+	struct rc rc = is_pgsql(url) ? pgsql_url_check(url, standby, err) : OK;
+	if (FAILED(rc))
+		err_prefix(err, "%s: ", setting);
+	return rc;
+}
+
+fallible store_where_check(const struct store_where *where, struct err *err)
+{
+	TRY(url_check("store.url", where->url, false, err));
+	return url_check("store.standby", where->standby_url, true, err);
+}
+
+fallible store_url_files(struct str url, struct arena *mem, const char *ret[STORE_URL_FILES_MAX], size_t *ret_count,
+			 struct err *err)
+{
+	static_assert(STORE_URL_FILES_MAX == PGSQL_FILES, "they are libpq's");
+	*ret_count = 0;
+	return is_pgsql(url) ? pgsql_url_files(url, mem, ret, ret_count, err) : OK;
+}
+#else
+fallible store_where_check(const struct store_where *where, struct err *err)
+{
+	(void)where;
+	(void)err;
+	return OK;
+}
+
+fallible store_url_files(struct str url, struct arena *mem, const char *ret[STORE_URL_FILES_MAX], size_t *ret_count,
+			 struct err *err)
+{
+	(void)url;
+	(void)mem;
+	(void)ret;
+	(void)err;
+	*ret_count = 0;
+	return OK;
+}
+#endif
 
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err)
 {

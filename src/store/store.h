@@ -18,6 +18,21 @@
 struct store;
 struct store_tx;
 
+/* What an operator should know of the servers behind a store; once, when it changes. Any thread, and short. Text is
+ * borrowed, NULL when there is none. */
+struct store_event {
+	enum log_level level;
+	const char *what;        /* "database in use", "database away", "standby in use", "standby left out", ... */
+	const char *server;      /* host:port */
+	uint64_t timeline;       /* the server's; 0: none */
+	const char *passed_over; /* other servers, with why */
+	const char *why, *help;
+};
+struct store_events {
+	void (*fn)(void *ctx, const struct store_event *e);
+	void *ctx;
+};
+
 /* Where a store is. SQLite: readers. PostgreSQL: the rest; any number of programs may have one database open. */
 struct store_where {
 	struct str url;            /* "sqlite:/path/cairn.db", "postgresql://user@host:5432/name?sslmode=verify-full" */
@@ -26,14 +41,23 @@ struct store_where {
 	const char *password_file; /* its first line; NULL: the URL's, PGPASSFILE's, or none */
 	bool pooler;               /* pgbouncer in transaction mode is in between */
 	struct str standby_url;    /* a server that follows the other one, for store_read_stale; empty: none */
+	int64_t standby_lag_s;     /* how far it may be behind; 0: half a minute */
+	const struct store_events *events; /* borrowed for as long as the store is open; NULL: nobody is told */
 };
+/* What can be told without opening it: ERR_CONFIG, which names the setting. */
+fallible store_where_check(const struct store_where *where, struct err *err);
+/* The files that are read each time when a connection to a server is made, for whoever opens them for a sandbox: of
+ * `url`, which may be SQLite's and then has none. In mem. */
+#define STORE_URL_FILES_MAX 4
+fallible store_url_files(struct str url, struct arena *mem, const char *ret[STORE_URL_FILES_MAX], size_t *ret_count,
+			 struct err *err);
 fallible store_open_at(const struct store_where *where, const struct clock *clk, struct store **ret, struct err *err);
 /* The same with sensible numbers. SQLite: "sqlite:/path/cairn.db". One process a database: a second opener is ERR_CONFIG and told the first one's pid. The
  * file's mode is 0600. Migrates under a lock; refuses a newer schema (ERR_CONFIG says which version wants which
  * program). readers: connections for store_read. */
 fallible store_open(struct str url, unsigned readers, const struct clock *clk, struct store **ret, struct err *err);
-/* What a sandbox has to leave open so that a connection to a server of databases can be made again: its TCP ports, and the
- * files that the URL names. None for SQLite. Files are borrowed from the store. */
+/* What a sandbox has to leave open so that a connection to a server of databases can be made again: its TCP ports, and
+ * folders that the URL names (files: store_url_files). None for SQLite. Paths are borrowed from the store. */
 #define STORE_PORTS_MAX 16
 #define STORE_FILES_MAX 16
 struct store_reach {
@@ -52,7 +76,8 @@ typedef fallible store_fn(struct store_tx *tx, void *ctx, struct err *err);
 fallible store_tx(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* Reads only; sees every commit that was acknowledged before the call. */
 fallible store_read(struct store *s, store_fn *fn, void *ctx, struct err *err);
-/* The same where it does not matter that the last second may be missing, as in lists. */
+/* The same where it does not matter that the last seconds may be missing, as in lists: on the standby, when there is one
+ * that is behind by where.standby_lag_s at most. */
 fallible store_read_stale(struct store *s, store_fn *fn, void *ctx, struct err *err);
 /* --- backup.c: of SQLite; other databases have their own tools ---
  * A copy as it is at one moment, while somebody has the store open or not. Durable when it returns; never replaces a file

@@ -6,6 +6,7 @@
  */
 #include "store/internal.h"
 #include "store/pgsql.h"
+#include "store/pgsql_standby.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,8 +22,6 @@
 #define OUTCOME_PATIENCE_MS 8000
 #define TURN_PATIENCE_S 20
 #define BACK_OFF_MOST_MS 200
-/* After a standby could not be reached, how long it is not tried. */
-#define STANDBY_REST_MS 5000
 
 struct pool {
 	struct pgsql_target target;
@@ -35,9 +34,9 @@ struct pool {
 struct pgsql_store {
 	struct store base;
 	const struct clock *clock;
-	struct pool main, standby;  /* standby.count 0: there is none */
-	pthread_rwlock_t together;  /* read: with others. written: alone */
-	_Atomic int64_t standby_at; /* when it may be tried again */
+	struct pool main, standby; /* standby.count 0: there is none */
+	pthread_rwlock_t together; /* read: with others. written: alone */
+	struct pgsql_watch watch;  /* of the standby */
 	_Atomic uint64_t transactions, commits, busy, failures;
 };
 
@@ -259,25 +258,54 @@ static fallible read_tx(struct store *base, store_fn *fn, void *ctx, struct err 
 	return run_on(s, &s->main, &j, err);
 }
 
-/* On the standby, when there is one and it answers; one turn only, as the main server is there. */
-static fallible read_stale(struct store *base, store_fn *fn, void *ctx, struct err *err)
+/* One turn. What fn says of what it found stands: *ret_done. What the server did, down to a table that it has not got yet,
+ * does not. */
+static fallible read_once(struct pgsql_store *s, struct pool *p, store_fn *fn, void *ctx, bool *ret_done,
+			  struct err *err)
 {
-	struct pgsql_store *s = self(base);
-	if (s->standby.count == 0 || now_ms() < s->standby_at)
-		return read_tx(base, fn, ctx, err);
 	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms(), .fault = PGSQL_LOST };
 	struct db *db = NULL;
 	bool again = false;
-	struct rc rc = pool_take(&s->standby, &db, err);
+	struct rc rc = pool_take(p, &db, err);
 	if (!FAILED(rc)) {
 		rc = run_turn(s, &j, db, &again, err);
-		pool_give(&s->standby, db);
+		pool_give(p, db);
 	}
-	/* What fn says of what it found stands. What the standby did, down to a table that it has not got yet, does not. */
-	if (!FAILED(rc) || j.fault == PGSQL_FINE)
+	*ret_done = !FAILED(rc) || j.fault == PGSQL_FINE;
+	return rc;
+}
+
+/* Once each, and for nobody's patience: without an answer of the main server nothing new is known. */
+static void standby_look(struct pgsql_store *s)
+{
+	int64_t asked_at = now_ms();
+	struct pgsql_place main, standby;
+	struct err why = { 0 };
+	bool done;
+	bool main_known = !FAILED(read_once(s, &s->main, pgsql_place_read, &main, &done, NULL));
+	bool standby_known = main_known && !FAILED(read_once(s, &s->standby, pgsql_place_read, &standby, &done, &why));
+	if (main_known && !standby_known)
+		pgsql_watch_away(&s->watch, &why);
+	pgsql_watch_end(&s->watch, asked_at, main_known ? &main : NULL, standby_known ? &standby : NULL);
+}
+
+/* On the standby when it is fit, else on the main server. */
+static fallible read_stale(struct store *base, store_fn *fn, void *ctx, struct err *err)
+{
+	struct pgsql_store *s = self(base);
+	if (s->standby.count > 0 && pgsql_watch_begin(&s->watch))
+		standby_look(s);
+	if (s->standby.count == 0 || !pgsql_watch_fits(&s->watch))
+		return read_tx(base, fn, ctx, err);
+	bool done;
+	struct err why = { 0 };
+	struct rc rc = read_once(s, &s->standby, fn, ctx, &done, &why);
+	if (done) {
+		if (FAILED(rc) && err != NULL)
+			*err = why;
 		return rc;
-	s->standby_at = now_ms() + STANDBY_REST_MS;
-	err_forget(err);
+	}
+	pgsql_watch_away(&s->watch, &why);
 	return read_tx(base, fn, ctx, err);
 }
 
@@ -287,6 +315,7 @@ static void close_store(struct store *base)
 	struct pgsql_store *s = self(base);
 	pool_done(&s->main);
 	pool_done(&s->standby);
+	pgsql_watch_done(&s->watch);
 	(void)pthread_rwlock_destroy(&s->together);
 	free(s);
 }
@@ -370,27 +399,51 @@ static fallible migrate(struct pgsql_store *s, struct err *err)
 	return rc;
 }
 
+static fallible fail_with(const struct err *why, struct err *err)
+{
+	if (err != NULL)
+		*err = *why;
+	return (struct rc){ why->kind };
+}
+
+static void tell_passed_over(const struct pgsql_target *t, const struct store_events *to, const char *help)
+{
+	if (to == NULL || t->passed_over.kind == ERR_NONE)
+		return;
+	const struct store_event e = { .level = LOG_WARNING,
+				       .what = "database host without address",
+				       .why = t->passed_over.detail,
+				       .help = help };
+	to->fn(to->ctx, &e);
+}
+
 /* A standby that is away is no reason not to start. */
 static void standby_open(struct pgsql_store *s)
 {
 	struct db *db = s->standby.all[0];
-	if (!FAILED(pgsql_ready(db, NULL))) {
+	struct err why = { 0 };
+	if (!FAILED(pgsql_ready(db, &why))) {
 		pgsql_target_settle(&s->standby.target, pgsql_handle(db));
 		return;
 	}
 	pgsql_target_settle_away(&s->standby.target);
-	s->standby_at = now_ms() + STANDBY_REST_MS;
+	pgsql_watch_away(&s->watch, &why);
 }
 
 /* One whose name has no address now will have none later: nobody asks for it inside of the sandbox. */
 static fallible standby_make(struct pgsql_store *s, const struct store_where *w, struct err *err)
 {
-	struct rc rc = pgsql_target_make(w->standby_url, w->password_file, w->pooler, true, &s->standby.target, err);
+	static const char help[] = "lists are read from the server of store.url until cairn is started again";
+	struct pgsql_target *t = &s->standby.target;
+	struct err why = { 0 };
+	struct rc rc = pgsql_target_make(w->standby_url, w->password_file, w->pooler, true, t, &why);
 	if (!FAILED(rc))
 		pool_fill(&s->standby, w->connections);
-	if (rc.kind != ERR_UNAVAILABLE)
-		return rc;
-	err_forget(err);
+	else if (rc.kind != ERR_UNAVAILABLE)
+		return fail_with(&why, err);
+	else
+		t->passed_over = why;
+	tell_passed_over(t, w->events, help);
 	return OK;
 }
 
@@ -399,7 +452,11 @@ fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, 
 	if (w->connections == 0 || w->connections > CONNECTIONS_MAX)
 		FAIL(err, ERR_CONFIG, "%u connections, 1 to %d are possible", w->connections, CONNECTIONS_MAX);
 	AUTO(store_auto) struct pgsql_store *s = store_new(clk);
+	pgsql_watch_init(&s->watch, w->standby_lag_s, w->events);
 	TRY(pgsql_target_make(w->url, w->password_file, w->pooler, false, &s->main.target, err));
+	pgsql_servers_tell(s->main.target.servers, w->events);
+	tell_passed_over(&s->main.target, w->events,
+			 "the others of store.url are used; start cairn again once it has one");
 	pool_fill(&s->main, w->connections);
 	if (w->standby_url.n > 0)
 		TRY(standby_make(s, w, err));
