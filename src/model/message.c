@@ -12,43 +12,60 @@
 #define IDENT_VALUE_MAX (NAME_MAX_LEN + 2)
 
 /* --- alphabets ----------------------------------------------------------------------------------------------------*/
-/* Of one word of a set: its bits for the characters from..to, which must lie in one block of 64. */
-#define RANGE(from, to) (UINT64_MAX << ((from) % 64) & UINT64_MAX >> (63 - (to) % 64))
-#define ONE(c) RANGE(c, c)
-#define DIGITS RANGE('0', '9')
-#define LETTERS (RANGE('A', 'Z') | RANGE('a', 'z'))
-#define PRINTABLE RANGE(' ', '?'), RANGE('@', '~')
+/* Which bytes a text of each kind may hold, as one bit a kind, so that a text is looked at with one load a byte.
+ * Sequences of UTF-8 are the JSON reader's business; a writer's own bad ones come out as U+FFFD. */
+#define BIT(kind) (1u << ((kind)-FIELD_WORD))
+#define WITHIN(c, from, to) ((c) >= (from) && (c) <= (to))
+#define IS_DIGIT(c) WITHIN(c, '0', '9')
+#define IS_ALNUM(c) (IS_DIGIT(c) || WITHIN(c, 'A', 'Z') || WITHIN(c, 'a', 'z'))
+#define IS_PRINTABLE(c) WITHIN(c, ' ', '~')
+#define IS_B64URL(c) (IS_ALNUM(c) || (c) == '-' || (c) == '_')
+#define KINDS(c)                                                                                        \
+	((IS_B64URL(c) || (c) == '.' ? BIT(FIELD_WORD) : 0) | (IS_PRINTABLE(c) ? BIT(FIELD_TEXT) : 0) | \
+	 (IS_PRINTABLE(c) || (c) == '\n' ? BIT(FIELD_LINES) : 0) |                                      \
+	 (IS_PRINTABLE(c) || (c) >= 0x80 ? BIT(FIELD_UTF8) : 0) |                                       \
+	 (IS_B64URL(c) ? BIT(FIELD_B64URL) | BIT(FIELD_TOKEN) : 0) |                                    \
+	 (IS_DIGIT(c) || WITHIN(c, 'a', 'f') ? BIT(FIELD_HEX) : 0) | BIT(FIELD_BYTES))
+#define KINDS_4(c) KINDS(c), KINDS((c) + 1), KINDS((c) + 2), KINDS((c) + 3)
+#define KINDS_16(c) KINDS_4(c), KINDS_4((c) + 4), KINDS_4((c) + 8), KINDS_4((c) + 12)
+#define KINDS_64(c) KINDS_16(c), KINDS_16((c) + 16), KINDS_16((c) + 32), KINDS_16((c) + 48)
+static const uint8_t kinds_of[256] = { KINDS_64(0), KINDS_64(64), KINDS_64(128), KINDS_64(192) };
 
-/* Sequences of UTF-8 are the JSON reader's business; a writer's own bad ones come out as U+FFFD. */
-static const struct alphabet {
-	const char *name;
-	uint64_t ascii[2];
-	bool beyond; /* and every byte from 0x80 on */
-} alphabets[FIELD_KIND_COUNT] = {
-	[FIELD_WORD] = { "letters, digits and . _ -", { DIGITS | ONE('.') | ONE('-'), LETTERS | ONE('_') }, false },
-	[FIELD_TEXT] = { "printable ASCII", { PRINTABLE }, false },
-	[FIELD_LINES] = { "printable ASCII and newlines", { ONE('\n') | PRINTABLE }, false },
-	[FIELD_UTF8] = { "text without control characters", { PRINTABLE }, true },
-	[FIELD_B64URL] = { "base64url", { DIGITS | ONE('-'), LETTERS | ONE('_') }, false },
-	[FIELD_HEX] = { "lower-case hex", { DIGITS, RANGE('a', 'f') }, false },
-	[FIELD_TOKEN] = { "base64url", { DIGITS | ONE('-'), LETTERS | ONE('_') }, false },
-	[FIELD_BYTES] = { "bytes", { UINT64_MAX, UINT64_MAX }, true },
+static const char *const alphabets[FIELD_KIND_COUNT] = {
+	[FIELD_WORD] = "letters, digits and . _ -",
+	[FIELD_TEXT] = "printable ASCII",
+	[FIELD_LINES] = "printable ASCII and newlines",
+	[FIELD_UTF8] = "text without control characters",
+	[FIELD_B64URL] = "base64url",
+	[FIELD_HEX] = "lower-case hex",
+	[FIELD_TOKEN] = "base64url",
+	[FIELD_BYTES] = "bytes",
 };
+static_assert(FIELD_BYTES - FIELD_WORD == 7, "the kinds of text are eight in a row");
 
-static bool alphabet_has(const struct alphabet *a, unsigned char c)
+static bool alphabet_has_all(enum field_kind kind, struct str s)
 {
-	return c < 0x80 ? (a->ascii[c / 64] >> c % 64 & 1) != 0 : a->beyond;
+	unsigned of_all = UINT8_MAX;
+	for (size_t i = 0; i < s.n; i++)
+		of_all &= kinds_of[(unsigned char)s.p[i]];
+	return (of_all & BIT(kind)) != 0;
+}
+
+static fallible refuse_byte(const char *key, enum field_kind kind, struct str s, struct err *err)
+{
+	size_t i = 0;
+	while (alphabet_has_all(kind, str_n(s.p + i, 1)))
+		i++;
+	FAIL(err, ERR_MALFORMED, "\"%s\" holds byte 0x%02x at %zu, only %s may be there", key,
+	     (unsigned)(unsigned char)s.p[i], i, alphabets[kind]);
 }
 
 static fallible text_check(const char *key, enum field_kind kind, size_t min, size_t max, struct str s, struct err *err)
 {
 	if (s.n < min || s.n > max)
 		FAIL(err, ERR_MALFORMED, "\"%s\" has %zu bytes, %zu to %zu are allowed", key, s.n, min, max);
-	for (size_t i = 0; i < s.n; i++) {
-		if (!alphabet_has(&alphabets[kind], (unsigned char)s.p[i]))
-			FAIL(err, ERR_MALFORMED, "\"%s\" holds byte 0x%02x at %zu, only %s may be there", key,
-			     (unsigned)(unsigned char)s.p[i], i, alphabets[kind].name);
-	}
+	if (!alphabet_has_all(kind, s))
+		return refuse_byte(key, kind, s, err);
 	if (kind == FIELD_TOKEN && !token_is_wellformed(s))
 		FAIL(err, ERR_MALFORMED, "\"%s\" is not 32 bytes in base64url", key);
 	return OK;
@@ -463,7 +480,7 @@ static bool is_lacking(const struct field *f, const void *m)
 		return *(const size_t *)at(m, f->count_at) == 0;
 	if (f->kind == FIELD_TIME)
 		return *(const int64_t *)at(m, f->at) == 0;
-	assert(alphabets[f->kind].name != NULL);
+	assert(alphabets[f->kind] != NULL);
 	return ((const struct str *)at(m, f->at))->n == 0;
 }
 
