@@ -37,12 +37,12 @@ static void signer_met_job(void *ctx, struct bus_delivery *d)
 	struct signer_queue *q = &s->queue;
 	pthread_mutex_lock(&q->lock);
 	bool take = !q->stop && q->count < SIGN_QUEUE_MAX;
-	if (take) {
+	if (take)
 		q->v[(q->head + q->count++) % SIGN_QUEUE_MAX] = d;
-		pthread_cond_signal(&q->wake);
-	}
 	pthread_mutex_unlock(&q->lock);
-	if (!take)
+	if (take)
+		pthread_cond_signal(&q->wake); /* after the lock, so that the woken one does not run into it */
+	else
 		bus_nack(d);
 }
 
