@@ -34,8 +34,22 @@ static fallible read_length(struct cur *c, size_t *ret, struct err *err)
 	return OK;
 }
 
+/* Most elements are short and good: seen at once. For all others, and for what to say of them, there is the long way. */
+static bool next_is_short(const struct cur *c, struct der *ret)
+{
+	const uint8_t *b = (const uint8_t *)c->p;
+	if (cur_left(c) < 2 || b[0] == 0 || (b[0] & 0x1f) == 0x1f || b[1] >= 0x80 || b[1] > cur_left(c) - 2)
+		return false;
+	*ret = (struct der){ .tag = b[0], .body = str_n(b + 2, b[1]), .whole = str_n(b, 2 + (size_t)b[1]) };
+	return true;
+}
+
 fallible der_next(struct cur *c, struct der *ret, struct err *err)
 {
+	if (next_is_short(c, ret)) {
+		c->p += ret->whole.n;
+		return OK;
+	}
 	struct cur at = *c;
 	const char *start = at.p;
 	struct der d = { 0 };

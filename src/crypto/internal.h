@@ -42,6 +42,7 @@ struct key {
 	enum key_kind kind;
 	unsigned bits;
 	bool has_private;
+	atomic_bool sound; /* of its parts, which never change: key_check found nothing, but for what it is used for */
 	_Atomic(EVP_PKEY *) evp;         /* of a point that came from outside: NULL until it is asked for (key_evp) */
 	struct key *self;                /* for that: whoever has a key has it as const */
 	const struct key_signer *signer; /* NULL: the private half, if any, is in evp */

@@ -87,6 +87,7 @@ static struct key *key_new(EVP_PKEY *evp, enum key_kind kind, bool has_private, 
 	atomic_init(&k->refs, 1);
 	k->kind = kind;
 	k->has_private = has_private;
+	atomic_init(&k->sound, false);
 	k->self = k;
 	atomic_init(&k->evp, evp);
 	k->bits = kind == KEY_RSA ? (unsigned)EVP_PKEY_get_bits(evp) : key_rows[kind].bits;
@@ -217,7 +218,9 @@ fallible key_from_ec(enum key_kind curve, struct str x, struct str y, struct key
 		FAIL(err, ERR_BAD_PUBLIC_KEY, "key coordinates of %zu and %zu bytes, %s has %zu", x.n, y.n, row->name,
 		     row->coord);
 	TRY(curve_check(curve, x, y, err));
-	*ret = key_new(NULL, curve, false, x, y);
+	struct key *k = key_new(NULL, curve, false, x, y);
+	atomic_store_explicit(&k->sound, true, memory_order_relaxed); /* key_check asks nothing else of a point */
+	*ret = k;
 	return OK;
 }
 

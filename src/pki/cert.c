@@ -25,6 +25,7 @@ void cert_free(struct cert *c)
 	if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	X509_free(atomic_load_explicit(&c->x509_slot, memory_order_acquire));
+	free(c->exts);
 	free(c);
 }
 
@@ -115,28 +116,29 @@ fallible san_read(struct arena *mem, struct str value, struct san *ret, struct e
 
 bool cert_find_ext(const struct cert *cert, struct str oid, struct ext *ret)
 {
-	struct ext e;
-	for (struct cur c = cur_of(cert->extensions); !cur_end(&c);) {
-		if (FAILED(ext_next(&c, &e, NULL)))
-			return false;
-		if (!str_eq(e.oid, oid))
+	for (size_t i = 0; i < cert->ext_count; i++) {
+		if (!str_eq(cert->exts[i].oid, oid))
 			continue;
-		*ret = e;
+		*ret = cert->exts[i];
 		return true;
 	}
 	return false;
 }
 
-static fallible check_extensions(struct str extensions, struct err *err)
+/* Each once. They are kept as they were read: who asks for one looks at its OID only. */
+static fallible split_extensions(struct cert *cert, struct str body, struct err *err)
 {
-	struct ext e, other;
-	for (struct cur c = cur_of(extensions); !cur_end(&c);) {
+	struct der d;
+	struct ext e, had;
+	size_t most = 0;
+	for (struct cur c = cur_of(body); !cur_end(&c); most++)
+		TRY(der_next(&c, &d, err));
+	cert->exts = mem_alloc_n(sizeof *cert->exts, most);
+	for (struct cur c = cur_of(body); !cur_end(&c);) {
 		TRY(ext_next(&c, &e, err));
-		for (struct cur rest = c; !cur_end(&rest);) {
-			TRY(ext_next(&rest, &other, err));
-			if (str_eq(e.oid, other.oid))
-				FAIL(err, ERR_MALFORMED, "certificate has an extension twice");
-		}
+		if (cert_find_ext(cert, e.oid, &had))
+			FAIL(err, ERR_MALFORMED, "certificate has an extension twice");
+		cert->exts[cert->ext_count++] = e;
 	}
 	return OK;
 }
@@ -155,6 +157,7 @@ static fallible split_validity(struct cert *cert, struct str body, struct err *e
 static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
 {
 	struct der d, seq;
+	struct str extensions = STR_NONE;
 	TRY(der_only(tbs, DER_SEQUENCE, &seq, err));
 	struct cur c = cur_of(seq.body);
 	TRY(der_want(&c, DER_CONTEXT_MADE(0), &d, err));
@@ -178,11 +181,11 @@ static fallible split_tbs(struct cert *cert, struct str tbs, struct err *err)
 	if (!cur_end(&c)) {
 		TRY(der_want(&c, DER_CONTEXT_MADE(3), &d, err));
 		TRY(der_only(d.body, DER_SEQUENCE, &seq, err));
-		cert->extensions = seq.body;
+		extensions = seq.body;
 	}
 	if (!cur_end(&c))
 		FAIL(err, ERR_MALFORMED, "DER: bytes after the extensions");
-	return check_extensions(cert->extensions, err);
+	return split_extensions(cert, extensions, err);
 }
 
 static fallible split_cert(struct cert *cert, struct err *err)

@@ -91,9 +91,10 @@ struct cert {
 	X509 *_Atomic x509_slot;
 	X509 *_Atomic *x509; /* the slot: OpenSSL's form is made when somebody asks for it first */
 	struct str tbs, serial, algorithm, issuer, subject, spki; /* whole elements; serial is the INTEGER's body */
-	struct str signature;  /* what the BIT STRING holds; empty when that is no number of whole bytes */
-	struct str extensions; /* body of the SEQUENCE OF; empty when there is none */
-	struct str ski;        /* keyIdentifier octets; empty when there is none */
+	struct str signature; /* what the BIT STRING holds; empty when that is no number of whole bytes */
+	struct ext *exts;     /* in their order, of each kind one */
+	size_t ext_count;
+	struct str ski; /* keyIdentifier octets; empty when there is none */
 	bool is_ca;
 	unsigned usage; /* value_key_usage; 0: no keyUsage */
 	int64_t not_before, not_after;
@@ -115,6 +116,7 @@ struct issuer {
 	size_t chain_count;
 	struct key *key;        /* NULL: can describe and lint, not sign */
 	struct key *public;     /* the certificate's */
+	struct buf chain_pem;   /* as it goes with each certificate */
 	struct buf placeholder; /* a signature of this kind of key over nothing, by a key that is nobody's */
 };
 static inline const struct cert *issuer_cert(const struct issuer *i)

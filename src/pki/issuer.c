@@ -117,6 +117,15 @@ static fallible make_placeholder(struct issuer *i, struct err *err)
 	return buf_add(&i->placeholder, signature, err);
 }
 
+/* RFC 8555 9.1: the chain without the root, which a client has or does not trust. */
+static fallible make_chain_pem(struct issuer *i, struct err *err)
+{
+	i->chain_pem = (struct buf)BUF_MAX(i->chain_count * 2 * CERT_DER_MAX);
+	for (size_t n = 0; n < i->chain_count && !is_self_issued(i->chain[n]); n++)
+		TRY(cert_add_pem(i->chain[n], &i->chain_pem, err));
+	return OK;
+}
+
 fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t chain_count, struct key *key,
 		    struct issuer **ret, struct err *err)
 {
@@ -131,6 +140,7 @@ fallible issuer_new(const struct crypto *c, struct cert *const *chain, size_t ch
 	TRY(check_key(i, key, err));
 	TRY(check_chain(i, err));
 	i->key = key == NULL ? NULL : key_ref(key);
+	TRY(make_chain_pem(i, err));
 	TRY(make_placeholder(i, err));
 	*ret = TAKE(i);
 	return OK;
@@ -146,6 +156,7 @@ void issuer_free(struct issuer *i)
 	key_free(i->key);
 	key_free(i->public);
 	buf_done(&i->placeholder);
+	buf_done(&i->chain_pem);
 	free(i);
 }
 
@@ -154,10 +165,7 @@ const struct cert *issuer_get_cert(const struct issuer *i)
 	return i->chain[0];
 }
 
-/* RFC 8555 9.1: the chain without the root, which a client has or does not trust. */
 fallible issuer_add_chain_pem(const struct issuer *i, struct buf *ret, struct err *err)
 {
-	for (size_t n = 0; n < i->chain_count && !is_self_issued(i->chain[n]); n++)
-		TRY(cert_add_pem(i->chain[n], ret, err));
-	return OK;
+	return buf_add(ret, buf_str(&i->chain_pem), err);
 }

@@ -56,12 +56,14 @@ static fallible finding(const char *rule, const struct err *sub, struct err *err
 static fallible stop_at_first(const struct look *l, bool asked, struct err *err)
 {
 	struct err sub = { 0 };
-	const struct lint_rule *rule;
-	for (size_t i = 0; (rule = lint_rule_at(i)) != NULL; i++) {
-		if (((rule->when & WHEN_ASKED) != 0) != asked || !rule_holds(rule, l))
-			continue;
-		if ((rule->level == LINT_ERROR || l->public_rules) && FAILED(rule->check(l, &sub)))
-			return finding(rule->name, &sub, err);
+	for (size_t part = 0; part < ARRAY_LEN(parts); part++) {
+		for (size_t i = 0; i < *parts[part].count; i++) {
+			const struct lint_rule *rule = &parts[part].rules[i];
+			if (((rule->when & WHEN_ASKED) != 0) != asked || !rule_holds(rule, l))
+				continue;
+			if ((rule->level == LINT_ERROR || l->public_rules) && FAILED(rule->check(l, &sub)))
+				return finding(rule->name, &sub, err);
+		}
 	}
 	ERR_clear_error();
 	return OK;

@@ -74,10 +74,18 @@ static fallible check_rsa_65537(const struct look *l, struct err *err)
 	return OK;
 }
 
+/* These bytes are those of the request's key, and what they come to is known of that one. */
+static bool is_sound_as_asked(const struct look *l)
+{
+	struct str asked;
+	return l->asked != NULL && !FAILED(key_spki(l->mem, l->asked->r->key, &asked, NULL)) &&
+	       str_eq(asked, l->spki) && !FAILED(key_check(l->asked->r->key, KEY_USE_CERTIFICATE, NULL));
+}
+
 static fallible check_flaw(const struct look *l, unsigned flaw, const char *words, struct err *err)
 {
 	unsigned found = 0;
-	if (!l->rsa_good || bit_length(l->rsa_n) > RSA_BITS_MAX)
+	if (!l->rsa_good || bit_length(l->rsa_n) > RSA_BITS_MAX || is_sound_as_asked(l))
 		return OK;
 	TRY(key_rsa_flaws(l->rsa_n, flaw, &found, err));
 	if (found != 0)
@@ -135,15 +143,9 @@ static fallible check_ec_plain(const struct look *l, struct err *err)
 static fallible check_ec_on_curve(const struct look *l, struct err *err)
 {
 	AUTO(key_auto) struct key *k = NULL;
-	struct str asked;
 	size_t n = coordinate_bytes(l);
-	if (!l->key_good || n == 0 || !point_is_plain(l, n))
+	if (!l->key_good || n == 0 || !point_is_plain(l, n) || is_sound_as_asked(l))
 		return OK;
-	if (l->asked != NULL) { /* what these bytes come to is at hand already, when they are those of the request */
-		TRY(key_spki(l->mem, l->asked->r->key, &asked, err));
-		if (str_eq(asked, l->spki))
-			return key_check(l->asked->r->key, KEY_USE_CERTIFICATE, err);
-	}
 	TRY(key_from_ec(l->key_kind, str_sub(l->key_bits, 1, 1 + n), str_sub(l->key_bits, 1 + n, 1 + 2 * n), &k, err));
 	return key_check(k, KEY_USE_CERTIFICATE, err);
 }
