@@ -2,13 +2,15 @@
  *
  * storm.c: cairn-storm, many connections that are no good to a server: idle ones, slow ones, handshakes that nobody ends,
  * clients that come anew for each request, requests without a pause. It counts what comes back and how soon. One thread,
- * one loop; it looks at no certificate, since it is there to be a burden.
+ * one loop; it looks at no certificate, since it is there to be a burden. And what it is to be compared with: somebody who
+ * uses as much of a processor and never talks to the server.
  */
 #include "net/loop.h"
 
+#include "options.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -24,17 +26,30 @@
 #define TIMES_MAX 1000000u
 #define OPENING_MAX 64u /* connections that are being made at once, so that what is measured is not the backlog */
 #define DRIP_MS 1000
+#define BURN_MS 5
+#define RATE_MS 5
 #define HELLO_MAX 2048
 #define REPLY_MAX 16384
 #define BODY_MAX 50000u
 
-enum mode { MODE_IDLE, MODE_SLOW_HEAD, MODE_SLOW_BODY, MODE_HANDSHAKE, MODE_RECONNECT, MODE_FLOOD, MODE_COUNT };
-static const char *const mode_names[] = { "idle", "slow-head", "slow-body", "handshake", "reconnect", "flood" };
+enum mode {
+	MODE_IDLE,
+	MODE_SLOW_HEAD,
+	MODE_SLOW_BODY,
+	MODE_HANDSHAKE,
+	MODE_RECONNECT,
+	MODE_FLOOD,
+	MODE_BURN,
+	MODE_COUNT
+};
+static const char *const mode_names[] = { "idle", "slow-head", "slow-body", "handshake", "reconnect", "flood", "burn" };
 
 struct options {
 	enum mode mode;
 	struct sockaddr_in server, from;
 	unsigned links, seconds, body;
+	unsigned rate;     /* connections begun in a second at the most; 0: as fast as they are answered */
+	unsigned permille; /* of a processor, to burn */
 	const char *path, *method;
 };
 
@@ -59,7 +74,9 @@ struct storm {
 	struct loop *loop;
 	SSL_CTX *ctx;
 	struct link *links;
-	struct loop_timer *end, *drip;
+	struct loop_timer *end, *drip, *beat; /* beat: of a rate, or of what is burnt */
+	int64_t began_us;
+	uint64_t begun;
 	char hello[HELLO_MAX];
 	size_t hello_n;
 	struct buf request;
@@ -74,6 +91,13 @@ static int64_t mono_us(void)
 {
 	struct timespec t;
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t cpu_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
@@ -339,9 +363,16 @@ static bool link_open(struct link *l)
 	return true;
 }
 
+/* At a rate, those that are due by now. */
+static bool may_open(const struct storm *s)
+{
+	uint64_t due = (uint64_t)(mono_us() - s->began_us) * s->o->rate / 1000000;
+	return !s->over && s->opening < OPENING_MAX && (s->o->rate == 0 || s->begun < due);
+}
+
 static void open_more(struct storm *s)
 {
-	for (unsigned tried = 0; !s->over && tried < s->o->links && s->opening < OPENING_MAX; tried++) {
+	for (unsigned tried = 0; tried < s->o->links && may_open(s); tried++) {
 		struct link *l = &s->links[s->next];
 		s->next = (s->next + 1) % s->o->links;
 		if (l->state != LINK_CLOSED)
@@ -350,6 +381,7 @@ static void open_more(struct storm *s)
 			s->failed++;
 			return; /* the next drip tries again */
 		}
+		s->begun++;
 	}
 }
 
@@ -380,6 +412,21 @@ static void on_drip(struct loop *loop, void *arg)
 		link_drip(&s->links[i]);
 	open_more(s);
 	loop_timer_set(s->drip, DRIP_MS);
+}
+
+static void on_beat(struct loop *loop, void *arg)
+{
+	struct storm *s = arg;
+	(void)loop;
+	if (s->o->mode == MODE_BURN) {
+		int64_t due = (mono_us() - s->began_us) * s->o->permille / 1000;
+		while (cpu_us() < due && mono_us() - s->began_us < (int64_t)s->o->seconds * 1000000)
+			;
+		loop_timer_set(s->beat, BURN_MS);
+		return;
+	}
+	open_more(s);
+	loop_timer_set(s->beat, RATE_MS);
 }
 
 static void on_end(struct loop *loop, void *arg)
@@ -446,11 +493,12 @@ static void report(struct storm *s)
 	qsort(s->times_us, s->time_count, sizeof *s->times_us, by_value);
 	(void)printf("{\"mode\":\"%s\",\"connections\":%u,\"up\":%u,\"opened\":%llu,\"failed\":%llu,\"closed\":%llu,"
 		     "\"replies\":%llu,\"ok\":%llu,\"unavailable\":%llu,\"refused\":%llu,\"no_retry_after\":%llu,"
-		     "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+		     "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"cpu_ms\":%.1f}\n",
 		     mode_names[s->o->mode], s->o->links, s->up, (unsigned long long)s->opened,
 		     (unsigned long long)s->failed, (unsigned long long)s->closed, (unsigned long long)s->replies,
 		     (unsigned long long)s->ok, (unsigned long long)s->unavailable, (unsigned long long)s->refused,
-		     (unsigned long long)s->no_retry_after, part_ms(s, 0.5), part_ms(s, 0.99), part_ms(s, 1));
+		     (unsigned long long)s->no_retry_after, part_ms(s, 0.5), part_ms(s, 0.99), part_ms(s, 1),
+		     (double)cpu_us() / 1e3);
 }
 
 static fallible storm_run(struct storm *s, struct err *err)
@@ -469,7 +517,12 @@ static fallible storm_run(struct storm *s, struct err *err)
 	s->end = loop_timer_new(s->loop, on_end, s);
 	s->drip = loop_timer_new(s->loop, on_drip, s);
 	loop_timer_set(s->end, (int64_t)s->o->seconds * 1000);
-	loop_timer_set(s->drip, 0);
+	s->began_us = mono_us();
+	s->beat = loop_timer_new(s->loop, on_beat, s);
+	if (s->o->mode != MODE_BURN)
+		loop_timer_set(s->drip, 0);
+	if (s->o->mode == MODE_BURN || s->o->rate > 0)
+		loop_timer_set(s->beat, 0);
 	return loop_run(s->loop, err);
 }
 
@@ -481,6 +534,7 @@ static void storm_done(struct storm *s)
 			link_close(&s->links[i], false);
 	loop_timer_free(s->end);
 	loop_timer_free(s->drip);
+	loop_timer_free(s->beat);
 	loop_free(s->loop);
 	SSL_CTX_free(s->ctx);
 	buf_done(&s->request);
@@ -493,25 +547,20 @@ static const char usage_text[] =
 	"Many TLS connections that are a burden to a server. MODE: idle, slow-head, slow-body (nearly all of a "
 	"request, then\n"
 	"nothing), handshake (half of one, again and again), reconnect (one request each), flood (requests without a "
-	"pause).\n"
+	"pause),\n"
+	"burn (nothing but a processor's time).\n"
 	"  --connections N    how many at once (100)\n"
 	"  --seconds N        how long (10)\n"
+	"  --rate N           connections begun in a second at the most (0: as fast as they are answered)\n"
+	"  --permille N       of a processor, to burn (100)\n"
 	"  --from ADDRESS     where they come from (127.0.0.1)\n"
 	"  --method, --path   what is asked (GET /directory)\n"
 	"  --body N           bytes of the request's body, no JWS\n"
 	"Prints \"up N\" when all are connected for the first time, and one JSON object at the end.\n";
 
-static bool read_number(const char *text, unsigned most, unsigned *ret)
+static bool take_server(void *into, char *text)
 {
-	uint64_t n;
-	if (FAILED(str_u64(str_z(text), most, &n, NULL)) || n == 0)
-		return false;
-	*ret = (unsigned)n;
-	return true;
-}
-
-static bool read_server(const char *text, struct sockaddr_in *ret)
-{
+	struct sockaddr_in *ret = &((struct options *)into)->server;
 	struct str all = str_z(text);
 	size_t colon = str_find(all, ':', 0);
 	char host[64] = "";
@@ -523,63 +572,25 @@ static bool read_server(const char *text, struct sockaddr_in *ret)
 	return inet_pton(AF_INET, host, &ret->sin_addr) == 1;
 }
 
-static bool read_mode(const char *text, enum mode *ret)
+static bool take_from(void *into, char *text)
 {
-	for (unsigned i = 0; i < MODE_COUNT; i++) {
-		if (strcmp(text, mode_names[i]) == 0) {
-			*ret = (enum mode)i;
-			return true;
-		}
-	}
-	return false;
+	return inet_pton(AF_INET, text, &((struct options *)into)->from.sin_addr) == 1;
 }
 
-static bool options_read(int argc, char **argv, struct options *o)
-{
-	static const struct option known[] = {
-		{ "server", required_argument, NULL, 's' },
-		{ "mode", required_argument, NULL, 'm' },
-		{ "connections", required_argument, NULL, 'c' },
-		{ "seconds", required_argument, NULL, 't' },
-		{ "from", required_argument, NULL, 'f' },
-		{ "path", required_argument, NULL, 'p' },
-		{ "method", required_argument, NULL, 'M' },
-		{ "body", required_argument, NULL, 'b' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool server = false, mode = false, good = true;
-	for (int c; good && (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		switch (c) {
-		case 's':
-			good = server = read_server(optarg, &o->server);
-			break;
-		case 'm':
-			good = mode = read_mode(optarg, &o->mode);
-			break;
-		case 'c':
-			good = read_number(optarg, LINKS_MAX, &o->links);
-			break;
-		case 't':
-			good = read_number(optarg, 86400, &o->seconds);
-			break;
-		case 'b':
-			good = read_number(optarg, BODY_MAX, &o->body);
-			break;
-		case 'f':
-			good = inet_pton(AF_INET, optarg, &o->from.sin_addr) == 1;
-			break;
-		case 'p':
-			o->path = optarg;
-			break;
-		case 'M':
-			o->method = optarg;
-			break;
-		default:
-			good = false;
-		}
-	}
-	return good && server && mode && optind == argc && strlen(o->path) + strlen(o->method) < 1024;
-}
+#define AT(member) offsetof(struct options, member)
+static const struct option_row rows[] = {
+	{ "server", OPTION_CALL, .take = take_server },
+	{ "mode", OPTION_WORD, AT(mode), 0, MODE_COUNT, mode_names },
+	{ "connections", OPTION_COUNT, AT(links), 1, LINKS_MAX },
+	{ "seconds", OPTION_COUNT, AT(seconds), 1, 86400 },
+	{ "rate", OPTION_COUNT, AT(rate), 1, 1000000 },
+	{ "permille", OPTION_COUNT, AT(permille), 1, 1000 },
+	{ "from", OPTION_CALL, .take = take_from },
+	{ "path", OPTION_TEXT, AT(path) },
+	{ "method", OPTION_TEXT, AT(method) },
+	{ "body", OPTION_COUNT, AT(body), 1, BODY_MAX },
+	{ .name = NULL },
+};
 
 static void files_raise(void)
 {
@@ -592,11 +603,17 @@ static void files_raise(void)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .links = 100, .seconds = 10, .path = "/directory", .method = "GET" };
+	struct options o = {
+		.mode = MODE_COUNT, .links = 100, .seconds = 10, .permille = 100, .path = "/directory", .method = "GET"
+	};
 	o.from = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	if (!options_read(argc, argv, &o)) {
+	int code = options_read(rows, usage_text, &o, argc, argv);
+	if (code >= 0)
+		return code;
+	if (o.mode == MODE_COUNT || (o.server.sin_port == 0 && o.mode != MODE_BURN) ||
+	    strlen(o.path) + strlen(o.method) >= 1024) {
 		(void)fputs(usage_text, stderr);
-		return 2;
+		return 1;
 	}
 	(void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	files_raise();

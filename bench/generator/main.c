@@ -5,8 +5,9 @@
  */
 #include "generator.h"
 
+#include "../options.h"
+
 #include <arpa/inet.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -183,60 +184,6 @@ static const char usage[] =
 	"\n"
 	"exit status: 0 everything was as it must be, 1 otherwise\n";
 
-enum opt {
-	OPT_SERVER = 256,
-	OPT_CA_FILE,
-	OPT_ROOT,
-	OPT_CLIENTS,
-	OPT_NAMES,
-	OPT_CHALLENGE,
-	OPT_PORT,
-	OPT_ONLY,
-	OPT_PREPARE,
-	OPT_ALG,
-	OPT_CONNECTION,
-	OPT_RATE,
-	OPT_OVERLOAD,
-	OPT_POLL,
-	OPT_TIMEOUT,
-	OPT_SHARE,
-	OPT_WATCH,
-	OPT_SYNCS,
-	OPT_SUFFIX,
-	OPT_SECONDS,
-	OPT_ORDERS,
-	OPT_JSON,
-	OPT_HELP
-};
-
-static const struct option long_options[] = {
-	{ "server", required_argument, NULL, OPT_SERVER },
-	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
-	{ "root", required_argument, NULL, OPT_ROOT },
-	{ "clients", required_argument, NULL, OPT_CLIENTS },
-	{ "names", required_argument, NULL, OPT_NAMES },
-	{ "challenge", required_argument, NULL, OPT_CHALLENGE },
-	{ "challenge-port", required_argument, NULL, OPT_PORT },
-	{ "http-port", required_argument, NULL, OPT_PORT },
-	{ "only", required_argument, NULL, OPT_ONLY },
-	{ "prepare", required_argument, NULL, OPT_PREPARE },
-	{ "account-alg", required_argument, NULL, OPT_ALG },
-	{ "connection", required_argument, NULL, OPT_CONNECTION },
-	{ "rate", required_argument, NULL, OPT_RATE },
-	{ "overload", no_argument, NULL, OPT_OVERLOAD },
-	{ "poll-ms", required_argument, NULL, OPT_POLL },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "verify-share", required_argument, NULL, OPT_SHARE },
-	{ "watch", required_argument, NULL, OPT_WATCH },
-	{ "syncs", required_argument, NULL, OPT_SYNCS },
-	{ "names-suffix", required_argument, NULL, OPT_SUFFIX },
-	{ "seconds", required_argument, NULL, OPT_SECONDS },
-	{ "orders", required_argument, NULL, OPT_ORDERS },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
-
 static const char *const task_names[TASK_COUNT] = {
 	[TASK_ISSUE] = "issue",        [TASK_NEW_NONCE] = "newnonce", [TASK_NEW_ACCOUNT] = "newaccount",
 	[TASK_NEW_ORDER] = "neworder", [TASK_READ] = "read",          [TASK_REVOKE] = "revoke",
@@ -245,138 +192,56 @@ static const char *const challenge_names[CHALLENGE_COUNT] = { "http-01", "dns-01
 static const char *const alg_names[] = { "ES256", "RS256" };
 static const char *const kept_names[] = { "kept", "order", "request" };
 
-static bool one_of(const char *arg, const char *const *names, size_t count, unsigned *ret)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(arg, names[i]) == 0) {
-			*ret = i;
-			return true;
-		}
-	}
-	return false;
-}
+/* The command line fills this. */
+struct given {
+	struct options o;
+	struct tally *tally;
+};
 
-static bool take_number(const char *arg, uint64_t min, uint64_t max, uint64_t *ret)
+/* NAME=PID, or NAME=PID+ */
+static bool take_watch(void *into, char *arg)
 {
-	return !FAILED(str_u64(str_z(arg), max, ret, NULL)) && *ret >= min;
-}
-
-static bool take_count(const char *arg, unsigned max, unsigned *ret)
-{
-	uint64_t n = 0;
-	bool good = take_number(arg, 1, max, &n);
-	*ret = (unsigned)n;
-	return good;
-}
-
-static bool take_watch(struct tally *t, char *arg)
-{
+	struct tally *t = ((struct given *)into)->tally;
 	char *pid = strchr(arg, '=');
 	uint64_t n = 0;
 	if (pid == NULL || t->watched_count == WATCH_MAX)
 		return false;
 	*pid++ = '\0';
-	size_t len = strlen(pid);
-	bool children = len > 0 && pid[len - 1] == '+';
-	if (children)
-		pid[len - 1] = '\0';
-	t->watched[t->watched_count++] = (struct watched){ .name = arg, .children = children };
-	if (!take_number(pid, 1, INT32_MAX, &n))
+	struct str digits = str_z(pid);
+	bool children = str_ends(digits, STR("+"));
+	if (FAILED(str_u64(str_sub(digits, 0, digits.n - children), INT32_MAX, &n, NULL)) || n == 0)
 		return false;
-	t->watched[t->watched_count - 1].pid = (long)n;
+	t->watched[t->watched_count++] = (struct watched){ .name = arg, .pid = (long)n, .children = children };
 	return true;
 }
 
-static bool take_word(struct options *o, int c, const char *arg)
-{
-	unsigned i = 0;
-	bool good;
-	switch (c) {
-	case OPT_ONLY:
-		good = one_of(arg, task_names, TASK_COUNT, &i);
-		o->task = (enum task)i;
-		return good;
-	case OPT_CHALLENGE:
-		good = one_of(arg, challenge_names, CHALLENGE_COUNT, &i);
-		o->challenge = (enum challenge)i;
-		return good;
-	case OPT_ALG:
-		good = one_of(arg, alg_names, ARRAY_LEN(alg_names), &i);
-		o->alg = (enum bench_alg)i;
-		return good;
-	case OPT_CONNECTION:
-		good = one_of(arg, kept_names, ARRAY_LEN(kept_names), &i);
-		o->kept = (enum kept)i;
-		return good;
-	default:
-		return false;
-	}
-}
-
-static bool take_option(struct options *o, struct tally *t, int c, char *arg)
-{
-	switch (c) {
-	case OPT_SERVER:
-		o->server = str_z(arg);
-		return true;
-	case OPT_CA_FILE:
-		o->ca_file = arg;
-		return true;
-	case OPT_ROOT:
-		o->roots = arg;
-		return true;
-	case OPT_SYNCS:
-		o->syncs = arg;
-		return true;
-	case OPT_SUFFIX:
-		o->suffix = str_z(arg);
-		return true;
-	case OPT_CLIENTS:
-		return take_count(arg, CLIENTS_MAX, &o->clients);
-	case OPT_NAMES:
-		return take_count(arg, NAMES_MAX, &o->names);
-	case OPT_SHARE:
-		return take_count(arg, 1000000, &o->share);
-	case OPT_PORT:
-		return take_count(arg, UINT16_MAX, &o->challenge_port);
-	case OPT_PREPARE:
-		return take_number(arg, 1, 100000, &o->prepare);
-	case OPT_RATE:
-		return take_number(arg, 1, 1000000, &o->rate);
-	case OPT_POLL:
-		return take_number(arg, 0, 60000, &o->poll_ms);
-	case OPT_TIMEOUT:
-		return take_number(arg, 1, 3600, &o->timeout_s);
-	case OPT_SECONDS:
-		return take_number(arg, 1, 1000000, &o->seconds);
-	case OPT_ORDERS:
-		return take_number(arg, 1, UINT32_MAX, &o->orders);
-	case OPT_WATCH:
-		return take_watch(t, arg);
-	case OPT_OVERLOAD:
-		o->overload = true;
-		return true;
-	case OPT_JSON:
-		o->json = true;
-		return true;
-	default:
-		return take_word(o, c, arg);
-	}
-}
-
-static bool options_read(struct options *o, struct tally *t, int argc, char **argv)
-{
-	int c;
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		if (!take_option(o, t, c, optarg)) {
-			(void)fputs(usage, c == OPT_HELP ? stdout : stderr);
-			return false;
-		}
-	if (optind == argc && o->server.n > 0 && (o->seconds > 0 || o->orders > 0))
-		return true;
-	(void)fputs(usage, stderr);
-	return false;
-}
+#define AT(member) offsetof(struct given, o.member)
+static const struct option_row rows[] = {
+	{ "server", OPTION_STR, AT(server) },
+	{ "ca-file", OPTION_TEXT, AT(ca_file) },
+	{ "root", OPTION_TEXT, AT(roots) },
+	{ "clients", OPTION_COUNT, AT(clients), 1, CLIENTS_MAX },
+	{ "names", OPTION_COUNT, AT(names), 1, NAMES_MAX },
+	{ "challenge", OPTION_WORD, AT(challenge), 0, CHALLENGE_COUNT, challenge_names },
+	{ "challenge-port", OPTION_COUNT, AT(challenge_port), 1, UINT16_MAX },
+	{ "http-port", OPTION_COUNT, AT(challenge_port), 1, UINT16_MAX },
+	{ "only", OPTION_WORD, AT(task), 0, TASK_COUNT, task_names },
+	{ "prepare", OPTION_NUMBER, AT(prepare), 1, 100000 },
+	{ "account-alg", OPTION_WORD, AT(alg), 0, ARRAY_LEN(alg_names), alg_names },
+	{ "connection", OPTION_WORD, AT(kept), 0, ARRAY_LEN(kept_names), kept_names },
+	{ "rate", OPTION_NUMBER, AT(rate), 1, 1000000 },
+	{ "overload", OPTION_FLAG, AT(overload) },
+	{ "poll-ms", OPTION_NUMBER, AT(poll_ms), 0, 60000 },
+	{ "timeout", OPTION_NUMBER, AT(timeout_s), 1, 3600 },
+	{ "verify-share", OPTION_COUNT, AT(share), 1, 1000000 },
+	{ "watch", OPTION_CALL, .take = take_watch },
+	{ "syncs", OPTION_TEXT, AT(syncs) },
+	{ "names-suffix", OPTION_STR, AT(suffix) },
+	{ "seconds", OPTION_NUMBER, AT(seconds), 1, 1000000 },
+	{ "orders", OPTION_NUMBER, AT(orders), 1, UINT32_MAX },
+	{ "json", OPTION_FLAG, AT(json) },
+	{ .name = NULL },
+};
 
 static fallible report(const struct bench *b, struct err *err)
 {
@@ -394,7 +259,9 @@ static fallible report(const struct bench *b, struct err *err)
 
 int main(int argc, char **argv)
 {
-	struct options o = {
+	struct bench b = { 0 };
+	struct given given = { .tally = &b.tally };
+	given.o = (struct options){
 		.suffix = STR(".load.test"),
 		.clients = 1,
 		.names = 1,
@@ -404,17 +271,23 @@ int main(int argc, char **argv)
 		.poll_ms = 10,
 		.prepare = PREPARE,
 	};
-	struct bench b = { .o = &o };
+	const struct options *o = &given.o;
+	b.o = o;
 	struct bench_key *keys[CLIENTS_MAX] = { NULL };
 	void *answers = NULL;
 	struct err err = { 0 };
-	if (!options_read(&o, &b.tally, argc, argv))
+	int code = options_read(rows, usage, &given, argc, argv);
+	if (code >= 0)
+		return code;
+	if (o->server.n == 0 || (o->seconds == 0 && o->orders == 0)) {
+		(void)fputs(usage, stderr);
 		return 1;
+	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	files_raise();
 	(void)snprintf(b.run_id, sizeof b.run_id, "%05llx", (unsigned long long)time(NULL) & 0xfffff);
-	b.clients = mem_alloc_n(sizeof(struct client *), o.clients);
-	unsigned key_count = o.alg == BENCH_RS256 && o.clients > RSA_KEYS_MAX ? RSA_KEYS_MAX : o.clients;
+	b.clients = mem_alloc_n(sizeof(struct client *), o->clients);
+	unsigned key_count = o->alg == BENCH_RS256 && o->clients > RSA_KEYS_MAX ? RSA_KEYS_MAX : o->clients;
 	struct rc rc = run(&b, keys, key_count, &answers, &err);
 	if (!FAILED(rc))
 		rc = report(&b, &err);

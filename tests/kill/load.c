@@ -7,9 +7,10 @@
  */
 #include "client/client.h"
 
+#include "../../bench/options.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 #define CLIENTS_MAX 1024
 #define LINE_MAX_LEN 8192
+#define NUMBER_MAX 1000000000
 
 struct options {
 	struct str server, suffix;
@@ -370,84 +372,22 @@ static const char usage[] =
 	"SIGTERM: begin no more orders, finish those in work, report.\n"
 	"exit status: 0 every order gave its certificate, 1 otherwise\n";
 
-enum opt {
-	OPT_SERVER = 256,
-	OPT_CA_FILE,
-	OPT_CLIENTS,
-	OPT_SECONDS,
-	OPT_ORDERS,
-	OPT_PORT,
-	OPT_SUFFIX,
-	OPT_POLL,
-	OPT_TIMEOUT,
-	OPT_TOLERATE,
-	OPT_JOURNAL,
-	OPT_JSON,
-	OPT_HELP
+#define AT(member) offsetof(struct options, member)
+static const struct option_row rows[] = {
+	{ "server", OPTION_STR, AT(server) },
+	{ "ca-file", OPTION_TEXT, AT(ca_file) },
+	{ "clients", OPTION_COUNT, AT(clients), 1, CLIENTS_MAX },
+	{ "seconds", OPTION_NUMBER, AT(seconds), 1, NUMBER_MAX },
+	{ "orders", OPTION_NUMBER, AT(orders), 1, NUMBER_MAX },
+	{ "http-port", OPTION_COUNT, AT(port), 1, UINT16_MAX },
+	{ "names-suffix", OPTION_STR, AT(suffix) },
+	{ "poll-ms", OPTION_NUMBER, AT(poll_ms), 0, NUMBER_MAX },
+	{ "timeout", OPTION_NUMBER, AT(timeout_s), 1, NUMBER_MAX },
+	{ "tolerate-unavailable", OPTION_FLAG, AT(tolerate) },
+	{ "journal", OPTION_TEXT, AT(journal) },
+	{ "json", OPTION_FLAG, AT(json) },
+	{ .name = NULL },
 };
-
-static const struct option long_options[] = {
-	{ "server", required_argument, NULL, OPT_SERVER },
-	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
-	{ "clients", required_argument, NULL, OPT_CLIENTS },
-	{ "seconds", required_argument, NULL, OPT_SECONDS },
-	{ "orders", required_argument, NULL, OPT_ORDERS },
-	{ "http-port", required_argument, NULL, OPT_PORT },
-	{ "names-suffix", required_argument, NULL, OPT_SUFFIX },
-	{ "poll-ms", required_argument, NULL, OPT_POLL },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "tolerate-unavailable", no_argument, NULL, OPT_TOLERATE },
-	{ "journal", required_argument, NULL, OPT_JOURNAL },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool take_option(struct options *o, int c, const char *arg)
-{
-	uint64_t n = 0;
-	bool number = arg != NULL && !FAILED(str_u64(str_z(arg), 1000000000, &n, NULL));
-	switch (c) {
-	case OPT_SERVER:
-		o->server = str_z(arg);
-		return true;
-	case OPT_CA_FILE:
-		o->ca_file = arg;
-		return true;
-	case OPT_CLIENTS:
-		o->clients = (unsigned)n;
-		return number && n >= 1 && n <= CLIENTS_MAX;
-	case OPT_SECONDS:
-		o->seconds = n;
-		return number && n >= 1;
-	case OPT_ORDERS:
-		o->orders = n;
-		return number && n >= 1;
-	case OPT_PORT:
-		o->port = (unsigned)n;
-		return number && n >= 1 && n <= UINT16_MAX;
-	case OPT_SUFFIX:
-		o->suffix = str_z(arg);
-		return true;
-	case OPT_POLL:
-		o->poll_ms = n;
-		return number;
-	case OPT_TIMEOUT:
-		o->timeout_s = n;
-		return number && n >= 1;
-	case OPT_TOLERATE:
-		o->tolerate = true;
-		return true;
-	case OPT_JOURNAL:
-		o->journal = arg;
-		return true;
-	case OPT_JSON:
-		o->json = true;
-		return true;
-	default:
-		return false;
-	}
-}
 
 int main(int argc, char **argv)
 {
@@ -456,14 +396,10 @@ int main(int argc, char **argv)
 	struct report r = { 0 };
 	struct err err = { 0 };
 	struct crypto *crypto = NULL;
-	int c;
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (!take_option(&o, c, optarg)) {
-			(void)fputs(usage, c == OPT_HELP ? stdout : stderr);
-			return c == OPT_HELP ? 0 : 1;
-		}
-	}
-	if (optind != argc || o.server.n == 0 || (o.seconds > 0) == (o.orders > 0)) {
+	int code = options_read(rows, usage, &o, argc, argv);
+	if (code >= 0)
+		return code;
+	if (o.server.n == 0 || (o.seconds > 0) == (o.orders > 0)) {
 		(void)fputs(usage, stderr);
 		return 1;
 	}
