@@ -15,12 +15,9 @@ fi
 build=$(cd "$1" && pwd)
 seconds=${2:-30}
 probes=${3:-500}
-for program in "$build/bench/bench-probes" "$build/bench/bench-dns" "$build/src/cmd/cairn" "$build/src/cmd/cairn-validator"; do
-	if [ ! -x "$program" ]; then
-		echo "$0: $program is not there; build first" >&2
-		exit 2
-	fi
-done
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+needs "$build/bench/bench-probes" "$build/bench/bench-dns" "$build/src/cmd/cairn" "$build/src/cmd/cairn-validator"
 # Port 80, 127.9.9.9 and the name server's port belong to nobody else in there.
 if [ "${BENCH_PROBES_INSIDE:-}" != yes ]; then
 	if ! unshare -rn true 2>/dev/null; then
@@ -30,24 +27,7 @@ if [ "${BENCH_PROBES_INSIDE:-}" != yes ]; then
 	BENCH_PROBES_INSIDE=yes exec unshare -rn "$0" "$build" "$seconds" "$probes"
 fi
 ip link set lo up
-work=$(mktemp -d)
-started=
-# shellcheck disable=SC2317 # called by the trap
-cleanup() {
-	for pid in $started; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-	rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-# number KEY FILE: a number of the bench's one JSON object
-number() {
-	sed -n "s/.*\"$1\":\\([0-9.]*\\).*/\\1/p" "$2"
-}
-
+bench_begin
 "$build/src/cmd/cairn" init "$work/ca" --allow '*.probes.test' --allow-address 127.0.0.0/8 --root-unencrypted >"$work/init.log"
 sed -i 's|^    #resolvers: \[\]$|    resolvers: ["127.0.0.1:5353"]|' "$work/ca/cairn.conf"
 grep -q '127.0.0.1:5353' "$work/ca/cairn.conf"

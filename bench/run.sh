@@ -43,9 +43,9 @@ caddy=$(command -v caddy || echo "$tools/caddy/usr/bin/caddy")
 pgbouncer=$(command -v pgbouncer || echo "$tools/pgbouncer/usr/sbin/pgbouncer")
 load=$build/bench/cairn-bench
 cairn=$build/src/cmd/cairn
-for program in "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$cairn"; do
-	[ -x "$program" ] || { echo "$0: $program is not there; build first" >&2; exit 2; }
-done
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+needs "$load" "$build/bench/bench-floor" "$build/bench/bench-dns" "$build/bench/bench-evidence" "$build/bench/cairn-storm" "$cairn"
 
 # A network of our own: every port is free, caddy gets the one that it insists on, and nothing is asked of the world.
 if [ "${BENCH_INSIDE:-}" = "" ]; then
@@ -76,24 +76,12 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-base=$((20000 + $$ % 20000))
-while ss -Htln 2>/dev/null | grep -Eq ":($base|$((base + 1))|$((base + 2))|$((base + 3))) "; do
-	base=$((base + 10))
-done
+base=$(free_ports 8)
 api=$base challenge=$((base + 1)) dns=$((base + 2)) management=$((base + 3))
 failed=0 running=''
 
 table() {
 	python3 "$here/table.py" "$@"
-}
-
-wait_for() { # wait_for URL CAFILE: until it answers, 20 s at most
-	for _ in $(seq 200); do
-		curl -sf --cacert "$2" -o "$work/directory" "$1" && return 0
-		sleep 0.1
-	done
-	echo "$0: $1 does not answer" >&2
-	return 1
 }
 
 stop() { # stop PID
@@ -169,28 +157,44 @@ ca_start() {
 	[ "$database" != pgbouncer ] || sed -i -E 's/^( *)#?pooler:.*/\1pooler: true/' "$ca/cairn.conf"
 	BENCH_SYNCS=$work/syncs LD_PRELOAD=$build/bench/libbench-syncs.so "$cairn" serve -c "$ca/cairn.conf" \
 		>"$work/serve.log" 2>&1 &
-	running=$!
+	running=$! serve=$!
 	started+=("$running")
 	url=https://localhost:$api/directory ca_file=$ca/root/root.pem root=$ca/root/root.pem
-	wait_for "$url" "$ca_file" || { tail -5 "$work/serve.log" >&2; exit 1; }
+	answers "$url" "$ca_file" || { tail -5 "$work/serve.log" >&2; exit 1; }
 	watch=(--syncs "$work/syncs" ${database_watch[@]+"${database_watch[@]}"})
 	for role in api validator signer; do
 		watch+=(--watch "$role=$(pgrep -P "$running" -f "cairn-$role" | head -1)")
 	done
 }
 
-resident() { # MiB of all of cairn's processes, pages that they share counted once
-	local pid
-	for pid in "$running" $(pgrep -P "$running") $(pgrep -P "$running" | xargs -n1 pgrep -P); do
-		grep '^Pss:' "/proc/$pid/smaps_rollup" 2>/dev/null || true
-	done | awk '{ sum += $2 } END { printf "%.1f", sum / 1024 }'
+memory() { # memory LABEL: MiB of all programs now, pages that they share counted once, and what is their own
+	table memory "$1" "$(kib_of Pss)" "$(kib_of Anonymous)" "$(kib_of Rss)" "$lines"
+}
+
+# As they are when many clients keep their connection, at the end of all the work, when the heaps are as wide as they get.
+five_thousand() {
+	"$build/bench/cairn-storm" --server "127.0.0.1:$api" --mode idle --connections 5000 --seconds 50 >"$work/idle" &
+	local storm=$!
+	started+=("$storm")
+	for _ in $(seq 400); do
+		grep -q '^up' "$work/idle" && break
+		sleep 0.1
+	done
+	if grep -q '^up 5000' "$work/idle"; then
+		memory "with 5,000 open TLS connections"
+	else
+		echo "5,000 connections did not come up; ulimit -n is $(ulimit -n)" >&2
+		failed=1
+	fi
+	kill "$storm"
+	wait "$storm" || true
 }
 
 cairn_all() {
 	local n
 	ca_start
 	sleep 1
-	idle=$(resident)
+	memory idle
 	for n in 1 8 32 128; do
 		[ "$quick" = yes ] && [ "$n" = 8 ] && continue
 		measure "$n client$([ "$n" = 1 ] || echo s)" --clients "$n" --seconds "$seconds"
@@ -208,6 +212,7 @@ cairn_all() {
 	measure "signed read alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only read
 	measure "revoke alone" --clients 8 --seconds "$((seconds / 2 + 1))" --only revoke --prepare 500
 	measure "32 clients, warm" --clients 32 --seconds "$seconds"
+	five_thousand
 	echo "OCSP alone, CRL alone: cairn does not serve them yet, so not measured"
 	[ -n "$database" ] || echo "store   $(du -sk "$work/ca/store" | cut -f1) KiB, journal $(du -sk "$work/ca/journal" | cut -f1) KiB"
 	stop "$running"
@@ -237,7 +242,7 @@ pebble_all() {
 	running=$!
 	started+=("$running")
 	url=https://localhost:$api/dir ca_file=$work/api.pem root='' watch=(--watch "pebble=$running")
-	wait_for "$url" "$ca_file"
+	answers "$url" "$ca_file"
 	# Two clients: with more it ends in a deadlock of its own.
 	measure "pebble (all in memory)" --clients 2 --seconds "$seconds" --timeout 10
 	stop "$running"
@@ -274,7 +279,7 @@ caddy_all() {
 	running=$!
 	started+=("$running")
 	url=https://localhost:$api/acme/local/directory ca_file=$work/api.pem root='' watch=(--watch "caddy=$running") challenge=80
-	wait_for "$url" "$ca_file" || { tail -5 "$work/caddy.log" >&2; failed=1; return; }
+	answers "$url" "$ca_file" || { tail -5 "$work/caddy.log" >&2; failed=1; return; }
 	measure "caddy's acme_server" --clients 2 --seconds "$seconds" --timeout 10
 	stop "$running"
 }
@@ -299,6 +304,6 @@ if [ "$peers" = yes ]; then
 	caddy_all
 fi
 floors="$floor before, $("$build/bench/bench-floor") after"
-table end "$lines" "$verify" "$idle" "$floors"
+table end "$lines" "$verify" "$floors"
 [ -z "$json" ] || cp "$lines" "$json"
 exit "$failed"

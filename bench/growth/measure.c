@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * measure.c DATABASE [COUNT]: what the store's work costs in this database: CPU time of the whole process (user and system) and
- * bytes written for one certificate, one new order, one page of a list, and so on. One line a step: name, microseconds,
- * bytes. bench/growth.sh runs it on an empty and on a filled database and prints the ratios. Nothing waits for anybody:
+ * measure.c DATABASE: the store's work in this database, on demand. Each line of the input names a step and how often to do it; the
+ * answer is the process's CPU time, user and system, when the step began and when it ended, and the bytes written for it.
+ * bench/growth/compare.py asks two of these in turns, of an empty and of a filled database. Nothing waits for anybody:
  * every transaction is alone in its commit, which is the dearest way.
  */
 #include "growth.h"
@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS 5
 #define KNOWN 256    /* certificates that are looked for again and again */
 #define DEPTHS 16    /* places in the list of a great account */
+#define MADE 65536   /* certificates that are made here, to be revoked in turn */
 #define PAGE 50      /* ids in a page of an account's list */
 #define SWEEP_STEP 8 /* as acme/sweep.c has it */
 
@@ -29,13 +29,16 @@ struct bench {
 	uint64_t n, random; /* n: orders made here */
 	size_t known;
 	char serials[KNOWN][40], names[KNOWN][64]; /* of certificates that were there */
+	char made[MADE][40];
+	size_t made_count, revoked;
 	int64_t now_ms;
 	struct id account, order, authz, challenge, attempt, issuance, deep;
 	struct str great_account;
-	size_t count, removed;
+	size_t count, removed, rows;
+	double longest_us;
 	bool more;
-	struct sweep_mark orders_from;                          /* where the next step of retention goes on */
-	char serial[40], last_serial[40], name[64], text[2048]; /* last_serial: of one that was issued */
+	struct sweep_mark orders_from; /* where the next step of retention goes on */
+	char serial[40], name[64], text[2048];
 };
 
 static void check(struct rc rc, const struct err *err)
@@ -260,7 +263,7 @@ static void step_certificate(struct bench *b)
 	next_order(b);
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		MUST(store_tx(b->s, steps[i], b, &err));
-	(void)memcpy(b->last_serial, b->serial, sizeof b->serial);
+	(void)memcpy(b->made[b->made_count++ % MADE], b->serial, sizeof b->serial);
 }
 
 /* --- lists and lookups ----------------------------------------------------------------------------------------------*/
@@ -325,8 +328,8 @@ static void some_serial(struct bench *b)
 {
 	if (b->known > 0)
 		(void)memcpy(b->serial, b->serials[next_random(b) % b->known], sizeof b->serial);
-	else
-		(void)memcpy(b->serial, b->last_serial, sizeof b->serial);
+	else if (b->made_count > 0)
+		(void)memcpy(b->serial, b->made[next_random(b) % KNOWN % b->made_count], sizeof b->serial);
 	arena_done(&b->mem);
 	b->mem = (struct arena){ 0 };
 }
@@ -342,16 +345,18 @@ static fallible revoke_found(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct bench *b = ctx;
 	TRY(serial_find(tx, b, err));
-	struct rc rc = certificate_revoke(tx, b->issuance, b->now_ms, 4, STR("operator"), err);
-	return rc.kind == ERR_CONFLICT ? OK : rc; /* it was revoked before: as much work, and less to write */
+	return certificate_revoke(tx, b->issuance, b->now_ms, 4, STR("operator"), err);
 }
 
+/* One that was issued here, and not revoked yet: as dear in an empty store as in a filled one. */
 static void step_revoke(struct bench *b)
 {
 	struct err err = { 0 };
-	if (id_is_zero(b->deep))
-		step_certificate(b);
-	some_serial(b);
+	if (b->revoked == b->made_count)
+		return;
+	(void)memcpy(b->serial, b->made[b->revoked++ % MADE], sizeof b->serial);
+	arena_done(&b->mem);
+	b->mem = (struct arena){ 0 };
 	MUST(store_tx(b->s, revoke_found, b, &err));
 }
 
@@ -407,57 +412,71 @@ static void step_retention_idle(struct bench *b)
 	MUST(store_tx(b->s, retain, b, &err));
 }
 
+/* Everything that time brings, as if half a day more had gone by, in the steps of the sweeper. */
+static void step_retention(struct bench *b)
+{
+	struct err err = { 0 };
+	const int64_t now = b->now_ms;
+	b->now_ms = now + DAY_MS * 3 / 2;
+	double wall = wall_us();
+	MUST(store_tx(b->s, retain, b, &err));
+	wall = wall_us() - wall;
+	b->longest_us = wall > b->longest_us ? wall : b->longest_us;
+	b->now_ms = now;
+	b->rows += b->removed;
+}
+
+static void step_revoked(struct bench *b)
+{
+	b->rows += rows_of(b,
+			   "SELECT serial, revoked_at, revocation_reason FROM certificates WHERE issuer = ?1"
+			   " AND revoked_at > 0 AND not_after_s > 0",
+			   "default");
+}
+
 /* --- the table ------------------------------------------------------------------------------------------------------*/
 static const struct step {
 	const char *name;
 	void (*run)(struct bench *b);
-	unsigned share; /* of COUNT */
 } steps[] = {
-	{ "certificate", step_certificate, 1 },
-	{ "new-order", step_order, 1 },
-	{ "list-first-page", step_first_page, 4 },
-	{ "list-deep-page", step_deep_page, 4 },
-	{ "find-by-serial", step_serial, 4 },
-	{ "find-by-name", step_name, 4 },
-	{ "revoke", step_revoke, 1 },
-	{ "sweep-nothing-due", step_sweep, 1 },
-	{ "retention-nothing-due", step_retention_idle, 1 },
+	{ "certificate", step_certificate },
+	{ "new-order", step_order },
+	{ "list-first-page", step_first_page },
+	{ "list-deep-page", step_deep_page },
+	{ "find-by-serial", step_serial },
+	{ "find-by-name", step_name },
+	{ "revoke", step_revoke },
+	{ "sweep-nothing-due", step_sweep },
+	{ "retention-nothing-due", step_retention_idle },
+	{ "retention", step_retention },
+	{ "revoked-all", step_revoked },
 };
 
-/* The cheapest of a few rounds: others work on this machine too. */
-static void measure(struct bench *b, const struct step *s, size_t count)
+/* CPU at the beginning and the end, bytes, rows, the longest of them by the wall clock where that is of interest. */
+static void measure(struct bench *b, const struct step *s, unsigned long count)
 {
-	double best = 1e18, bytes = 0;
-	for (int round = 0; round < ROUNDS; round++) {
-		double cpu = cpu_us(), io = bytes_written();
-		for (size_t i = 0; i < count * s->share; i++)
-			s->run(b);
-		cpu = (cpu_us() - cpu) / (double)(count * s->share);
-		bytes = (bytes_written() - io) / (double)(count * s->share);
-		best = cpu < best ? cpu : best;
-	}
-	printf("%s %.1f %.0f\n", s->name, best, bytes);
+	b->rows = 0;
+	b->longest_us = 0;
+	double cpu = cpu_us(), io = bytes_written();
+	for (unsigned long i = 0; i < count; i++)
+		s->run(b);
+	printf("%.3f %.3f %.0f %zu %.0f\n", cpu, cpu_us(), bytes_written() - io, b->rows, b->longest_us);
+	(void)fflush(stdout);
 }
 
-/* Everything that time brings, as if half a day more had gone by, in the steps of the sweeper. */
-static void measure_retention(struct bench *b)
+static bool answer(struct bench *b, const char *line)
 {
-	struct err err = { 0 };
-	const int64_t now = b->now_ms;
-	size_t rows = 0, calls = 0;
-	double longest = 0, cpu = cpu_us();
-	b->now_ms = now + DAY_MS * 3 / 2;
-	do {
-		double wall = wall_us();
-		MUST(store_tx(b->s, retain, b, &err));
-		wall = wall_us() - wall;
-		longest = wall > longest ? wall : longest;
-		rows += b->removed;
-		calls++;
-	} while (b->more && calls < 1000);
-	b->now_ms = now;
-	printf("retention-a-row %.2f 0\nretention-longest-step-wall %.0f 0\n",
-	       rows == 0 ? 0 : (cpu_us() - cpu) / (double)rows, longest);
+	char name[32] = "";
+	unsigned long count = 0;
+	if (sscanf(line, "%31s %lu", name, &count) != 2)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		if (strcmp(name, steps[i].name) == 0) {
+			measure(b, &steps[i], count);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Some of any age: what they are found by. */
@@ -495,7 +514,8 @@ static void bench_open(struct bench *b, const char *path)
 	double cpu = cpu_us(), wall = wall_us();
 	(void)snprintf(url, sizeof url, "sqlite:%s", path);
 	MUST(store_open(str_z(url), 4, &clock_system, &b->s, &err));
-	printf("open %.0f 0\nopen-wall %.0f 0\n", cpu_us() - cpu, wall_us() - wall);
+	printf("open %.0f %.0f\n", cpu_us() - cpu, wall_us() - wall);
+	(void)fflush(stdout);
 	if (sqlite3_open_v2(path, &b->h, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		check((struct rc){ ERR_IO }, &err);
 	MUST(store_read(b->s, great_account_find, b, &err));
@@ -507,27 +527,24 @@ int main(int argc, char **argv)
 {
 	static struct bench b;
 	struct err err = { 0 };
-	if (argc < 2 || argc > 3) {
-		(void)fprintf(stderr, "usage: growth-measure DATABASE [COUNT]\n");
+	char line[128];
+	int code = 0;
+	if (argc != 2) {
+		(void)fprintf(stderr, "usage: growth-measure DATABASE\n");
 		return 2;
 	}
-	size_t count = argc == 3 ? (size_t)strtoul(argv[2], NULL, 10) : 200;
 	memset(b.text, 'A', sizeof b.text);
 	b.now_ms = clock_now_ms(&clock_system);
 	b.random = (uint64_t)b.now_ms; /* serials that no run before this had */
 	bench_open(&b, argv[1]);
 	MUST(store_tx(b.s, account_add, &b, &err));
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-		measure(&b, &steps[i], count);
-	double cpu = cpu_us();
-	size_t revoked = rows_of(&b,
-				 "SELECT serial, revoked_at, revocation_reason FROM certificates WHERE issuer = ?1"
-				 " AND revoked_at > 0 AND not_after_s > 0",
-				 "default");
-	printf("revoked-a-row %.2f 0\n", revoked == 0 ? 0 : (cpu_us() - cpu) / (double)revoked);
-	measure_retention(&b);
+	while (code == 0 && fgets(line, sizeof line, stdin) != NULL)
+		if (!answer(&b, line)) {
+			(void)fprintf(stderr, "growth-measure: no such step: %s", line);
+			code = 2;
+		}
 	arena_done(&b.mem);
 	(void)sqlite3_close(b.h);
 	store_close(b.s);
-	return 0;
+	return code;
 }

@@ -47,8 +47,12 @@ run 0 "$work/logs/result" "$bench" --server "$directory" --ca-file "$root_pem" -
 issued=$((issued + 4))
 run 0 "$work/logs/row" "$table" row "32 clients" 322 "$work/logs/result" "$work/lines"
 assert_has "a row" "$work/logs/row" "32 clients 4 "
-run 0 "$work/logs/end" "$table" end "$work/lines" 44 20 "322 before, 322 after"
-assert_has "the budgets" "$work/logs/end" "whole" "newOrder" "wanted <= 1.5" "idle 20.0 MiB wanted <= 48 MiB met"
+run 0 "$work/logs/memory" "$table" memory idle 20480 10240 30720 "$work/lines"
+run 0 "$work/logs/memory" "$table" memory "with 5,000 open TLS connections" 131073 122880 153600 "$work/lines"
+assert_has "a moment's memory" "$work/logs/memory" "connections: 128.0 MiB, of them 120.0 anonymous; 150.0 when"
+run 0 "$work/logs/end" "$table" end "$work/lines" 44 "322 before, 322 after"
+assert_has "the budgets" "$work/logs/end" "whole" "newOrder" "wanted <= 1.5" "idle 20.0 MiB wanted <= 48 MiB met" \
+	"connections 128.0 MiB wanted <= 128 MiB MISSED"
 # Of four orders the kernel's ticks may have seen nothing, or nothing in user mode; the sum is told by the process's own clock.
 cpu=$(sed -n 's/.*"name":"api","user_us":\([0-9]*\)\.[0-9]*,"sys_us":\([0-9]*\).*/\1 + \2/p' "$work/logs/result")
 [ "$((cpu))" -gt 0 ] || fail "the API used no time, it says: $(cat "$work/logs/result")"

@@ -14,51 +14,20 @@ seconds=${2:-3600} rate=${3:-20}
 interval=$((seconds >= 1200 ? 60 : seconds / 20))
 [ "$interval" -ge 3 ] || { echo "soak: a minute at least, to judge anything" >&2; exit 2; }
 bin=$build/src/cmd bench=$build/bench
-for program in "$bin/cairn" "$bin/cairn-agent" "$bench/cairn-bench" "$bench/cairn-storm"; do
-	[ -x "$program" ] || { echo "soak: $program is not there; build first" >&2; exit 2; }
-done
-work=$(mktemp -d "${TMPDIR:-/tmp}/cairn-soak.XXXXXX")
-pids=()
-cleanup() {
-	local code=$? pid
-	trap - EXIT
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-	[ "$code" = 0 ] || { echo "--- the end of the log"; tail -n 20 "$work/serve.log" | cut -c 1-400; }
-	[ -n "${SOAK_KEEP:-}" ] || rm -rf "$work"
-	exit "$code"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-api=$((20000 + $$ % 20000))
-while ss -Htln | grep -q ":$api \|:$((api + 1)) "; do api=$((api + 10)); done
+# shellcheck source=../../bench/lib.sh
+. "$(dirname "$0")/../../bench/lib.sh"
+needs "$bin/cairn" "$bin/cairn-agent" "$bench/cairn-bench" "$bench/cairn-storm"
+bench_begin
+api=$(free_ports 2)
 http=$((api + 1))
-ca=$work/ca url=https://localhost:$api/directory
-"$bin/cairn" init "$ca" --host localhost --listen "127.0.0.1:$api" --allow '*.load.test' --allow '*.soak.test' \
-	--static '*.load.test=127.0.0.1' --static '*.soak.test=127.0.0.2' \
-	--allow-address 127.0.0.0/8 --http-port "$http" --root-unencrypted >"$work/init.log"
+ca=$work/ca
+ca_init "$api" "$http" --allow '*.soak.test' --static '*.soak.test=127.0.0.2'
 # A short memory: what an hour makes must be gone within minutes, or nothing could be said of growth.
-sed -i -e '/^store:/a\  keep-ended: 60s\n  keep-expired: 0s' -e 's/^    names: \[.*load\.test.*\]$/&\n    orders-per-hour: 0\n    accounts-per-hour: 0\n    order-life: 2m\n    authz-pending: 60s\n    authz-valid: 60s/' \
+sed -i -e '/^store:/a\  keep-ended: 60s\n  keep-expired: 0s' -e 's/^    names: \[.*load\.test.*\]$/&\n    order-life: 2m\n    authz-pending: 60s\n    authz-valid: 60s/' \
 	-e '/^  server:/a\    lifetime: 2m\n    backdate: 0s' "$ca/cairn.conf"
 "$bin/cairn" check-config -c "$ca/cairn.conf"
-"$bin/cairn" serve -c "$ca/cairn.conf" >"$work/serve.log" 2>&1 &
-serve=$!
-pids+=("$serve")
-for _ in $(seq 100); do
-	curl -sf --cacert "$ca/root/root.pem" -o "$work/directory" "$url" && break
-	sleep 0.2
-done
+ca_serve env
 
-kib_of() { # kib_of FIELD: summed over all programs and their doors
-	local pid
-	for pid in "$serve" $(pgrep -P "$serve") $(pgrep -P "$(pgrep -d, -P "$serve")"); do
-		grep "^$1:" "/proc/$pid/smaps_rollup" 2>/dev/null || true
-	done | awk '{ sum += $2 } END { print sum + 0 }'
-}
-programs() { echo "$serve" $(pgrep -P "$serve"); }
 count_of() { # count_of fd|task
 	local pid sum=0
 	for pid in $(programs); do sum=$((sum + $(find "/proc/$pid/$1" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l))); done
@@ -79,7 +48,7 @@ certificates() { # ever issued: rows go, their numbers stay
 }
 bother() { # what happens besides, in each interval
 	local name=$1.soak.test
-	local options=(--server "$url" --ca-file "$ca/root/root.pem" --dir "$work/agent" --quiet)
+	local options=(--server "$url" --ca-file "$root" --dir "$work/agent" --quiet)
 	"$bin/cairn-agent" obtain "${options[@]}" --standalone --http-address 127.0.0.2 --http-port "$http" --force -d "$name"
 	"$bin/cairn-agent" revoke "${options[@]}" -d "$name"
 	rm -r "$work/agent/certificates/$name"
@@ -93,10 +62,10 @@ bother() { # what happens besides, in each interval
 	"$bench/cairn-storm" --server "127.0.0.1:$api" --mode idle --connections 100 --seconds 2
 }
 
-"$bench/cairn-bench" --server "$url" --ca-file "$ca/root/root.pem" --challenge-port "$http" --clients 64 --rate "$rate" --overload \
+"$bench/cairn-bench" --server "$url" --ca-file "$root" --challenge-port "$http" --clients 64 --rate "$rate" --overload \
 	--seconds "$seconds" --json >"$work/load.json" 2>"$work/load.err" &
 load=$!
-pids+=("$load")
+started="$started $load"
 columns="seconds anonymous_kib file_kib descriptors threads wal_kib store_kib journal_kib certificates"
 echo "$columns"
 begin=$SECONDS turn=0 bad=0
