@@ -3,6 +3,7 @@
  * account_test.c: what becomes of accounts: key changes (RFC 8555 7.3.5), external account bindings (7.3.4), terms that
  * change (7.3.3), updates (7.3.2): every refusal with its status, type and words, and what several at once come to.
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <openssl/evp.h>
@@ -21,8 +22,7 @@
 	"profile:\n  server: {}\n  short:\n    lifetime: 6d\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct key *fresh;   /* a key that no account has */
 	struct key *blocked; /* and one that nobody may have */
 };
@@ -1199,12 +1199,9 @@ static fallible block_tx(struct store_tx *tx, void *ctx, struct err *err)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, REALM(""), 2);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
 	struct sha256 hash;
-	MUST(world_open(&f->w, REALM(""), &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	f->fresh = key_new();
 	f->blocked = key_new();
 	MUST(key_spki_hash(f->w.crypto, f->blocked, &hash, &err));
@@ -1221,13 +1218,9 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->fresh);
 	key_free(f->blocked);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

@@ -3,6 +3,7 @@
  * ari_test.c: renewal information (RFC 9773 4): names of certificates and everything that is none, windows and when to
  * ask again; and orders that replace a certificate (RFC 9773 5; THREATS A83).
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -18,8 +19,7 @@
 	"zone:\n  default:\n    attempts: 1\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct key *key;
 };
 
@@ -407,11 +407,8 @@ static void an_ended_certificate_may_be_replaced_but_counts(void **state)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, REALMS, 2);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALMS, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	MUST(key_generate(KEY_P256, 0, &f->key, &err));
 	*state = f;
 	return 0;
@@ -420,12 +417,8 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->key);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

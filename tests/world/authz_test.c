@@ -4,6 +4,7 @@
  * domains that stand for the names below them (RFC 9444), and what a change of the account's key does to all of them
  * (THREATS A13, A20, A21).
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -20,8 +21,7 @@
 #define BELOW_TOO "    subdomain-auth: true\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	size_t fresh_names;
 };
 
@@ -431,22 +431,7 @@ static void what_a_realm_does_not_offer_is_declined_aloud(void **state)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALM(""), &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture), REALM(""), 2);
 	return 0;
 }
 
@@ -466,5 +451,5 @@ int main(void)
 		cmocka_unit_test(a_proof_that_is_under_way_serves_the_orders_that_it_was_begun_for),
 		cmocka_unit_test(what_nobody_uses_ends),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

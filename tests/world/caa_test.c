@@ -3,6 +3,7 @@
  * caa_test.c: what the api believes of CAA that is looked up again before an order is issued: only what a perspective
  * signed about this very name, account, key and method, and nothing of it as a proof of control.
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -13,17 +14,14 @@
 	"zone:\n  default:\n    attempts: 1\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 	struct key *key;
 };
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, REALM, 1);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALM, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
 	MUST(key_generate(KEY_P256, 0, &f->key, &err));
 	world_site(&f->w, STR("www.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
 	MUST(acme_sweep(f->w.acme, &err)); /* the first round sends all that is open, and would in the tests */
@@ -34,11 +32,8 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
 	key_free(f->key);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 /* An order for www.a.test whose finalize waits for CAA: the job is the last on the bus. */

@@ -3,6 +3,7 @@
  * cert_test.c: the certificate resource (RFC 8555 7.4.2) and its format (9.1): what is downloaded, and the other ways up
  * that an issuer's configuration may name.
  */
+#include "fixture.h"
 #include "unit.h"
 #include "world.h"
 
@@ -12,8 +13,7 @@
 #define CHAIN_MAX 8
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct str certificate;                 /* URL */
 	struct key *issuer_key, *b_key, *c_key; /* of the world's issuer, and of two other roots */
 	struct cert *issuer, *b_root, *c_root;
@@ -372,11 +372,7 @@ static void make_alternates(struct fixture *f)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, NULL, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
+	struct fixture *f = fixture_new(sizeof *f, NULL, 2);
 	issue(f);
 	make_alternates(f);
 	configure(f, TWO_ALTERNATES);
@@ -387,15 +383,13 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	struct key *keys[] = { f->alice.key, f->bob.key, f->issuer_key, f->b_key, f->c_key };
+	struct key *keys[] = { f->issuer_key, f->b_key, f->c_key };
 	struct cert *certs[] = { f->issuer, f->b_root, f->c_root };
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		key_free(keys[i]);
 	for (size_t i = 0; i < ARRAY_LEN(certs); i++)
 		cert_free(certs[i]);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

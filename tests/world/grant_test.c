@@ -3,6 +3,7 @@
  * grant_test.c: what the api takes for a grant, and what not, whatever stands in the store; and what the objects show that
  * stand on one.
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -13,18 +14,14 @@
 #define WITH_GRANTS REALM("    grants: true\n")
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct key *key, *stranger;
 };
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, WITH_GRANTS, 2);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, WITH_GRANTS, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	MUST(key_generate(KEY_P256, 0, &f->key, &err));
 	MUST(key_generate(KEY_P256, 0, &f->stranger, &err));
 	*state = f;
@@ -34,13 +31,9 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->key);
 	key_free(f->stranger);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 static struct str order_of(struct fixture *f, const struct world_account *a, const char *idents)

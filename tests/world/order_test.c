@@ -4,6 +4,7 @@
  * is offered for those that are not, profiles, times, the account's external key, and what finalize refuses
  * (RFC 8555 7.4, RFC 8738, RFC 9444, draft-ietf-acme-profiles; THREATS A39, A40, A55, A56, A84).
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -33,8 +34,7 @@
 	"zone:\n  default:\n    attempts: 1\n    allow-addresses: [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct key *key; /* of certificates */
 };
 
@@ -720,11 +720,8 @@ static void the_directory_says_what_this_realm_offers(void **state)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, REALMS, 2);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALMS, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	MUST(key_generate(KEY_P256, 0, &f->key, &err));
 	*state = f;
 	return 0;
@@ -733,12 +730,8 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->key);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

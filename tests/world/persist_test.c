@@ -4,6 +4,7 @@
  * objects, how long a proof holds, whose it is, and what is kept of a key change (draft-ietf-acme-dns-persist-02,
  * draft-ietf-acme-dns-account-label-03, THREATS A53).
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
@@ -17,8 +18,7 @@
 	"    caa-identities: [ca.test, issuer.test]\n" more "zone:\n  default:\n    attempts: 1\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 };
 
 static struct str order_for(struct fixture *f, const char *name)
@@ -288,20 +288,7 @@ static void a_key_change_that_could_not_be_kept_is_refused(void **state)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALM(""), &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture), REALM(""), 1);
 	return 0;
 }
 
@@ -315,5 +302,5 @@ int main(void)
 		cmocka_unit_test(a_deactivated_accounts_record_proves_nothing),
 		cmocka_unit_test(a_key_change_that_could_not_be_kept_is_refused),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

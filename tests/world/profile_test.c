@@ -3,6 +3,7 @@
  * profile_test.c: what a profile does not take is refused when the client could know better, with the problem that RFC 8555
  * has for it and in words that name the profile; what it takes comes out as the profile says.
  */
+#include "fixture.h"
 #include "steps.h"
 #include "unit.h"
 #include "world.h"
@@ -21,8 +22,7 @@
 	"zone:\n  default:\n    attempts: 1\n    allow-addresses: [\"192.0.2.0/24\"]\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 };
 
 static struct str payload(struct fixture *f, const char *profile, const char *identifiers)
@@ -201,20 +201,7 @@ static void orders_of_before_are_held_against_the_profile_of_now(void **state)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, IN(ALL) PROFILES, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture), IN(ALL) PROFILES, 1);
 	return 0;
 }
 
@@ -226,5 +213,5 @@ int main(void)
 		cmocka_unit_test(lives_are_as_long_as_the_smallest_limit),
 		cmocka_unit_test(orders_of_before_are_held_against_the_profile_of_now),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

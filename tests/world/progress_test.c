@@ -3,13 +3,13 @@
  * progress_test.c: what a validator says between two attempts (RFC 8555 8.2) is shown while the challenge is processing.
  * It is not signed: the worst that anybody can do with it is a text there.
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdlib.h>
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 	struct str order, authz, challenge;
 	struct id attempt;
 };
@@ -17,12 +17,10 @@ struct fixture {
 /* An answered challenge whose job waits on the bus. */
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, NULL, 1);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
 	struct str urls[IDENTS_MAX];
 	struct validate_job job;
-	MUST(world_open(&f->w, NULL, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
 	MUST(world_order_new(&f->w, &f->alice, STR("www.a.test"), &f->order, &err));
 	assert_int_equal(step_authzs(&f->w, &f->alice, f->order, urls), 1);
 	f->authz = urls[0];
@@ -33,15 +31,6 @@ static int open_world(void **state)
 	f->challenge = step_text(&f->w, json_at(json_get(r.json, "challenges"), 0), "url");
 	world_reply_done(&r);
 	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
 	return 0;
 }
 
@@ -151,13 +140,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_processing_challenge_says_what_went_wrong_and_when_to_look_again,
-						open_world, close_world),
-		cmocka_unit_test_setup_teardown(retry_after_ends_with_the_attempt, open_world, close_world),
+						open_world, fixture_free),
+		cmocka_unit_test_setup_teardown(retry_after_ends_with_the_attempt, open_world, fixture_free),
 		cmocka_unit_test_setup_teardown(
 			what_is_not_of_a_perspective_of_the_zone_or_of_no_attempt_changes_nothing, open_world,
-			close_world),
+			fixture_free),
 		cmocka_unit_test_setup_teardown(it_neither_decides_nor_speaks_after_the_verdict, open_world,
-						close_world),
+						fixture_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

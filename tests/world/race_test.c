@@ -3,6 +3,7 @@
  * race_test.c: many requests at one moment, on threads of their own, straight into acme_handle. Whatever wins, exactly
  * one does, and what the losers are told is true.
  */
+#include "fixture.h"
 #include "unit.h"
 #include "world.h"
 
@@ -11,8 +12,7 @@
 #define ROUNDS 20 /* of a race between two */
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 };
 
 /* One request, or one message from the bus, that goes off with all the others. */
@@ -334,23 +334,10 @@ static void one_certificate_that_comes_eight_times_is_one(void **state)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w,
-			"realm:\n  default:\n    names: [\"*.a.test\"]\n    accounts-per-hour: 0\n"
-			"    orders-per-hour: 0\n",
-			&err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture),
+			     "realm:\n  default:\n    names: [\"*.a.test\"]\n    accounts-per-hour: 0\n"
+			     "    orders-per-hour: 0\n",
+			     1);
 	return 0;
 }
 
@@ -366,5 +353,5 @@ int main(void)
 		cmocka_unit_test(a_verdict_does_not_raise_what_was_deactivated),
 		cmocka_unit_test(one_certificate_that_comes_eight_times_is_one),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

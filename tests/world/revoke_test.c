@@ -5,6 +5,7 @@
  * so that each can have the names, the owner and the end that its row wants; one is issued as usual.
  */
 #include "expect.h"
+#include "fixture.h"
 
 #include <stdlib.h>
 
@@ -18,9 +19,9 @@
 	"  other:\n    names: [\"*.a.test\"]\n    accounts-per-hour: 0\n    orders-per-hour: 0\n"
 
 struct fixture {
-	struct world w;
+	FIXTURE;
 	struct issuer *issuer;
-	struct world_account alice, bob, eve; /* the owner, who may get authorizations, and who never does */
+	struct world_account eve; /* never gets an authorization; alice is the owner, bob may get them */
 	struct id alice_id, bob_id;
 };
 
@@ -808,9 +809,8 @@ static void issuer_open(struct fixture *f)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, REALM, 0);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALM, &err));
 	issuer_open(f);
 	MUST(world_account_new(&f->w, &f->alice, &err));
 	MUST(world_account_new(&f->w, &f->bob, &err));
@@ -824,13 +824,9 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->eve.key);
 	issuer_free(f->issuer);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

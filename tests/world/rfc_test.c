@@ -4,6 +4,7 @@
  * clauses with their tests.
  */
 #include "expect.h"
+#include "fixture.h"
 
 #include <stdlib.h>
 
@@ -19,8 +20,7 @@
 	"zone:\n  default:\n    attempts: 1\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 };
 
 static struct key *key_new(enum key_kind kind, unsigned bits)
@@ -594,20 +594,7 @@ static void an_order_says_what_it_replaces_whenever_it_is_read(void **state)
 
 static int open_world(void **state)
 {
-	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, REALM(""), &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture), REALM(""), 1);
 	return 0;
 }
 
@@ -632,5 +619,5 @@ int main(void)
 		cmocka_unit_test(an_authorization_says_whether_it_serves_what_is_below),
 		cmocka_unit_test(an_order_says_what_it_replaces_whenever_it_is_read),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

@@ -4,6 +4,7 @@
  * hand, so that a route that comes, goes or opens up by mistake is found; and each path is asked with each method.
  */
 #include "acme/app.h"
+#include "fixture.h"
 #include "unit.h"
 #include "world.h"
 
@@ -18,8 +19,8 @@
 #define CERT_ID "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"  /* RFC 9773 4.1's own example */
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob, carol; /* carol's realm is the other one */
+	FIXTURE;
+	struct world_account carol; /* carol's realm is the other one */
 	struct str order, authz, challenge, certificate, valid_order;
 };
 
@@ -600,12 +601,9 @@ static void issue(struct fixture *f)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, TWO_REALMS, 2);
 	struct err err = { 0 };
 	struct world_reply r;
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, TWO_REALMS, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	MUST(key_generate(KEY_P256, 0, &f->carol.key, &err));
 	MUST(world_post(&f->w, &f->carol, STR(WORLD_BASE "/realm/team/new-account"),
 			STR("{\"termsOfServiceAgreed\":true}"), &r, &err));
@@ -623,12 +621,8 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
 	key_free(f->carol.key);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 int main(void)

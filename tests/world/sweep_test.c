@@ -2,6 +2,7 @@
  *
  * sweep_test.c: no order is stuck (promise 3), however many there are and whatever the signer says.
  */
+#include "fixture.h"
 #include "unit.h"
 #include "world.h"
 
@@ -10,19 +11,16 @@
 #define MANY 250 /* more than one batch of the sweeper */
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 	struct key *key;
 	struct str csr; /* for www.a.test, which alice has proved */
 };
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, NULL, 1);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
 	struct str order;
-	MUST(world_open(&f->w, NULL, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
 	world_site(&f->w, STR("www.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
 	MUST(world_order_new(&f->w, &f->alice, STR("www.a.test"), &order, &err));
 	MUST(world_order_prove(&f->w, &f->alice, order, &err));
@@ -35,11 +33,8 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
 	struct fixture *f = *state;
-	key_free(f->alice.key);
 	key_free(f->key);
-	world_close(&f->w);
-	free(f);
-	return 0;
+	return fixture_free(state);
 }
 
 static struct str finalized_order(struct fixture *f)

@@ -3,6 +3,7 @@
  * wait_test.c: requests that wait a moment for what they have set going, so that a client need not ask again: what a
  * challenge and a finalize are answered when the outcome comes in time, when it does not, and who does not wait at all.
  */
+#include "fixture.h"
 #include "steps.h"
 
 #include <stdatomic.h>
@@ -16,8 +17,7 @@
 	"1\n"
 
 struct fixture {
-	struct world w;
-	struct world_account alice;
+	FIXTURE;
 };
 
 /* A POST of another thread, while this one delivers what is on the bus. */
@@ -180,21 +180,7 @@ static void a_finalize_signed_in_time_is_answered_valid(void **state)
 
 static int open_world(void **state)
 {
-	struct fixture *f = calloc(1, sizeof *f);
-	struct err err = { 0 };
-	assert_non_null(f);
-	MUST(world_open(&f->w, REALM, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	world_close(&f->w);
-	free(f);
+	*state = fixture_new(sizeof(struct fixture), REALM, 1);
 	return 0;
 }
 
@@ -206,5 +192,5 @@ int main(void)
 		cmocka_unit_test(only_the_last_name_of_an_order_is_waited_for),
 		cmocka_unit_test(a_finalize_signed_in_time_is_answered_valid),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }

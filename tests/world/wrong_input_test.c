@@ -3,6 +3,7 @@
  * wrong_input_test.c: what no client should send, each with the problem type, the status and the words that come back.
  * Every refused request must leave the server as it was: after each row the account still gets a good reply.
  */
+#include "fixture.h"
 #include "unit.h"
 #include "world.h"
 
@@ -10,8 +11,7 @@
 #include <stdlib.h>
 
 struct fixture {
-	struct world w;
-	struct world_account alice, bob;
+	FIXTURE;
 	struct str order, ready_order, bob_order;
 };
 
@@ -644,27 +644,14 @@ static void a_finalize_that_fits_no_sign_job_ends_its_order(void **state)
 
 static int open_world(void **state)
 {
+	struct fixture *f = fixture_new(sizeof *f, NULL, 2);
 	struct err err = { 0 };
-	struct fixture *f = mem_alloc(sizeof *f);
-	MUST(world_open(&f->w, NULL, &err));
-	MUST(world_account_new(&f->w, &f->alice, &err));
-	MUST(world_account_new(&f->w, &f->bob, &err));
 	world_site(&f->w, STR("www.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
 	MUST(world_order_new(&f->w, &f->alice, STR("www.a.test"), &f->ready_order, &err));
 	MUST(world_order_prove(&f->w, &f->alice, f->ready_order, &err));
 	MUST(world_order_new(&f->w, &f->alice, STR("pending.a.test"), &f->order, &err));
 	MUST(world_order_new(&f->w, &f->bob, STR("bob.a.test"), &f->bob_order, &err));
 	*state = f;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	struct fixture *f = *state;
-	key_free(f->alice.key);
-	key_free(f->bob.key);
-	world_close(&f->w);
-	free(f);
 	return 0;
 }
 
@@ -680,5 +667,5 @@ int main(void)
 		cmocka_unit_test(a_known_key_gets_its_account_whatever_else_it_says),
 		cmocka_unit_test(a_finalize_that_fits_no_sign_job_ends_its_order),
 	};
-	return cmocka_run_group_tests(tests, open_world, close_world);
+	return cmocka_run_group_tests(tests, open_world, fixture_free);
 }
