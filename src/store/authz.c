@@ -13,19 +13,22 @@ static const char *const sql[Q_COUNT] = {
 	[Q_INSERT] = "INSERT INTO authorizations (" COLUMNS ", ended_at)"
 		     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0) ON CONFLICT DO NOTHING",
 	[Q_BY_ID] = "SELECT " COLUMNS " FROM authorizations WHERE id = $1",
-	/* As the index has them: to sort, SQLite makes a table even for what finds nothing. The offset finds the last order that there is room for. What holds below the
-	 * name holds for the name: such a one is taken when it is valid, whether that was wanted or not. */
+	/* As the index has them: to sort, SQLite makes a table even for what finds nothing. The offset finds the last order
+	 * that there is room for. What holds below the name holds for the name: such a one is taken when it is valid,
+	 * whether that was wanted or not. "+ 0": or PostgreSQL, when it knows nothing of the table yet, goes through all that
+	 * end later. */
 	[Q_REUSE] =
 		"SELECT " COLUMNS " FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
-		" AND ident_type = $4 AND thumbprint = $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
+		" AND ident_type = $4 AND thumbprint = $5 AND expires_at + 0 > $6 AND status IN ('pending', 'valid')"
 		" AND (subdomains = $8 OR (subdomains = 1 AND status = 'valid'))"
 		" AND (grant_id = $9 OR (grant_id IS NULL AND $9 IS NULL))"
 		" AND NOT EXISTS (SELECT 1 FROM order_authz oa WHERE oa.authz = authorizations.id LIMIT 1 OFFSET $7)"
 		" ORDER BY id DESC",
 	/* The partial index wants its own condition said. */
-	[Q_HELD] = "SELECT 1 FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
-		   " AND ident_type = $4 AND subdomains >= $5 AND expires_at > $6 AND status IN ('pending', 'valid')"
-		   " AND status = 'valid' LIMIT 1",
+	[Q_HELD] =
+		"SELECT 1 FROM authorizations WHERE account = $1 AND ident_value = $2 AND wildcard = $3"
+		" AND ident_type = $4 AND subdomains >= $5 AND expires_at + 0 > $6 AND status IN ('pending', 'valid')"
+		" AND status = 'valid' LIMIT 1",
 	[Q_THUMBPRINT] = "UPDATE authorizations SET thumbprint = $2 WHERE id = $1 AND status = 'pending' AND NOT EXISTS"
 			 " (SELECT 1 FROM challenges c WHERE c.authz = $1 AND c.status <> 'pending')",
 	[Q_UNTOUCHED] = "SELECT CASE status WHEN 'pending' THEN 'being proved' ELSE status END"

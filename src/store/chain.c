@@ -36,7 +36,6 @@ fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, stru
 	AUTO(buf_done) struct buf leaf = BUF_MAX(CHAIN_TEXT_MAX);
 	struct str above = text;
 	int64_t seq = 0;
-	uint64_t changed;
 	TRY(leaf_pem(der, &leaf, err));
 	if (!str_skip(&above, buf_str(&leaf)) || above.n == 0) {
 		*ret_seq = 0;
@@ -45,7 +44,7 @@ fallible chain_keep(struct store_tx *tx, struct str issuer, struct str der, stru
 	}
 	TRY(find(tx, issuer, above, &seq, err));
 	if (seq == 0) {
-		TRY(tx_run(tx, sql[Q_ADD], ARGS(A_TEXT(issuer), A_TEXT(above)), &changed, err));
+		TRY(tx_do(tx, sql[Q_ADD], ARGS(A_TEXT(issuer), A_TEXT(above)), err));
 		TRY(find(tx, issuer, above, &seq, err));
 	}
 	if (seq == 0)

@@ -32,6 +32,10 @@ struct db_ops {
 	/* Begins a statement; it must be finished before its text is started again. */
 	fallible (*start)(struct db *db, const char *sql, const struct db_arg *args, size_t arg_count,
 			  struct db_stmt **ret, struct err *err);
+	/* A statement of which the caller wants nothing but that it is done: it goes with the next one, or the commit. changes:
+	 * it has to change a row; when it does not, or is refused, the transaction fails and is run again without any of
+	 * this. False: not now; start it. NULL: never. */
+	bool (*put_off)(struct db *db, const char *sql, const struct db_arg *args, size_t arg_count, bool changes);
 	fallible (*step)(struct db_stmt *s, bool *ret_row, struct err *err);
 	int64_t (*get_i64)(struct db_stmt *s, unsigned column);
 	struct str (*get_bytes)(struct db_stmt *s,

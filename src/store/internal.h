@@ -90,7 +90,9 @@ fallible rows_u32(struct rows *r, unsigned column, unsigned *ret, struct err *er
 fallible rows_state(struct rows *r, unsigned column, const char *const *names, unsigned count, unsigned *ret,
 		    struct err *err);
 
-/* Runs a statement that gives no rows. */
+/* Runs a statement that gives no rows, whatever it changes. */
+fallible tx_do(struct store_tx *tx, const char *sql, const struct db_arg *args, size_t arg_count, struct err *err);
+/* The same, and says how many rows it changed. */
 fallible tx_run(struct store_tx *tx, const char *sql, const struct db_arg *args, size_t arg_count,
 		uint64_t *ret_changed, struct err *err);
 /* An INSERT ... ON CONFLICT DO NOTHING: ERR_CONFLICT when the row exists already. (Not by the constraint's error: on

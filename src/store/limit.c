@@ -45,8 +45,7 @@ fallible limit_take(struct store_tx *tx, struct str bucket, int64_t now, unsigne
 		*ret_wait_ms = (tat_us - (top_us - step_us) + 999) / 1000;
 		return OK;
 	}
-	uint64_t changed;
-	TRY(tx_run(tx, sql[Q_SET], ARGS(A_TEXT(bucket), A_I64(tat_us + step_us)), &changed, err));
+	TRY(tx_do(tx, sql[Q_SET], ARGS(A_TEXT(bucket), A_I64(tat_us + step_us)), err));
 	*ret_wait_ms = 0;
 	return OK;
 }

@@ -39,8 +39,9 @@ static const char *const sql[Q_COUNT] = {
 	[Q_STATUS] = "SELECT status FROM orders WHERE id = $1",
 	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 AND status != 'invalid' ORDER BY id DESC "
 		   "LIMIT $3",
-	[Q_OF_AUTHZ] = "SELECT o.id FROM order_authz oa JOIN orders o ON o.id = oa.order_id"
-		       " WHERE oa.authz = $1 AND o.status = $2 ORDER BY oa.order_id",
+	/* No join: PostgreSQL, when it knows nothing of the tables yet, begins with all orders. */
+	[Q_OF_AUTHZ] = "SELECT oa.order_id FROM order_authz oa WHERE oa.authz = $1"
+		       " AND (SELECT o.status FROM orders o WHERE o.id = oa.order_id) = $2 ORDER BY oa.order_id",
 	[Q_OPEN_AUTHZS] =
 		"SELECT COUNT(*) FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
 		" WHERE oa.order_id = $1 AND NOT (a.status = 'valid' AND a.expires_at > $2 AND a.thumbprint = $3)",

@@ -82,12 +82,24 @@ enum pgsql_fault {
 	PGSQL_FINE,
 	PGSQL_REFUSED, /* a statement failed, and would again */
 	PGSQL_AGAIN,   /* another transaction was in the way: run it again */
-	PGSQL_DOUBLE,  /* a row exists already: perhaps only since a moment ago */
-	PGSQL_LOST,    /* the connection ended before the commit was asked for: nothing was changed */
-	PGSQL_UNKNOWN, /* the connection ended while the commit was under way */
+	PGSQL_UNMET, /* a statement that was put off changed nothing, or not what was wanted: run it again, one by one */
+	PGSQL_SNAPSHOT, /* a read had more statements than were expected: run it again, expecting nothing */
+	PGSQL_DOUBLE,   /* a row exists already: perhaps only since a moment ago */
+	PGSQL_LOST,     /* the connection ended before the commit was asked for: nothing was changed */
+	PGSQL_UNKNOWN,  /* the connection ended while the commit was under way */
 };
 
 struct db *pgsql_new(const struct pgsql_target *t);
+/* A reading transaction that ends with this many statements, which spares the server a message (and BEGIN, when it is one);
+ * 0: nobody knows. */
+fallible pgsql_begin_look(struct db *db, unsigned expected, struct err *err);
+unsigned pgsql_looks(const struct db *db); /* how many it had */
+/* A writing transaction of one or several members, one after the other. eager: a statement may be put off. */
+fallible pgsql_begin_group(struct db *db, bool eager, struct err *err);
+/* alone: when it fails, the whole transaction will be rolled back. */
+void pgsql_member_begin(struct db *db, bool alone);
+/* Keeps or undoes what it did. A failure is the transaction's; FINE: that it did not succeed is its own. */
+fallible pgsql_member_end(struct db *db, bool keep, struct err *err);
 /* Connects when there is no connection. */
 fallible pgsql_ready(struct db *db, struct err *err);
 void pgsql_drop(struct db *db);                          /* ends the connection; the next pgsql_ready makes one */

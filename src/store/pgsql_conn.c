@@ -38,7 +38,7 @@ static const struct {
 
 /* No plan for what the values of one call happen to be: planning costs more than most statements, and a scan of a whole
  * table, even a small one, is in the way of everybody who writes to it. */
-static const char session[] = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+static const char session[] = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
 			      " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan";
 
 static void wipe(char *z)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pgsql_test.c: what only a server of databases can do to a transaction: others in its way, connections that end before
- * and while it commits, programs that start at the same time. Runs with CAIRN_TEST_PG (tests/pg/with-postgres.sh).
+ * pgsql_test.c: what only a server of databases can do to a transaction: connections that end before and while it commits,
+ * programs that start at the same time. Runs with CAIRN_TEST_PG (tests/pg/with-postgres.sh).
  */
 #include "store/pgsql_standby.h"
 #include "store/testing.h"
@@ -236,61 +236,6 @@ static void a_server_that_is_gone_is_said_and_comes_back(void **state)
 	assert_int_equal(accounts_in(t->store), 1);
 	store_close(s);
 	proxy_close(&p);
-}
-
-/* --- in each other's way ------------------------------------------------------------------------------------------*/
-#define WRITERS 8
-#define TIMES 25
-
-struct writer {
-	struct store *store;
-	unsigned taken;
-};
-
-/* One number that all of them read and write: whoever did not see the other's would count too few. */
-static fallible take(struct store_tx *tx, void *ctx, struct err *err)
-{
-	int64_t wait;
-	TRY(limit_take(tx, STR("all"), T_START, 1, 1000, WRITERS * TIMES, &wait, err));
-	*(bool *)ctx = wait == 0;
-	return OK;
-}
-
-static void *writer_main(void *arg)
-{
-	struct writer *w = (struct writer *)arg;
-	for (unsigned i = 0; i < TIMES; i++) {
-		bool taken = false;
-		struct err err = { 0 };
-		if (FAILED(store_tx(w->store, take, &taken, &err)))
-			fail_msg("%s (%s)", err.detail, err.cause);
-		w->taken += taken;
-	}
-	return NULL;
-}
-
-static void those_in_each_others_way_are_run_again_until_all_are_through(void **state)
-{
-	struct test_store *t = (struct test_store *)*state;
-	struct store *other; /* as of another program: what one keeps apart, two do not */
-	GOOD(store_open(str_z(t->url), 4, &t->clock, &other, &err));
-	struct writer w[WRITERS];
-	pthread_t threads[WRITERS];
-	for (size_t i = 0; i < WRITERS; i++) {
-		w[i] = (struct writer){ .store = i % 2 == 0 ? t->store : other };
-		assert_int_equal(pthread_create(&threads[i], NULL, writer_main, &w[i]), 0);
-	}
-	unsigned taken = 0;
-	for (size_t i = 0; i < WRITERS; i++) {
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
-		taken += w[i].taken;
-	}
-	assert_int_equal(taken, WRITERS * TIMES);
-	bool more = true;
-	GOOD(store_tx(t->store, take, &more, &err));
-	assert_false(more); /* each was counted */
-	assert_true(store_stats(t->store).busy + store_stats(other).busy > 0);
-	store_close(other);
 }
 
 /* --- starting -----------------------------------------------------------------------------------------------------*/
@@ -730,7 +675,6 @@ int main(void)
 		STORE(a_commit_whose_answer_is_lost_is_done_once),
 		STORE(a_commit_whose_answer_is_lost_with_the_server_is_not_guessed),
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
-		STORE(those_in_each_others_way_are_run_again_until_all_are_through),
 		STORE(programs_that_start_together_migrate_once),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_pgsql.c: transactions over a few connections to PostgreSQL. One that was in another's way, or whose connection
- * ended, is run again; one whose commit was under way when the connection ended is asked for by its number first, so that
- * nothing is done twice and nothing that was done is called failed.
+ * store_pgsql.c: transactions over a few connections to PostgreSQL. Writers go in groups (group.h): one connection writes
+ * at a time, and statements whose answers nobody needs go to the server together. A transaction that was in another's way, or
+ * whose connection ended, is run again; one whose commit was under way when the connection ended is asked for by its number
+ * first, so that nothing is done twice and nothing that was done is called failed.
  */
+#include "store/group.h"
 #include "store/internal.h"
 #include "store/pgsql.h"
 #include "store/pgsql_standby.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define CONNECTIONS_MAX 64
-/* Of those in each other's way one gets through; who has lost this often runs alone, as far as this program goes. Measured
- * at 32 clients: with 4, a certificate cost the server 1.7 times as much CPU. */
-#define TOGETHER_MAX 1
-#define AGAIN_MAX 24 /* with other programs at the same database there is no last resort */
+#define HABITS_MAX 64 /* more than there are reads in the program */
+#define LOOKS_MAX 32  /* what has more has another number each time */
+#define AGAIN_MAX 24
 #define AGAIN_PATIENCE_MS 24000
 #define LOST_PATIENCE_MS 8000
 #define OUTCOME_PATIENCE_MS 8000
@@ -31,12 +32,18 @@ struct pool {
 	size_t count, free_count;
 };
 
+struct habit { /* of a read */
+	_Atomic(store_fn *) fn;
+	_Atomic unsigned looks; /* the most that it had */
+};
+
 struct pgsql_store {
 	struct store base;
 	const struct clock *clock;
 	struct pool main, standby; /* standby.count 0: there is none */
-	pthread_rwlock_t together; /* read: with others. written: alone */
-	struct pgsql_watch watch;  /* of the standby */
+	struct group writers;
+	struct habit habits[HABITS_MAX];
+	struct pgsql_watch watch; /* of the standby */
 	_Atomic uint64_t transactions, commits, busy, failures;
 };
 
@@ -121,25 +128,59 @@ static void pool_give(struct pool *p, struct db *db)
 
 /* --- one transaction ----------------------------------------------------------------------------------------------*/
 struct job {
-	store_fn *fn;
+	store_fn *fn; /* a read */
 	void *ctx;
-	bool writes;
+	struct group_member *batch; /* or who writes; fn is NULL then */
+	bool alone;                 /* of these the first only */
+	bool careful;               /* nothing is put off */
+	unsigned expected, looks;   /* statements of a read, and how many it had */
 	int64_t began_at;
 	unsigned turn;          /* how often it was run before */
 	unsigned met;           /* in how many of these another transaction was in the way */
 	enum pgsql_fault fault; /* of the last one */
 };
 
-/* Runs it once. What came of it is the connection's fault; rc and err are fn's, or the fault's. */
-static fallible run_once(struct pgsql_store *s, const struct job *j, struct db *db, struct err *err)
+static void err_forget(struct err *err)
+{
+	if (err != NULL)
+		*err = (struct err){ .kind = ERR_NONE };
+}
+
+static fallible look_once(struct pgsql_store *s, struct job *j, struct db *db, struct err *err)
 {
 	struct store_tx tx = { db, s->clock };
-	TRY(j->writes ? db->ops->begin_write(db, err) : db->ops->begin_read(db, err));
+	TRY(pgsql_begin_look(db, j->expected, err));
 	struct rc rc = j->fn(&tx, j->ctx, err);
+	j->looks = pgsql_looks(db);
 	/* fn may have made something else of the fault, or have gone on: the database has not. */
 	if (!FAILED(rc) || pgsql_fault(db) != PGSQL_FINE)
 		rc = db->ops->commit(db, err);
 	return rc;
+}
+
+/* That a member fails is its own. What is returned is a fault, whatever the member made of it. */
+static fallible write_once(struct pgsql_store *s, const struct job *j, struct db *db, struct err *err)
+{
+	struct store_tx tx = { db, s->clock };
+	bool any = false;
+	TRY(pgsql_begin_group(db, !j->careful, err));
+	for (struct group_member *m = j->batch; m != NULL; m = j->alone ? NULL : m->next) {
+		err_forget(m->err);
+		pgsql_member_begin(db, j->alone);
+		m->rc = m->fn(&tx, m->ctx, m->err);
+		TRY(pgsql_member_end(db, !FAILED(m->rc), err));
+		any = any || !FAILED(m->rc);
+	}
+	if (any)
+		return db->ops->commit(db, err);
+	db->ops->rollback(db);
+	return OK;
+}
+
+/* Runs it once. What came of it is the connection's fault; rc and err are a reader's, or the fault's. */
+static fallible run_once(struct pgsql_store *s, struct job *j, struct db *db, struct err *err)
+{
+	return j->fn != NULL ? look_once(s, j, db, err) : write_once(s, j, db, err);
 }
 
 /* The connection ended while the server was committing. The answer is the server's; until it has one, or when nobody can
@@ -163,7 +204,11 @@ static bool has_patience(const struct job *j, enum pgsql_fault fault)
 	case PGSQL_AGAIN:
 		return j->met < AGAIN_MAX && passed < AGAIN_PATIENCE_MS;
 	case PGSQL_DOUBLE: /* once more: now the row is seen by who looks before it writes */
-		return j->met < 2;
+		return j->alone && j->met < 2;
+	case PGSQL_UNMET:
+		return j->alone && !j->careful;
+	case PGSQL_SNAPSHOT:
+		return j->expected != 0;
 	case PGSQL_LOST:
 		return passed < LOST_PATIENCE_MS;
 	case PGSQL_FINE:
@@ -172,12 +217,6 @@ static bool has_patience(const struct job *j, enum pgsql_fault fault)
 		return false;
 	}
 	return false;
-}
-
-static void err_forget(struct err *err)
-{
-	if (err != NULL)
-		*err = (struct err){ .kind = ERR_NONE };
 }
 
 /* *ret_again: nothing was changed, and it is worth another turn. */
@@ -201,21 +240,10 @@ static fallible run_turn(struct pgsql_store *s, struct job *j, struct db *db, bo
 		db->ops->rollback(db);
 	*ret_again = has_patience(j, j->fault);
 	j->met += j->fault == PGSQL_AGAIN || j->fault == PGSQL_DOUBLE;
+	if (j->fault == PGSQL_SNAPSHOT)
+		j->expected = 0;
+	j->careful = j->careful || j->fault == PGSQL_UNMET || j->fault == PGSQL_DOUBLE;
 	return rc;
-}
-
-/* Alone is who was in others' way. While the server is away nobody is, and all may wait for it together. */
-static void lock_for(struct pgsql_store *s, const struct job *j)
-{
-	if (j->writes)
-		(void)(j->met < TOGETHER_MAX ? pthread_rwlock_rdlock(&s->together)
-					     : pthread_rwlock_wrlock(&s->together));
-}
-
-static void unlock_for(struct pgsql_store *s, const struct job *j)
-{
-	if (j->writes)
-		(void)pthread_rwlock_unlock(&s->together);
 }
 
 static fallible run_on(struct pgsql_store *s, struct pool *p, struct job *j, struct err *err)
@@ -223,39 +251,94 @@ static fallible run_on(struct pgsql_store *s, struct pool *p, struct job *j, str
 	for (;; j->turn++) {
 		struct db *db = NULL;
 		bool again = false; /* nobody who finds all connections busy asks for more */
-		lock_for(s, j);
 		struct rc rc = pool_take(p, &db, err);
 		if (!FAILED(rc)) {
 			rc = run_turn(s, j, db, &again, err);
 			pool_give(p, db);
 		}
-		unlock_for(s, j);
 		if (!FAILED(rc) || !again)
 			return rc;
-		s->busy++;
 		err_forget(err);
+		if (j->fault == PGSQL_UNMET || j->fault == PGSQL_SNAPSHOT)
+			continue; /* nobody was in the way */
+		s->busy++;
 		back_off(j->turn);
 	}
 }
 
-static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
+static void count(struct pgsql_store *s, const struct group_member *m)
+{
+	s->transactions++;
+	s->failures += FAILED(m->rc);
+}
+
+/* Its failure is what became of the transaction. */
+static void member_fail(struct group_member *m, struct rc rc, const struct err *why)
+{
+	m->rc = rc;
+	if (m->err != NULL)
+		*m->err = *why;
+}
+
+/* Together it did not go: somebody's statement was refused, or changed nothing. Whose, each finds out by itself. */
+static void commit_singly(struct pgsql_store *s, struct group_member *batch)
+{
+	for (struct group_member *m = batch; m != NULL; m = m->next) {
+		struct job j = { .batch = m, .alone = true, .careful = true, .began_at = now_ms() };
+		struct err err = { 0 };
+		struct rc rc = run_on(s, &s->main, &j, &err);
+		if (FAILED(rc))
+			member_fail(m, rc, &err);
+		else
+			s->commits++;
+	}
+}
+
+static void commit_batch(struct store *base, struct group_member *batch, const struct group_member *leader)
 {
 	struct pgsql_store *s = self(base);
-	struct job j = { .fn = fn, .ctx = ctx, .writes = true, .began_at = now_ms() };
-	s->transactions++;
-	struct rc rc = run_on(s, &s->main, &j, err);
-	if (FAILED(rc))
-		s->failures++;
-	else
+	struct job j = { .batch = batch, .alone = batch->next == NULL, .began_at = now_ms() };
+	struct err err = { 0 };
+	struct rc rc = run_on(s, &s->main, &j, &err);
+	bool is_somebodys = j.fault == PGSQL_REFUSED || j.fault == PGSQL_DOUBLE || j.fault == PGSQL_UNMET;
+	if (!FAILED(rc))
 		s->commits++;
-	return rc;
+	else if (!j.alone && is_somebodys)
+		commit_singly(s, batch);
+	for (struct group_member *m = batch; m != NULL; m = m->next) {
+		if (FAILED(rc) && (j.alone || !is_somebodys))
+			member_fail(m, rc, &err);
+		count(s, m);
+	}
+	group_answer(batch, leader);
+}
+
+static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
+{
+	return group_run(&self(base)->writers, fn, ctx, err);
+}
+
+/* How many statements a read has is known from those before it, if not always to the last one. */
+static struct habit *habit_of(struct pgsql_store *s, store_fn *fn)
+{
+	for (size_t i = 0; i < HABITS_MAX; i++) {
+		store_fn *known = NULL;
+		if (atomic_compare_exchange_strong(&s->habits[i].fn, &known, fn) || known == fn)
+			return &s->habits[i];
+	}
+	return NULL;
 }
 
 static fallible read_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
 {
 	struct pgsql_store *s = self(base);
-	struct job j = { .fn = fn, .ctx = ctx, .began_at = now_ms() };
-	return run_on(s, &s->main, &j, err);
+	struct habit *h = habit_of(s, fn);
+	unsigned most = h == NULL ? 0 : h->looks;
+	struct job j = { .fn = fn, .ctx = ctx, .expected = most <= LOOKS_MAX ? most : 0, .began_at = now_ms() };
+	struct rc rc = run_on(s, &s->main, &j, err);
+	if (h != NULL && j.looks > most)
+		h->looks = j.looks;
+	return rc;
 }
 
 /* One turn. What fn says of what it found stands: *ret_done. What the server did, down to a table that it has not got yet,
@@ -313,10 +396,11 @@ static fallible read_stale(struct store *base, store_fn *fn, void *ctx, struct e
 static void close_store(struct store *base)
 {
 	struct pgsql_store *s = self(base);
+	group_stop(&s->writers);
+	group_done(&s->writers);
 	pool_done(&s->main);
 	pool_done(&s->standby);
 	pgsql_watch_done(&s->watch);
-	(void)pthread_rwlock_destroy(&s->together);
 	free(s);
 }
 
@@ -366,12 +450,7 @@ static struct pgsql_store *store_new(const struct clock *clk)
 	s->clock = clk;
 	pool_init(&s->main);
 	pool_init(&s->standby);
-	/* Who wants to run alone has waited long enough: nobody else starts before. */
-	pthread_rwlockattr_t fair;
-	(void)pthread_rwlockattr_init(&fair);
-	(void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	(void)pthread_rwlock_init(&s->together, &fair);
-	(void)pthread_rwlockattr_destroy(&fair);
+	group_init(&s->writers, commit_batch, &s->base);
 	return s;
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_sqlite.c: many threads on one SQLite database. Writers wait in a list. Whoever comes first leads: it takes the
- * whole list, runs each member in a savepoint, commits once and hands the lead to the first who came meanwhile. So a disk
- * that syncs slowly makes wider commits, not fewer, and one who is alone waits for no other thread. Readers share a few
- * connections. A thread of its own copies the write-ahead log back into the file.
+ * store_sqlite.c: many threads on one SQLite database. Writers go in groups (group.h), each member in a savepoint. Readers
+ * share a few connections. A thread of its own copies the write-ahead log back into the file.
  */
+#include "store/group.h"
 #include "store/internal.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,27 +19,14 @@
 #define CATCH_UP_AT 8000
 #define CHECKPOINT_IDLE_MS 5000
 
-struct waiter { /* on the waiting thread's stack */
-	store_fn *fn;
-	void *ctx;
-	struct err *err;
-	struct rc rc;
-	struct waiter *next;
-	sem_t woken; /* rc is there, or leads is set */
-	bool leads;
-};
-
 struct sqlite_store {
 	struct store base;
 	const struct clock *clock;
 	_Atomic bool lost;
 	int lock_fd;
 
-	struct db *writer;          /* the leader's */
-	pthread_mutex_t queue_lock; /* queue_head .. stopping */
-	pthread_cond_t lead_free;
-	struct waiter *queue_head, **queue_tail;
-	bool has_leader, stopping;
+	struct db *writer; /* the leader's */
+	struct group writers;
 
 	pthread_mutex_t reader_lock; /* readers_free, free_count */
 	pthread_cond_t reader_freed;
@@ -74,22 +59,11 @@ static bool is_lost(const struct store *base)
 }
 
 /* --- writers ------------------------------------------------------------------------------------------------------*/
-/* Wakes all of a batch but its leader, who is awake. */
-static void answer(struct waiter *w, const struct waiter *leader)
-{
-	struct waiter *next;
-	for (; w != NULL; w = next) {
-		next = w->next; /* w is gone once its thread wakes */
-		if (w != leader)
-			(void)sem_post(&w->woken);
-	}
-}
-
 /* The commit, or the transaction around it, is gone: so is everybody who had succeeded in it, or had not run yet. */
-static void fail_batch(struct sqlite_store *s, struct waiter *batch, struct rc rc, const struct err *why)
+static void fail_batch(struct sqlite_store *s, struct group_member *batch, struct rc rc, const struct err *why)
 {
 	s->failures++;
-	for (struct waiter *w = batch; w != NULL; w = w->next) {
+	for (struct group_member *w = batch; w != NULL; w = w->next) {
 		if (FAILED(w->rc))
 			continue;
 		w->rc = rc;
@@ -99,7 +73,7 @@ static void fail_batch(struct sqlite_store *s, struct waiter *batch, struct rc r
 }
 
 /* One member of a batch. Its failure is its own; only what ends the whole transaction is returned. */
-static fallible run_member(struct sqlite_store *s, struct waiter *w, bool alone, struct err *err)
+static fallible run_member(struct sqlite_store *s, struct group_member *w, bool alone, struct err *err)
 {
 	const struct db_ops *ops = s->writer->ops;
 	struct store_tx tx = { s->writer, s->clock };
@@ -115,14 +89,14 @@ static fallible run_member(struct sqlite_store *s, struct waiter *w, bool alone,
 	return FAILED(w->rc) ? ops->undo(s->writer, err) : ops->release(s->writer, err);
 }
 
-static fallible run_batch(struct sqlite_store *s, struct waiter *batch, struct err *err)
+static fallible run_batch(struct sqlite_store *s, struct group_member *batch, struct err *err)
 {
 	const struct db_ops *ops = s->writer->ops;
 	if (s->lost)
 		return refuse_lost(err);
 	TRY(ops->begin_write(s->writer, err));
 	bool alone = batch->next == NULL, any = false;
-	for (struct waiter *w = batch; w != NULL; w = w->next) {
+	for (struct group_member *w = batch; w != NULL; w = w->next) {
 		s->transactions++;
 		TRY(run_member(s, w, alone, err));
 		if (FAILED(w->rc))
@@ -150,8 +124,9 @@ static void want_checkpoint(struct sqlite_store *s, bool now)
 	(void)pthread_mutex_unlock(&s->checkpoint_lock);
 }
 
-static void commit_batch(struct sqlite_store *s, struct waiter *batch, const struct waiter *leader)
+static void commit_batch(struct store *base, struct group_member *batch, const struct group_member *leader)
 {
+	struct sqlite_store *s = self(base);
 	struct err err = { 0 };
 	struct rc rc = run_batch(s, batch, &err);
 	if (FAILED(rc)) {
@@ -163,7 +138,7 @@ static void commit_batch(struct sqlite_store *s, struct waiter *batch, const str
 		}
 		fail_batch(s, batch, rc, &err);
 	}
-	answer(batch, leader);
+	group_answer(batch, leader);
 
 	if (!sqlite_has_written(s->writer)) /* rolled back, or nothing to write: the log is as it was */
 		return;
@@ -173,66 +148,10 @@ static void commit_batch(struct sqlite_store *s, struct waiter *batch, const str
 		(void)FAILED(sqlite_checkpoint(s->writer, false, NULL)); /* tried again after the next commit */
 }
 
-/* One batch, the leader's own transaction in it; then the lead goes to the next, so that nobody works for others for longer
- * than he would have waited. */
-static void lead(struct sqlite_store *s, struct waiter *me)
-{
-	(void)pthread_mutex_lock(&s->queue_lock);
-	struct waiter *batch = s->queue_head;
-	s->queue_head = NULL;
-	s->queue_tail = &s->queue_head;
-	(void)pthread_mutex_unlock(&s->queue_lock);
-
-	commit_batch(s, batch, me);
-
-	(void)pthread_mutex_lock(&s->queue_lock);
-	struct waiter *next = s->queue_head;
-	s->has_leader = next != NULL;
-	if (next == NULL && s->stopping)
-		(void)pthread_cond_signal(&s->lead_free);
-	(void)pthread_mutex_unlock(&s->queue_lock);
-	if (next != NULL) {
-		next->leads = true;
-		(void)sem_post(&next->woken);
-	}
-}
-
-/* Into the list; *ret_leads: nobody else does. False: the store is closing. */
-static bool join_queue(struct sqlite_store *s, struct waiter *w, bool *ret_leads)
-{
-	(void)pthread_mutex_lock(&s->queue_lock);
-	bool open = !s->stopping;
-	if (open) {
-		*s->queue_tail = w;
-		s->queue_tail = &w->next;
-		*ret_leads = !s->has_leader;
-		s->has_leader = true;
-	}
-	(void)pthread_mutex_unlock(&s->queue_lock);
-	return open;
-}
-
 static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err *err)
 {
 	struct sqlite_store *s = self(base);
-	struct waiter w = { .fn = fn, .ctx = ctx, .err = err, .rc = OK };
-	bool leads = false;
-	if (s->lost)
-		return refuse_lost(err);
-	if (sem_init(&w.woken, 0, 0) != 0)
-		FAIL(err, ERR_INTERNAL, "sem_init failed");
-	bool open = join_queue(s, &w, &leads);
-	if (open && !leads) {
-		while (sem_wait(&w.woken) != 0)
-			continue; /* EINTR */
-		leads = w.leads;  /* whoever woke us wrote it; not to be read before */
-	}
-	if (leads)
-		lead(s, &w);
-	(void)sem_destroy(&w.woken);
-	if (!open)
-		FAIL(err, ERR_UNAVAILABLE, "the server is stopping: try again later");
-	return w.rc;
+	return s->lost ? refuse_lost(err) : group_run(&s->writers, fn, ctx, err);
 }
 
 /* --- readers ------------------------------------------------------------------------------------------------------*/
@@ -321,15 +240,9 @@ static void *checkpoint_main(void *arg)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------------------*/
-/* Whoever waits in the list is served first. */
 static void stop_writing(struct sqlite_store *s)
 {
-	(void)pthread_mutex_lock(&s->queue_lock);
-	s->stopping = true;
-	while (s->has_leader)
-		(void)pthread_cond_wait(&s->lead_free, &s->queue_lock);
-	(void)pthread_mutex_unlock(&s->queue_lock);
-
+	group_stop(&s->writers);
 	(void)pthread_mutex_lock(&s->checkpoint_lock);
 	s->checkpoint_stops = true;
 	(void)pthread_cond_signal(&s->checkpoint_wanted);
@@ -357,8 +270,7 @@ static void close_store(struct store *base)
 		(void)FAILED(sqlite_checkpoint(s->writer, true, NULL)); /* the next opener does what is left */
 	close_db(s->writer);
 	fd_close(&s->lock_fd);
-	(void)pthread_mutex_destroy(&s->queue_lock);
-	(void)pthread_cond_destroy(&s->lead_free);
+	group_done(&s->writers);
 	(void)pthread_mutex_destroy(&s->reader_lock);
 	(void)pthread_cond_destroy(&s->reader_freed);
 	(void)pthread_mutex_destroy(&s->checkpoint_lock);
@@ -378,11 +290,9 @@ static struct sqlite_store *store_new(unsigned readers, const struct clock *clk)
 	struct sqlite_store *s = (struct sqlite_store *)mem_alloc(sizeof *s);
 	s->clock = clk;
 	s->lock_fd = -1;
-	s->queue_tail = &s->queue_head;
 	s->readers = (struct db **)mem_alloc_n(sizeof(struct db *), readers);
 	s->readers_free = (struct db **)mem_alloc_n(sizeof(struct db *), readers);
-	(void)pthread_mutex_init(&s->queue_lock, NULL);
-	(void)pthread_cond_init(&s->lead_free, NULL);
+	group_init(&s->writers, commit_batch, &s->base);
 	(void)pthread_mutex_init(&s->reader_lock, NULL);
 	(void)pthread_cond_init(&s->reader_freed, NULL);
 	(void)pthread_mutex_init(&s->checkpoint_lock, NULL);

@@ -269,9 +269,7 @@ static fallible authzs_remove(struct step *s, int64_t before, struct err *err)
 		m = list[i].at;
 	}
 	step_looked(s, count);
-	uint64_t changed = 0;
-	return i == 0 ? OK
-		      : tx_run(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.ms), A_ID(m.id)), &changed, err);
+	return i == 0 ? OK : tx_do(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.ms), A_ID(m.id)), err);
 }
 
 /* A grant goes when it has long ended and no certificate or authorization stands on it any more. */

@@ -98,10 +98,24 @@ fallible tx_run(struct store_tx *tx, const char *sql, const struct db_arg *args,
 	return OK;
 }
 
+static bool put_off(struct store_tx *tx, const char *sql, const struct db_arg *args, size_t arg_count, bool changes)
+{
+	const struct db_ops *ops = tx->db->ops;
+	return ops->put_off != NULL && ops->put_off(tx->db, sql, args, arg_count, changes);
+}
+
+fallible tx_do(struct store_tx *tx, const char *sql, const struct db_arg *args, size_t arg_count, struct err *err)
+{
+	uint64_t changed;
+	return put_off(tx, sql, args, arg_count, false) ? OK : tx_run(tx, sql, args, arg_count, &changed, err);
+}
+
 fallible tx_insert(struct store_tx *tx, const char *what, const char *sql, const struct db_arg *args, size_t arg_count,
 		   struct err *err)
 {
 	uint64_t changed;
+	if (put_off(tx, sql, args, arg_count, true))
+		return OK;
 	TRY(tx_run(tx, sql, args, arg_count, &changed, err));
 	if (changed == 0)
 		FAIL(err, ERR_CONFLICT, "this %s exists already", what);
@@ -112,6 +126,8 @@ fallible tx_update(struct store_tx *tx, const char *what, const char *sql, const
 		   struct err *err)
 {
 	uint64_t changed;
+	if (put_off(tx, sql, args, arg_count, true))
+		return OK;
 	TRY(tx_run(tx, sql, args, arg_count, &changed, err));
 	if (changed == 0)
 		FAIL(err, ERR_NOT_FOUND, "there is no such %s", what);
@@ -122,6 +138,8 @@ fallible tx_move(struct store_tx *tx, const char *what, const char *status_sql, 
 		 const char *sql, const struct db_arg *args, size_t arg_count, struct err *err)
 {
 	uint64_t changed;
+	if (put_off(tx, sql, args, arg_count, true))
+		return OK;
 	TRY(tx_run(tx, sql, args, arg_count, &changed, err));
 	if (changed > 0)
 		return OK;
