@@ -375,11 +375,11 @@ static PGconn *reader_open(const struct test_store *t, const char *table)
 	return h;
 }
 
-static time_t seconds(void)
+/* An end that the server has said: that of a connection comes when it comes. */
+static void reader_close(PGconn *h)
 {
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	PQclear(PQexec(h, "ROLLBACK"));
+	PQfinish(h);
 }
 
 static void months_wait_for_no_reader(void **state)
@@ -387,6 +387,9 @@ static void months_wait_for_no_reader(void **state)
 	struct test_store *t = (struct test_store *)*state;
 	static const char parts[] = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
 				    " AND relkind = 'r' AND relname ~ '^verdicts_[0-9]{6}$'";
+	static const char patience[] =
+		"SELECT COUNT(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
+		" AND proname = 'months_keep' AND 'lock_timeout=100ms' = ANY (proconfig)";
 	static const struct {
 		const char *change;
 		int64_t during, after;
@@ -402,14 +405,15 @@ static void months_wait_for_no_reader(void **state)
 		(void)snprintf(sql, sizeof sql, "SET search_path = %s; %s", t->schema, rows[i].change);
 		test_pg_run(sql);
 		PGconn *reader = reader_open(t, "verdicts");
-		time_t began = seconds();
-		GOOD(store_tx(t->store, compact, &more, &err));
-		assert_true(seconds() - began < 3);
+		GOOD(store_tx(t->store, compact, &more, &err)); /* which comes back: the reader does not end before */
 		assert_int_equal(look_at(t->store, parts), rows[i].during);
-		PQfinish(reader);
-		GOOD(store_tx(t->store, compact, &more, &err));
+		reader_close(reader);
+		/* A machine that is busy, or a vacuum, may take the tenth of a second. */
+		for (unsigned turn = 0; turn < 100 && look_at(t->store, parts) != rows[i].after; turn++)
+			GOOD(store_tx(t->store, compact, &more, &err));
 		assert_int_equal(look_at(t->store, parts), rows[i].after);
 	}
+	assert_int_equal(look_at(t->store, patience), 1);
 }
 
 /* --- names and standbys -------------------------------------------------------------------------------------------*/
