@@ -32,11 +32,12 @@ static const char *const sql[Q_COUNT] = {
 	[Q_STATUS] = "SELECT status FROM attempts WHERE id = $1",
 	[Q_OF_ORDER] = "SELECT " COLUMNS " FROM attempts WHERE order_id = $1 AND kind = 'caa' ORDER BY id",
 	[Q_DUE] = "SELECT " COLUMNS " FROM attempts WHERE status = 'open' AND due_at <= $1 ORDER BY due_at LIMIT $2",
-	[Q_SENT] =
-		"UPDATE attempts SET send_at = $2, sends = sends + 1,"
-		" due_at = CASE WHEN deadline_at < $2 THEN deadline_at ELSE $2 END WHERE id = $1 AND status = 'open'",
+	/* "|| ''": not by the index of all that are open. */
+	[Q_SENT] = "UPDATE attempts SET send_at = $2, sends = sends + 1,"
+		   " due_at = CASE WHEN deadline_at < $2 THEN deadline_at ELSE $2 END WHERE id = $1 AND status || '' = "
+		   "'open'",
 	[Q_EXTEND] = "UPDATE attempts SET deadline_at = $3, send_at = $2, sends = sends + 1,"
-		     " due_at = CASE WHEN $3 < $2 THEN $3 ELSE $2 END WHERE id = $1 AND status = 'open'",
+		     " due_at = CASE WHEN $3 < $2 THEN $3 ELSE $2 END WHERE id = $1 AND status || '' = 'open'",
 	[Q_VERDICT_INSERT] = "INSERT INTO verdicts (" VERDICT_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7)"
 			     " ON CONFLICT (attempt, perspective) DO UPDATE SET valid = $3, jws = $4, received_at = $5,"
 			     " caa = $6, finished_at = $7 WHERE verdicts.caa = 'failed'",

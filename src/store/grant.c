@@ -36,8 +36,9 @@ static const char *const sql[Q_COUNT] = {
 		      " AND g.until_s >= $3 ORDER BY k.grant_id LIMIT $4",
 	[Q_REVOKE] = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0",
 	[Q_AUTHZS] = "SELECT id FROM authorizations WHERE grant_id = $1 AND status = 'valid' ORDER BY id LIMIT $2",
-	[Q_OF_ORDER] = "SELECT a.grant_id FROM order_authz oa JOIN authorizations a ON a.id = oa.authz"
-		       " WHERE oa.order_id = $1 AND a.grant_id IS NOT NULL GROUP BY a.grant_id ORDER BY a.grant_id",
+	/* No join: PostgreSQL, when it knows nothing of the tables yet, begins with all that stand on a grant. */
+	[Q_OF_ORDER] = "SELECT x.g FROM (SELECT (SELECT a.grant_id FROM authorizations a WHERE a.id = oa.authz) AS g"
+		       " FROM order_authz oa WHERE oa.order_id = $1) x WHERE x.g IS NOT NULL GROUP BY x.g ORDER BY x.g",
 	[Q_USE] = "INSERT INTO issuance_grants (issuance, position, grant_id) VALUES ($1, $2, $3)"
 		  " ON CONFLICT DO NOTHING",
 	[Q_OF_ISSUANCE] = "SELECT " COLUMNS("g.") " FROM issuance_grants i JOIN grants g ON g.id = i.grant_id"

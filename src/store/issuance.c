@@ -20,8 +20,9 @@ static const char *const sql[Q_COUNT] = {
 	[Q_STATUS] = "SELECT status FROM issuances WHERE id = $1",
 	[Q_DUE] = "SELECT " COLUMNS
 		  " FROM issuances WHERE status = 'intended' AND held = 0 AND send_at <= $1 ORDER BY send_at LIMIT $2",
-	[Q_SENT] = "UPDATE issuances SET send_at = $2, sends = sends + 1 WHERE id = $1 AND status = 'intended'",
-	[Q_HOLD] = "UPDATE issuances SET held = $2, send_at = $3 WHERE id = $1 AND status = 'intended'",
+	/* "|| ''": not by the index of all that are intended. */
+	[Q_SENT] = "UPDATE issuances SET send_at = $2, sends = sends + 1 WHERE id = $1 AND status || '' = 'intended'",
+	[Q_HOLD] = "UPDATE issuances SET held = $2, send_at = $3 WHERE id = $1 AND status || '' = 'intended'",
 };
 const struct sql_set issuance_sql = { "issuance.c", sql, Q_COUNT };
 
