@@ -29,21 +29,6 @@ const struct pgsql_mark *pgsql_mark(const struct db *db)
 }
 
 /* --- statements ---------------------------------------------------------------------------------------------------*/
-static fallible stmt_find(struct pgsql_db *db, const char *sql, struct db_stmt **ret, struct err *err)
-{
-	size_t from = ((uintptr_t)sql >> 3) * 0x9e3779b1u;
-	for (size_t i = 0; i < PGSQL_STMTS_MAX; i++) {
-		struct db_stmt *s = &db->stmts[(from + i) % PGSQL_STMTS_MAX];
-		if (s->sql == NULL)
-			*s = (struct db_stmt){ .sql = sql, .db = db };
-		if (s->sql == sql) {
-			*ret = s;
-			return OK;
-		}
-	}
-	FAIL(err, ERR_INTERNAL, "more than %d statements", PGSQL_STMTS_MAX);
-}
-
 static void pgsql_finish(struct db_stmt *s)
 {
 	PQclear(s->result);
@@ -76,7 +61,7 @@ static bool send_behind(struct pgsql_db *db)
 	if (db->tx != TX_READ || !db->begun || db->looks != db->looks_expected)
 		return true;
 	db->begun = false;
-	return wire_send_text(db, "COMMIT", OWED_OTHER);
+	return wire_send_known(db, "COMMIT", OWED_OTHER);
 }
 
 /* What is sent in front of a statement of a transaction. A member of a group has its savepoint when it first writes. */
@@ -89,7 +74,7 @@ static bool send_before(struct pgsql_db *db, bool writes)
 	if (!writes || db->member != MEMBER_CLEAN)
 		return true;
 	db->member = MEMBER_WROTE;
-	return wire_send_text(db, "SAVEPOINT one", OWED_OTHER);
+	return wire_send_known(db, "SAVEPOINT one", OWED_OTHER);
 }
 
 static bool is_select(const char *sql)
@@ -113,7 +98,7 @@ static bool pgsql_put_off(struct db *base, const char *sql, const struct db_arg 
 	struct pgsql_db *db = self(base);
 	struct db_stmt *s;
 	assert(arg_count <= DB_ARGS_MAX);
-	if (!db->eager || db->fault != PGSQL_FINE || FAILED(stmt_find(db, sql, &s, NULL)))
+	if (!db->eager || db->fault != PGSQL_FINE || FAILED(wire_find(db, sql, &s, NULL)))
 		return false;
 	if (db->owed_count + OWED_ROOM > PGSQL_OWED_MAX && FAILED(settle(db, NULL)))
 		return false;
@@ -141,7 +126,7 @@ static fallible pgsql_start(struct db *base, const char *sql, const struct db_ar
 	assert(arg_count <= DB_ARGS_MAX);
 	if (db->fault != PGSQL_FINE)
 		return wire_fail(db, err);
-	TRY(stmt_find(db, sql, &s, err));
+	TRY(wire_find(db, sql, &s, err));
 	assert(!s->busy);
 	s->busy = true;
 	s->row = -1;
@@ -248,8 +233,8 @@ fallible pgsql_member_end(struct db *base, bool keep, struct err *err)
 	if (!keep) /* it may have failed because of what it thought was done */
 		TRY(settle(db, err));
 	if (db->fault == PGSQL_FINE && db->member == MEMBER_WROTE &&
-	    (keep || wire_send_text(db, "ROLLBACK TO one", OWED_OTHER)))
-		(void)wire_send_text(db, "RELEASE one", OWED_OTHER);
+	    (keep || wire_send_known(db, "ROLLBACK TO one", OWED_OTHER)))
+		(void)wire_send_known(db, "RELEASE one", OWED_OTHER);
 	db->member = MEMBER_BARE;
 	if (db->owed_count + OWED_ROOM > PGSQL_OWED_MAX)
 		return settle(db, err);

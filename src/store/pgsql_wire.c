@@ -138,10 +138,10 @@ bool wire_send_begin(struct pgsql_db *db)
 {
 	db->begun = true;
 	db->mark.xid[0] = '\0';
-	return wire_send_text(db, begin_sql[db->tx], OWED_BEGIN) &&
+	return wire_send_known(db, begin_sql[db->tx], OWED_BEGIN) &&
 	       (!db->target->pooler || db->tx == TX_MIGRATE || wire_send_text(db, settings_sql, OWED_OTHER)) &&
 	       (db->tx != TX_WRITE ||
-		(wire_send_text(db, lock_sql, OWED_OTHER) && wire_send_text(db, mark_sql, OWED_MARK)));
+		(wire_send_known(db, lock_sql, OWED_OTHER) && wire_send_known(db, mark_sql, OWED_MARK)));
 }
 
 struct bound { /* values as libpq takes them */
@@ -195,6 +195,32 @@ bool wire_send_stmt(struct pgsql_db *db, struct db_stmt *s, const struct db_arg 
 		return false;
 	s->prepared = true; /* until the answer says otherwise */
 	return owe(db, PQsendQueryPrepared(db->h, name, n, b.values, b.lengths, b.formats, 1), what, s);
+}
+
+/* --- which statement ---------------------------------------------------------------------------------------------*/
+fallible wire_find(struct pgsql_db *db, const char *sql, struct db_stmt **ret, struct err *err)
+{
+	size_t from = ((uintptr_t)sql >> 3) * 0x9e3779b1u;
+	for (size_t i = 0; i < PGSQL_STMTS_MAX; i++) {
+		struct db_stmt *s = &db->stmts[(from + i) % PGSQL_STMTS_MAX];
+		if (s->sql == NULL)
+			*s = (struct db_stmt){ .sql = sql, .db = db };
+		if (s->sql == sql) {
+			*ret = s;
+			return OK;
+		}
+	}
+	FAIL(err, ERR_INTERNAL, "more than %d statements", PGSQL_STMTS_MAX);
+}
+
+bool wire_send_known(struct pgsql_db *db, const char *sql, enum owed_what what)
+{
+	struct db_stmt *s = NULL;
+	if (FAILED(wire_find(db, sql, &s, &db->why))) {
+		db->fault = PGSQL_REFUSED;
+		return false;
+	}
+	return wire_send_stmt(db, s, NULL, 0, what);
 }
 
 /* --- answers ------------------------------------------------------------------------------------------------------*/

@@ -63,9 +63,12 @@ void wire_fault_lost(struct pgsql_db *db);
 void wire_fault_of(struct pgsql_db *db, const struct pg_result *r);
 fallible wire_fail(const struct pgsql_db *db, struct err *err); /* with the fault */
 
+/* The statement of this text, by its address. */
+fallible wire_find(struct pgsql_db *db, const char *sql, struct db_stmt **ret, struct err *err);
 /* Each is only sent, or will be with the next sync; false: the connection is lost, which is a fault then. */
 bool wire_send_begin(struct pgsql_db *db);
 bool wire_send_text(struct pgsql_db *db, const char *sql, enum owed_what what);
+bool wire_send_known(struct pgsql_db *db, const char *sql, enum owed_what what); /* prepared, as it comes often */
 bool wire_send_stmt(struct pgsql_db *db, struct db_stmt *s, const struct db_arg *args, size_t count,
 		    enum owed_what what);
 bool wire_send_sync(struct pgsql_db *db);
