@@ -29,6 +29,40 @@ static fallible walk_entry(void *ctx, enum journal_kind kind, const struct journ
 	return x->entry(x->ctx, kind, e, err);
 }
 
+/* A writer that ends a file takes off the room that it had made there: what was to be read is gone, and was no record. */
+static fallible size_again(struct segment_walk *w, bool *ret_cut, struct err *err)
+{
+	struct stat st;
+	if (fstat(w->fd, &st) != 0)
+		FAIL(err, ERR_IO, "cannot be looked at: %s", strerror(errno));
+	uint64_t size = (uint64_t)st.st_size;
+	*ret_cut = size < w->size && size >= w->offset;
+	if (*ret_cut)
+		w->size = size;
+	return OK;
+}
+
+/* To the end, or to what is bad; *ret_more: there are records behind that, or the file was cut meanwhile. */
+static fallible walk_turn(struct segment_walk *w, struct walk_ctx *x, bool *ret_more, struct err *err)
+{
+	struct err why = { 0 };
+	bool cut;
+	*ret_more = false;
+	struct rc rc = segment_walk(w, walk_entry, x, &why);
+	if (!FAILED(rc) && w->bad != NULL)
+		rc = segment_has_frame_after(w, w->offset, ret_more, &why);
+	if (!FAILED(rc))
+		return OK;
+	TRY(size_again(w, &cut, err));
+	if (cut) {
+		w->bad = "the file becomes shorter while it is read";
+		*ret_more = true;
+		return OK;
+	}
+	*err = why;
+	return rc;
+}
+
 /* Its writer may be at work while we read: what was read as zeros may have records behind it by the time that these are read.
  * So damage that is followed by whole records is looked at again before it is believed. */
 static fallible walk_frames(const char *dir, const struct segment *s, bool last, struct segment_walk *w,
@@ -39,14 +73,13 @@ static fallible walk_frames(const char *dir, const struct segment *s, bool last,
 	for (unsigned turn = 0; more && turn < WALK_TURNS; turn++) {
 		if (turn > 0)
 			(void)nanosleep(&nap, NULL);
-		TRY(segment_walk(w, walk_entry, x, err));
+		TRY(walk_turn(w, x, &more, err));
 		if (w->bad == NULL)
 			return OK;
-		if (!last)
+		if (!last && !more)
 			break;
-		TRY(segment_has_frame_after(w, w->offset, &more, err));
 	}
-	return more ? segment_refuse(dir, s->number, w->offset, w->bad, err) : OK;
+	return more || !last ? segment_refuse(dir, s->number, w->offset, w->bad, err) : OK;
 }
 
 static fallible walk_segment(const char *dir, int dir_fd, const struct crypto *c, struct segment *s, bool last,
