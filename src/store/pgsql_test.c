@@ -268,18 +268,6 @@ static void programs_that_start_together_migrate_once(void **state)
 	}
 }
 
-/* --- months -------------------------------------------------------------------------------------------------------*/
-#define JANUARY_2024 "FOR VALUES FROM ('\\x018cc251f400') TO ('\\x018d61f71800')"
-static const uint8_t in_january[] = { 0x01, 0x8c, 0xc2, 0x51, 0xf4, 0x00, 0x70 };
-
-static struct id id_in_january(uint8_t n)
-{
-	struct id id = { { 0 } };
-	memcpy(id.b, in_january, sizeof in_january);
-	id.b[15] = n;
-	return id;
-}
-
 struct look {
 	const char *sql;
 	int64_t n;
@@ -299,6 +287,64 @@ static int64_t look_at(struct store *s, const char *sql)
 	struct look l = { .sql = sql };
 	GOOD(store_read(s, look, &l, &err));
 	return l.n;
+}
+
+/* --- databases of earlier programs --------------------------------------------------------------------------------*/
+static void make_version(struct test_store *t, size_t count)
+{
+	struct pgsql_target target = { 0 };
+	GOOD(pgsql_target_make(str_z(t->url), NULL, false, false, &target, &err));
+	struct db *db = pgsql_new(&target);
+	GOOD(pgsql_begin_migration(db, &err));
+	GOOD(store_migrate(db, &t->clock, store_migrations, count, &err));
+	GOOD(db->ops->commit(db, &err));
+	db->ops->close(db);
+	pgsql_target_done(&target);
+}
+
+static void databases_of_before_are_migrated_with_their_rows(void **state)
+{
+	static const size_t versions[] = { 1, 7, 8, 9 };
+	static const char rows[] =
+		"INSERT INTO accounts (id, realm, thumbprint, jwk, status, contact, tos_agreed_at, eab_kid, created_at,"
+		" created_ip) VALUES ('\\x01', 'r', 't', '{}', 'valid', '[]', 0, '', 1, '');"
+		" INSERT INTO orders (id, account, realm, profile, status, identifiers, not_before_s, not_after_s,"
+		" created_at, expires_at, ended_at, error) SELECT decode(to_char(n, 'FM0999'), 'hex'), '\\x01', 'r', "
+		"'p',"
+		" 'invalid', '[]', 0, 0, 1, 2, 3, '' FROM generate_series(1, 40) n";
+	struct test_store *t = (struct test_store *)*state;
+	char sql[800];
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		store_close(t->store);
+		t->store = NULL;
+		(void)snprintf(sql, sizeof sql,
+			       "SET client_min_messages = error; DROP SCHEMA %s CASCADE; CREATE SCHEMA %s", t->schema,
+			       t->schema);
+		test_pg_run(sql);
+		make_version(t, versions[i]);
+		(void)snprintf(sql, sizeof sql, "SET search_path = %s; %s", t->schema, rows);
+		test_pg_run(sql);
+		test_open(t);
+		assert_int_equal(look_at(t->store, "SELECT MAX(version) FROM schema_version"),
+				 store_migrations[store_migration_count - 1].version);
+		assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM orders WHERE status = 'invalid'"), 40);
+		assert_int_equal(look_at(t->store,
+					 "SELECT COUNT(*) FROM pg_indexes WHERE schemaname = current_schema()"
+					 " AND indexname = 'orders_ended' AND indexdef LIKE '%(ended_at, id)%'"),
+				 1);
+	}
+}
+
+/* --- months -------------------------------------------------------------------------------------------------------*/
+#define JANUARY_2024 "FOR VALUES FROM ('\\x018cc251f400') TO ('\\x018d61f71800')"
+static const uint8_t in_january[] = { 0x01, 0x8c, 0xc2, 0x51, 0xf4, 0x00, 0x70 };
+
+static struct id id_in_january(uint8_t n)
+{
+	struct id id = { { 0 } };
+	memcpy(id.b, in_january, sizeof in_january);
+	id.b[15] = n;
+	return id;
 }
 
 static fallible compact(struct store_tx *tx, void *ctx, struct err *err)
@@ -680,6 +726,7 @@ int main(void)
 		STORE(a_commit_whose_answer_is_lost_with_the_server_is_not_guessed),
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
 		STORE(programs_that_start_together_migrate_once),
+		STORE(databases_of_before_are_migrated_with_their_rows),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),
 		cmocka_unit_test(names_are_looked_up_at_once),
