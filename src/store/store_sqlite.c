@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_sqlite.c: many threads on one SQLite database. Writers go in groups (group.h), each member in a savepoint. Readers
+ * store_sqlite.c: many threads on one SQLite database. Writers go in groups (group.h). Readers
  * share a few connections. A thread of its own copies the write-ahead log back into the file.
  */
 #include "store/group.h"
@@ -18,6 +18,10 @@
 #define CHECKPOINT_AT 4000
 #define CATCH_UP_AT 8000
 #define CHECKPOINT_IDLE_MS 5000
+/* A savepoint costs two statements and a copy of each page that is changed behind it, and nearly nobody is refused. So a batch runs
+ * without at first; one in which somebody was refused runs again with a savepoint for each, and so do this many after it:
+ * who is refused on purpose costs the others one batch in so many. */
+#define GUARDED_BATCHES 64
 
 struct sqlite_store {
 	struct store base;
@@ -25,7 +29,8 @@ struct sqlite_store {
 	_Atomic bool lost;
 	int lock_fd;
 
-	struct db *writer; /* the leader's */
+	struct db *writer; /* the leader's, as is: */
+	unsigned guarded;  /* batches to come that run with savepoints */
 	struct group writers;
 
 	pthread_mutex_t reader_lock; /* readers_free, free_count */
@@ -72,39 +77,74 @@ static void fail_batch(struct sqlite_store *s, struct group_member *batch, struc
 	}
 }
 
-/* One member of a batch. Its failure is its own; only what ends the whole transaction is returned. */
-static fallible run_member(struct sqlite_store *s, struct group_member *w, bool alone, struct err *err)
+/* One member of a batch. Its failure is its own when it is guarded; only what ends the whole transaction is returned. */
+static fallible run_member(struct sqlite_store *s, struct group_member *w, bool guarded, struct err *err)
 {
 	const struct db_ops *ops = s->writer->ops;
 	struct store_tx tx = { s->writer, s->clock };
-	if (!alone)
+	if (guarded)
 		TRY(ops->savepoint(s->writer, err));
 	w->rc = w->fn(&tx, w->ctx, w->err);
 	if (!ops->in_tx(s->writer))
 		FAIL(err, ERR_UNAVAILABLE, "%s",
 		     w->err != NULL && FAILED(w->rc) ? w->err->detail
 						     : "the database ended a transaction: try again later");
-	if (alone)
+	if (!guarded)
 		return OK;
 	return FAILED(w->rc) ? ops->undo(s->writer, err) : ops->release(s->writer, err);
+}
+
+struct tally {
+	unsigned done, refused;
+};
+
+/* Without guards the first failure ends it: what the others did cannot be told from what this one did. */
+static fallible run_members(struct sqlite_store *s, struct group_member *batch, bool guarded, struct tally *ret,
+			    struct err *err)
+{
+	struct tally t = { 0, 0 };
+	for (struct group_member *w = batch; w != NULL && (guarded || t.refused == 0); w = w->next) {
+		TRY(run_member(s, w, guarded, err));
+		if (FAILED(w->rc))
+			t.refused++;
+		else
+			t.done++;
+	}
+	*ret = t;
+	return OK;
+}
+
+/* Everybody's is taken back, and begins anew, guarded. */
+static fallible run_again(struct sqlite_store *s, struct group_member *batch, struct tally *ret, struct err *err)
+{
+	s->writer->ops->rollback(s->writer);
+	s->guarded = GUARDED_BATCHES;
+	for (struct group_member *w = batch; w != NULL; w = w->next) {
+		w->rc = OK;
+		if (w->err != NULL)
+			*w->err = (struct err){ 0 };
+	}
+	TRY(s->writer->ops->begin_write(s->writer, err));
+	return run_members(s, batch, true, ret, err);
 }
 
 static fallible run_batch(struct sqlite_store *s, struct group_member *batch, struct err *err)
 {
 	const struct db_ops *ops = s->writer->ops;
+	bool alone = batch->next == NULL, guarded = !alone && s->guarded > 0;
+	struct tally t;
 	if (s->lost)
 		return refuse_lost(err);
-	TRY(ops->begin_write(s->writer, err));
-	bool alone = batch->next == NULL, any = false;
-	for (struct group_member *w = batch; w != NULL; w = w->next) {
+	for (const struct group_member *w = batch; w != NULL; w = w->next)
 		s->transactions++;
-		TRY(run_member(s, w, alone, err));
-		if (FAILED(w->rc))
-			s->failures++;
-		else
-			any = true;
-	}
-	if (!any) {
+	TRY(ops->begin_write(s->writer, err));
+	TRY(run_members(s, batch, guarded, &t, err));
+	if (guarded)
+		s->guarded--;
+	else if (!alone && t.refused > 0)
+		TRY(run_again(s, batch, &t, err));
+	s->failures += t.refused;
+	if (t.done == 0) {
 		ops->rollback(s->writer);
 		return OK;
 	}

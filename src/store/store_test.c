@@ -125,6 +125,74 @@ static void of_many_at_once_only_the_failing_roll_back(void **state)
 		fail_msg("%llu commits: nobody shared one", (unsigned long long)s.commits);
 }
 
+struct counted {
+	struct store *store;
+	uint32_t number;
+	unsigned runs, most_runs, wrong;
+	bool refused; /* every third is */
+	struct id id;
+};
+
+static fallible insert_counted(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct counted *c = (struct counted *)ctx;
+	c->runs++;
+	TRY(insert_account(tx, &c->id, err));
+	if (c->refused)
+		FAIL(err, ERR_RATE_LIMITED, "not now");
+	return OK;
+}
+
+static void *work_counted(void *arg)
+{
+	struct counted *c = (struct counted *)arg;
+	bool some = c->refused;
+	for (uint32_t i = 0; i < EACH; i++) {
+		struct err err = { 0 };
+		c->id = test_id(c->number * EACH + i);
+		c->refused = some && i % 3 == 0;
+		c->runs = 0;
+		struct rc rc = store_tx(c->store, insert_counted, c, &err);
+		c->wrong += rc.kind != (c->refused ? ERR_RATE_LIMITED : ERR_NONE);
+		c->most_runs = c->runs > c->most_runs ? c->runs : c->most_runs;
+	}
+	return NULL;
+}
+
+/* Rows: how many of CROWD are refused now and then, and how often a transaction may run. */
+static void transactions_that_share_a_commit_run_again_only_for_one_that_is_refused(void **state)
+{
+	ONLY_SQLITE();
+	static const struct {
+		uint32_t refused;
+		unsigned runs;
+	} rows[] = { { 0, 1 }, { 1, 2 }, { CROWD, 2 } };
+	struct test_store *t = (struct test_store *)*state;
+	unsigned want = 0;
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+		struct counted all[CROWD];
+		pthread_t threads[CROWD];
+		for (uint32_t i = 0; i < CROWD; i++) {
+			all[i] = (struct counted){ .store = t->store,
+						   .number = (uint32_t)r * CROWD + i,
+						   .refused = i < rows[r].refused };
+			assert_int_equal(pthread_create(&threads[i], NULL, work_counted, &all[i]), 0);
+		}
+		for (size_t i = 0; i < CROWD; i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		for (size_t i = 0; i < CROWD; i++) {
+			assert_int_equal(all[i].wrong, 0);
+			assert_in_range(all[i].most_runs, 1, rows[r].runs);
+		}
+		want += CROWD * EACH - rows[r].refused * EACH / 3;
+		assert_int_equal(accounts_in(t), want);
+	}
+	struct store_stats s = store_stats(t->store);
+	assert_int_equal(s.transactions, ARRAY_LEN(rows) * CROWD * EACH);
+	assert_int_equal(s.failures, ARRAY_LEN(rows) * CROWD * EACH - want);
+	assert_true(s.commits < s.transactions);
+}
+
 static void rows_are_there_after_closing_and_opening(void **state)
 {
 	struct test_store *t = (struct test_store *)*state;
@@ -628,6 +696,7 @@ int main(void)
 		STORE_TEST(a_failing_transaction_leaves_nothing_and_keeps_its_error),
 		STORE_TEST(a_read_cannot_write),
 		STORE_TEST(of_many_at_once_only_the_failing_roll_back),
+		STORE_TEST(transactions_that_share_a_commit_run_again_only_for_one_that_is_refused),
 		STORE_TEST(rows_are_there_after_closing_and_opening),
 		STORE_TEST(what_was_acknowledged_survives_kill_9),
 		STORE_TEST(a_second_opener_is_told_who_has_it),
