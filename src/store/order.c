@@ -37,7 +37,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_FINISH] = "UPDATE orders SET status = 'valid', certificate = $2, ended_at = $3"
 		     " WHERE id = $1 AND status = 'processing'",
 	[Q_STATUS] = "SELECT status FROM orders WHERE id = $1",
-	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 AND status != 'invalid' ORDER BY id DESC "
+	[Q_LIST] = "SELECT id FROM orders WHERE account = $1 AND id < $2 AND error = '' AND status != 'invalid' ORDER "
+		   "BY id DESC "
 		   "LIMIT $3",
 	/* No join: PostgreSQL, when it knows nothing of the tables yet, begins with all orders. */
 	[Q_OF_AUTHZ] = "SELECT oa.order_id FROM order_authz oa WHERE oa.authz = $1"

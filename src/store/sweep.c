@@ -85,7 +85,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_DELETE_GRANT] = "DELETE FROM grants WHERE id = $1",
 	[Q_DELETE_LIMITS] = "DELETE FROM limits WHERE bucket IN"
 			    " (SELECT bucket FROM limits WHERE tat_us < $1 ORDER BY tat_us LIMIT $2)",
-	[Q_DELETE_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < $1 ORDER BY at LIMIT $2)",
+	[Q_DELETE_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT a.seq FROM"
+			   " (SELECT seq, at FROM audit ORDER BY seq LIMIT $2) a WHERE a.at < $1)",
 };
 const struct sql_set sweep_sql = { "sweep.c", sql, Q_COUNT };
 
