@@ -142,11 +142,11 @@ fallible acme_new(const struct acme_deps *deps, struct conf *conf, struct acme *
 	a->d = *deps;
 	pthread_mutex_init(&a->view_lock, NULL);
 	a->signers = signers_new();
+	a->room = waitroom_new();
+	a->patience = patience_new();
 	struct rc rc = nonces_new(deps->clk, deps->rng, &a->nonces, err);
 	if (!FAILED(rc))
 		rc = keycache_new(&a->keys, err);
-	if (!FAILED(rc))
-		rc = waitroom_new((unsigned)conf->api.workers, &a->room, err);
 	if (!FAILED(rc))
 		rc = view_new(conf, &a->view, err);
 	if (FAILED(rc)) {
@@ -163,6 +163,7 @@ void acme_free(struct acme *a)
 		return;
 	view_put(a->view);
 	waitroom_free(a->room);
+	patience_free(a->patience);
 	signers_free(a->signers);
 	keycache_free(a->keys);
 	nonces_free(a->nonces);

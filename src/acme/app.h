@@ -52,22 +52,28 @@ void signers_keep(struct signers *s, struct id account, const struct thumbprint 
 
 /* --- wait.c: where a request waits a moment for what it has set going --- */
 struct waitroom;
-enum wait_for { WAIT_SIGNER, WAIT_VALIDATOR, WAIT_COUNT };
 struct waiting {
 	struct id id;
-	enum wait_for what;
-	sem_t called;
-	_Atomic bool done;
+	struct http_parking *parking;
+	sem_t missed; /* somebody wanted to call it when the wait was over already */
 	struct waiting *next;
 };
-/* A quarter of the workers, one at least, never waits for anybody; half of them never wait for a validator. */
-fallible waitroom_new(unsigned workers, struct waitroom **ret, struct err *err);
-void waitroom_free(struct waitroom *w);
-/* Takes a seat before the job is sent, so that its result cannot slip by; false when the room is full. */
-bool waitroom_enter(struct waitroom *w, struct waiting *seat, enum wait_for what, struct id id);
-/* Until waitroom_call(id), and then true, or until wait_ms have passed; gives the seat back. */
-bool waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms);
+struct waitroom *waitroom_new(void);
+void waitroom_free(struct waitroom *w); /* nobody waits any more; accepts NULL */
+/* Takes a seat for a request that has parked, before the job is sent, so that its result cannot slip by. */
+void waitroom_enter(struct waitroom *w, struct waiting *seat, struct http_parking *parking, struct id id);
+/* First of all when the request goes on; called: as it was told. Then the seat is free. */
+void waitroom_leave(struct waitroom *w, struct waiting *seat, bool called);
 void waitroom_call(struct waitroom *w, struct id id);
+
+/* --- patience.c: what an order's clients may still wait for verdicts --- */
+struct patience;
+struct patience *patience_new(void);
+void patience_free(struct patience *p);
+/* For how long one more of this order may wait, of budget_ms in all; 0: not at all, else patience_end follows. The clock is
+ * the monotonic one. */
+int64_t patience_begin(struct patience *p, struct id order, int64_t now_ms, int64_t budget_ms);
+void patience_end(struct patience *p, struct id order, int64_t now_ms, bool called);
 
 struct acme {
 	struct acme_deps d;
@@ -77,6 +83,7 @@ struct acme {
 	struct keycache *keys;
 	struct signers *signers;
 	struct waitroom *room;
+	struct patience *patience;
 	int64_t next_retention_ms;        /* the sweeper's own, as what follows */
 	struct sweep_mark retention_from; /* how far a round of retention has come */
 	bool recovered;                   /* its first round is over */
@@ -95,7 +102,7 @@ struct route;
 struct call {
 	struct acme *a;
 	const struct conf *conf;
-	const struct view *view;
+	struct view *view; /* a reference */
 	const struct conf_realm *realm;
 	const struct route *route;
 	struct str rest;   /* the path's part that the route's '*' matched */
@@ -114,6 +121,9 @@ struct call {
 	struct http_reply *re;
 	struct str problem_extra;
 	bool wants_nonce;
+	fallible (*then)(struct call *c, bool called, struct err *err); /* it is parked; what makes the reply */
+	void *then_ctx;
+	struct waiting seat;
 };
 struct route {
 	enum http_method method;
@@ -132,6 +142,11 @@ struct route {
 const struct route *routes(size_t *ret_count);
 /* What the directory says of it: below the realm's base, without the "*" at its end that a client fills in. */
 struct str route_directory_path(const struct route *r);
+
+/* route.c: instead of replying now. True: it is parked, with a seat for `id`; the handler may then only send its job (or
+ * http_parking_end the wait) and return OK. `then` makes the reply, of what it reads. False: nobody waits. */
+bool call_park(struct call *c, int64_t wait_ms, struct id id,
+	       fallible (*then)(struct call *c, bool called, struct err *err), void *ctx);
 
 /* gate.c: bytes -> a verified call, in the order of cost and safety (DESIGN 3). */
 fallible gate_pass(struct call *c, struct err *err);

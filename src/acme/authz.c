@@ -93,7 +93,8 @@ struct answer {
 	struct authz_row authz;
 	struct attempt_row attempt;
 	bool started;
-	bool last; /* nothing else of its order is open: the client will do nothing else before it is decided */
+	bool last;   /* nothing else of its order is open: the client will do nothing else before it is decided */
+	bool spends; /* of its order's patience */
 };
 
 static fallible challenge_of_call(struct answer *a, struct store_tx *tx, struct err *err)
@@ -196,40 +197,61 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 	return OK;
 }
 
-/* *ret_waited: there may be more to tell than "processing". */
-static void send_and_wait(struct answer *a, bool *ret_waited)
+static fallible challenge_reply(struct call *c, bool called, struct err *err)
+{
+	struct answer *a = c->then_ctx;
+	if (a->spends)
+		patience_end(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), called);
+	TRY(store_read(c->a->d.store, challenge_read, a, err));
+	return reply_challenge(c, &a->challenge, err);
+}
+
+/* How long this client may wait: with nothing else to do, all the time; else as long as it loses nothing by it. */
+static int64_t answer_patience(struct answer *a)
+{
+	const struct call *c = a->c;
+	int64_t wait_ms = c->conf->api.challenge_wait_ms;
+	if (a->last || wait_ms == 0)
+		return wait_ms;
+	wait_ms = patience_begin(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), wait_ms);
+	a->spends = wait_ms > 0;
+	return wait_ms;
+}
+
+/* True: it is parked. */
+static bool send_and_park(struct answer *a)
 {
 	struct call *c = a->c;
-	struct waitroom *room = c->a->room;
-	struct waiting seat;
 	struct err why = { 0 };
-	int64_t wait_ms = a->last ? c->conf->api.challenge_wait_ms : 0;
-	bool seated = wait_ms > 0 && waitroom_enter(room, &seat, WAIT_VALIDATOR, a->challenge.id);
+	bool parked = call_park(c, answer_patience(a), a->challenge.id, challenge_reply, a);
+	if (!parked && a->spends)
+		patience_end(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), false);
 	bool sent = !FAILED(jobs_send_attempt(c->a, c->view, &a->attempt, &a->challenge, &a->authz, &why));
 	if (!sent) /* the sweeper sends it again */
 		LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a->attempt.order),
 		    KV_ID("attempt", a->attempt.id), KV_ERR(&why));
 	FP("acme.attempt_sent");
-	*ret_waited = seated && waitroom_wait(room, &seat, sent ? wait_ms : 0);
+	if (parked && !sent)
+		http_parking_end(c->rq->parking);
+	return parked;
 }
 
 fallible post_challenge(struct call *c, struct err *err)
 {
-	struct answer a = { .c = c };
-	bool waited = false;
+	struct answer *a = ARENA_NEW(c->mem, struct answer);
+	a->c = c;
 	if (c->payload == NULL) { /* POST-as-GET */
-		TRY(store_read(c->a->d.store, challenge_read, &a, err));
-		return reply_challenge(c, &a.challenge, err);
+		TRY(store_read(c->a->d.store, challenge_read, a, err));
+		return reply_challenge(c, &a->challenge, err);
 	}
-	TRY(store_tx(c->a->d.store, answer_tx, &a, err));
-	if (a.started) {
+	TRY(store_tx(c->a->d.store, answer_tx, a, err));
+	if (a->started) {
 		FP("acme.attempt_made");
-		LOG(c->a->d.log, LOG_INFO, "validation started", KV_ID("order", a.attempt.order),
-		    KV_ID("authz", a.authz.id), KV_ID("attempt", a.attempt.id), KV_STR("name", a.authz.ident.value),
-		    KV_Z("method", challenge_type_name(a.challenge.type)));
-		send_and_wait(&a, &waited);
+		LOG(c->a->d.log, LOG_INFO, "validation started", KV_ID("order", a->attempt.order),
+		    KV_ID("authz", a->authz.id), KV_ID("attempt", a->attempt.id), KV_STR("name", a->authz.ident.value),
+		    KV_Z("method", challenge_type_name(a->challenge.type)));
+		if (send_and_park(a))
+			return OK;
 	}
-	if (waited)
-		TRY(store_read(c->a->d.store, challenge_read, &a, err));
-	return reply_challenge(c, &a.challenge, err);
+	return reply_challenge(c, &a->challenge, err);
 }

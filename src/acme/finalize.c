@@ -2,7 +2,7 @@
  *
  * finalize.c: the claim and the intent (RFC 8555 7.4; DESIGN 3; RULES I4). One conditional update moves the order from
  * ready to processing; the same transaction writes down the serial, the validity and the client's own signed request.
- * Only then a job goes out. The request waits a moment for its certificate and otherwise answers "processing".
+ * Only then a job goes out. The request is parked a moment for its certificate and otherwise answers "processing".
  */
 #include "acme/caa.h"
 
@@ -317,21 +317,37 @@ static fallible finalize_tx(struct store_tx *tx, void *ctx, struct err *err)
 	return OK;
 }
 
-static void send_and_wait(struct finalize *f)
+static fallible finalize_reply(struct finalize *f, struct err *err)
+{
+	struct call *c = f->c;
+	TRY(reply_location(c, call_url(c, "order", f->order.id, ""), err));
+	return reply_order(c, 200, &f->order, f->authzs, f->authz_count, err);
+}
+
+static fallible finalize_then(struct call *c, bool called, struct err *err)
+{
+	struct finalize *f = c->then_ctx;
+	(void)called;
+	TRY(store_read(c->a->d.store, order_reread, f, err));
+	return finalize_reply(f, err);
+}
+
+/* True: it is parked. */
+static bool send_and_park(struct finalize *f)
 {
 	struct call *c = f->c;
 	struct acme *a = c->a;
-	struct waiting seat;
 	struct err why = { 0 };
-	bool seated = waitroom_enter(a->room, &seat, WAIT_SIGNER, f->order.id);
+	bool parked = call_park(c, c->conf->api.finalize_wait_ms, f->order.id, finalize_then, f);
 	bool sent = f->intent.held ? caa_send(&f->caa)
 				   : !FAILED(jobs_send_intent(a, c->view, &f->intent, &f->order, &c->account, &why));
 	if (!sent && !f->intent.held)
 		LOG(a->d.log, LOG_WARNING, "sign job not sent", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ERR(&why));
 	FP("acme.sign_job_sent");
-	if (seated)
-		(void)waitroom_wait(a->room, &seat, sent ? c->conf->api.finalize_wait_ms : 0);
+	if (parked && !sent)
+		http_parking_end(c->rq->parking);
+	return parked;
 }
 
 static fallible finalize_run(struct finalize *f, struct err *err)
@@ -348,17 +364,18 @@ static fallible finalize_run(struct finalize *f, struct err *err)
 		LOG(c->a->d.log, LOG_INFO, "order finalized", KV_ID("order", f->order.id),
 		    KV_ID("issuance", f->intent.id), KV_ID("account", c->account.id),
 		    KV_STR("serial", f->intent.serial));
-		send_and_wait(f);
+		if (send_and_park(f))
+			return OK;
 		TRY(store_read(c->a->d.store, order_reread, f, err));
 	}
-	TRY(reply_location(c, call_url(c, "order", f->order.id, ""), err));
-	return reply_order(c, 200, &f->order, f->authzs, f->authz_count, err);
+	return finalize_reply(f, err);
 }
 
 fallible post_finalize(struct call *c, struct err *err)
 {
-	struct finalize f = { .c = c };
-	struct rc rc = finalize_run(&f, err);
-	csr_done(&f.csr);
+	struct finalize *f = ARENA_NEW(c->mem, struct finalize);
+	f->c = c;
+	struct rc rc = finalize_run(f, err);
+	csr_done(&f->csr); /* the reply needs nothing of it */
 	return rc;
 }

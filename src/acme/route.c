@@ -204,6 +204,7 @@ static void call_done(struct call *c)
 	jws_done(&c->jws);
 	json_free(c->payload);
 	key_free(c->key);
+	view_put(c->view);
 }
 
 static fallible call_run(struct call *c, struct err *err)
@@ -213,9 +214,9 @@ static fallible call_run(struct call *c, struct err *err)
 		return OK;
 	if (c->route->auth != AUTH_NONE)
 		TRY(gate_pass(c, err));
-	TRY(c->route->handle(c, err));
-	if (c->jws.kid.p != NULL && !c->account_is_read) /* a mistake of ours, which must not let anybody in */
-		FAIL(err, ERR_INTERNAL, "the account was not looked at");
+	struct rc rc = c->route->handle(c, err);
+	assert(c->then == NULL || !FAILED(rc)); /* it goes on, and there is one reply only */
+	TRY(rc);
 	return OK;
 }
 
@@ -231,27 +232,68 @@ static void log_refusal(const struct call *c, const struct err *e)
 	    KV_Z("peer", peer), KV_STR("agent", c->rq->user_agent), KV_ERR(e), who);
 }
 
+static void call_refuse(struct call *c, const struct err *e)
+{
+	reply_problem(c, e);
+	log_refusal(c, e);
+}
+
+/* A mistake of ours, which must not let anybody in. */
+static fallible account_was_read(const struct call *c, struct err *err)
+{
+	if (c->jws.kid.p != NULL && !c->account_is_read)
+		FAIL(err, ERR_INTERNAL, "the account was not looked at");
+	return OK;
+}
+
+static void call_end(struct call *c, struct rc rc, struct err *e)
+{
+	if (FAILED(rc) || FAILED(account_was_read(c, e)))
+		call_refuse(c, e);
+	if (FAILED(add_common(c, e)))
+		call_refuse(c, e);
+	call_done(c);
+}
+
 void acme_handle(void *ctx, const struct http_request *rq, struct http_reply *re)
 {
 	struct acme *a = ctx;
-	AUTO(view_auto) struct view *view = view_get(a);
-	struct call c = { .a = a,
-			  .conf = view->conf,
-			  .view = view,
-			  .rq = rq,
-			  .mem = rq->mem,
-			  .re = re,
-			  .now_ms = clock_now_ms(a->d.clk) };
+	struct call *c = ARENA_NEW(rq->mem, struct call); /* it may outlive this function */
+	c->a = a;
+	c->view = view_get(a);
+	c->conf = c->view->conf;
+	c->rq = rq;
+	c->mem = rq->mem;
+	c->re = re;
+	c->now_ms = clock_now_ms(a->d.clk);
 	struct err e = { 0 };
-	if (FAILED(call_run(&c, &e))) {
-		reply_problem(&c, &e);
-		log_refusal(&c, &e);
-	}
-	if (FAILED(add_common(&c, &e))) {
-		reply_problem(&c, &e);
-		log_refusal(&c, &e);
-	}
-	call_done(&c);
+	struct rc rc = call_run(c, &e);
+	if (FAILED(rc) || c->then == NULL)
+		call_end(c, rc, &e);
+}
+
+/* --- parked calls -------------------------------------------------------------------------------------------------*/
+
+/* On whichever worker takes it up: nothing of this call was done meanwhile, and the store is read again. */
+static void call_go_on(void *arg, bool called, struct http_reply *re)
+{
+	struct call *c = arg;
+	struct err e = { 0 };
+	waitroom_leave(c->a->room, &c->seat, called);
+	c->re = re;
+	c->now_ms = clock_now_ms(c->a->d.clk);
+	call_end(c, c->then(c, called, &e), &e);
+}
+
+bool call_park(struct call *c, int64_t wait_ms, struct id id,
+	       fallible (*then)(struct call *c, bool called, struct err *err), void *ctx)
+{
+	if (!http_park(c->rq, wait_ms, call_go_on, c))
+		return false;
+	c->then = then;
+	c->then_ctx = ctx;
+	waitroom_enter(c->a->room, &c->seat, c->rq->parking, id);
+	return true;
 }
 
 static bool is_quick(struct str path)

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wait.c: the waiting room. A request takes a seat before its job is sent, waits a moment, and then reads again whatever
- * happened: being called or not decides only how long it waited, never what it answers. Each seat has a semaphore of
- * its own, so a call wakes whom it is for and nobody else.
+ * wait.c: the waiting room. A request takes a seat before its job is sent, is parked (http.h), and then reads again whatever
+ * happened: being called or not decides only how long it waited, never what it answers. No thread waits with it.
  */
 #include "acme/app.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define ROWS 64
 
@@ -19,31 +17,26 @@ struct row {
 };
 struct waitroom {
 	uint8_t hash_key[16];
-	unsigned seats, seats_of[WAIT_COUNT];
-	_Atomic unsigned taken, taken_of[WAIT_COUNT];
 	struct row rows[ROWS];
 };
 
-fallible waitroom_new(unsigned workers, struct waitroom **ret, struct err *err)
+struct waitroom *waitroom_new(void)
 {
-	(void)err;
 	struct waitroom *w = mem_alloc(sizeof *w);
-	w->seats = workers - (workers + 3) / 4;
-	w->seats_of[WAIT_SIGNER] = w->seats;
-	w->seats_of[WAIT_VALIDATOR] = workers / 2;
 	rng_fill(&rng_system, w->hash_key, sizeof w->hash_key);
 	for (size_t i = 0; i < ROWS; i++)
 		pthread_mutex_init(&w->rows[i].lock, NULL);
-	*ret = w;
-	return OK;
+	return w;
 }
 
 void waitroom_free(struct waitroom *w)
 {
 	if (w == NULL)
 		return;
-	for (size_t i = 0; i < ROWS; i++)
+	for (size_t i = 0; i < ROWS; i++) {
+		assert(w->rows[i].first == NULL);
 		pthread_mutex_destroy(&w->rows[i].lock);
+	}
 	free(w);
 }
 
@@ -52,36 +45,15 @@ static struct row *row_of(struct waitroom *w, struct id id)
 	return &w->rows[hash_keyed(w->hash_key, str_n(id.b, sizeof id.b)) % ROWS];
 }
 
-static bool seat_take(_Atomic unsigned *taken, unsigned seats)
+void waitroom_enter(struct waitroom *w, struct waiting *seat, struct http_parking *parking, struct id id)
 {
-	if (atomic_fetch_add(taken, 1) < seats)
-		return true;
-	atomic_fetch_sub(taken, 1);
-	return false;
-}
-
-static void seat_give_back(struct waitroom *w, enum wait_for what)
-{
-	atomic_fetch_sub(&w->taken_of[what], 1);
-	atomic_fetch_sub(&w->taken, 1);
-}
-
-bool waitroom_enter(struct waitroom *w, struct waiting *seat, enum wait_for what, struct id id)
-{
-	if (!seat_take(&w->taken, w->seats))
-		return false;
-	if (!seat_take(&w->taken_of[what], w->seats_of[what])) {
-		atomic_fetch_sub(&w->taken, 1);
-		return false;
-	}
 	struct row *row = row_of(w, id);
-	*seat = (struct waiting){ .id = id, .what = what };
-	sem_init(&seat->called, 0, 0);
+	*seat = (struct waiting){ .id = id, .parking = parking };
+	(void)sem_init(&seat->missed, 0, 0); /* fails on a value or a sharing that we do not ask for */
 	pthread_mutex_lock(&row->lock);
 	seat->next = row->first;
 	row->first = seat;
 	pthread_mutex_unlock(&row->lock);
-	return true;
 }
 
 /* false: somebody who calls it has taken it out already. */
@@ -89,7 +61,7 @@ static bool row_leave(struct row *row, const struct waiting *seat)
 {
 	bool found = false;
 	pthread_mutex_lock(&row->lock);
-	for (struct waiting **at = &row->first; *at != NULL && !found; at = &(*at)->next) {
+	for (struct waiting **at = &row->first; *at != NULL; at = &(*at)->next) {
 		if (*at != seat)
 			continue;
 		*at = seat->next;
@@ -100,26 +72,13 @@ static bool row_leave(struct row *row, const struct waiting *seat)
 	return found;
 }
 
-static int called_by(struct waiting *seat, const struct timespec *until)
+void waitroom_leave(struct waitroom *w, struct waiting *seat, bool called)
 {
-	int rc;
-	do
-		rc = sem_clockwait(&seat->called, CLOCK_MONOTONIC, until);
-	while (rc != 0 && errno == EINTR);
-	/* ThreadSanitizer does not know sem_clockwait: to it, this is what comes after the caller's last look. */
-	return rc == 0 && atomic_load(&seat->done) ? 0 : rc;
-}
-
-bool waitroom_wait(struct waitroom *w, struct waiting *seat, int64_t wait_ms)
-{
-	const struct timespec until = mono_after_ms(wait_ms);
-	bool called = called_by(seat, &until) == 0;
-	/* Nobody who calls may still hold the seat when it goes: who has taken it out is about to wake it. */
-	while (!called && !row_leave(row_of(w, seat->id), seat))
-		called = sem_wait(&seat->called) == 0;
-	sem_destroy(&seat->called);
-	seat_give_back(w, seat->what);
-	return called;
+	/* Who has taken it out and comes too late is about to say so, and touches it until then. */
+	if (!called && !row_leave(row_of(w, seat->id), seat))
+		while (sem_wait(&seat->missed) != 0)
+			assert(errno == EINTR);
+	sem_destroy(&seat->missed);
 }
 
 void waitroom_call(struct waitroom *w, struct id id)
@@ -140,8 +99,8 @@ void waitroom_call(struct waitroom *w, struct id id)
 	pthread_mutex_unlock(&row->lock);
 	while (found != NULL) {
 		struct waiting *seat = found;
-		found = seat->next; /* with its waking the seat is gone */
-		atomic_store(&seat->done, true);
-		sem_post(&seat->called);
+		found = seat->next; /* with its call the seat is gone */
+		if (!http_parking_call(seat->parking))
+			(void)sem_post(&seat->missed);
 	}
 }

@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wait_test.c: who is called goes at once, who is not goes in time, and every seat comes back.
+ * wait_test.c: who is called goes on at once, and a seat outlives whoever calls it.
  */
 #include "acme/app.h"
 #include "unit.h"
 
-#include <time.h>
+#include <stdatomic.h>
 
-#define WORKERS 4
-#define SEATS 3       /* of so many workers; for a validator, 2 of them */
-#define LONG_MS 20000 /* a test that waits so long has failed */
+struct guest {
+	struct http_parking parking; /* first: ops get it */
+	struct waiting seat;
+	sem_t resumed;
+	bool called;
+};
 
-static int64_t mono_ms(void)
+static bool admit(struct http_parking *p)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	(void)p;
+	return true;
 }
+
+static void resume(struct http_parking *p)
+{
+	(void)sem_post(&((struct guest *)(void *)p)->resumed);
+}
+
+static void go_on(void *arg, bool called, struct http_reply *re)
+{
+	struct guest *g = arg;
+	(void)re;
+	g->called = called;
+}
+
+static const struct http_parking_ops ops = { .admit = admit, .resume = resume };
 
 static struct id id_of(uint8_t n)
 {
@@ -25,154 +41,99 @@ static struct id id_of(uint8_t n)
 	return id;
 }
 
-static struct waitroom *room_new(void)
+static void guest_enter(struct waitroom *w, struct guest *g, uint8_t n)
 {
-	struct err err = { 0 };
-	struct waitroom *w = NULL;
-	MUST(waitroom_new(WORKERS, &w, &err));
-	return w;
+	const struct http_request rq = { .parking = &g->parking };
+	(void)sem_init(&g->resumed, 0, 0);
+	http_parking_begin(&g->parking, &ops);
+	assert_true(http_park(&rq, 1, go_on, g));
+	waitroom_enter(w, &g->seat, &g->parking, id_of(n));
 }
 
-static void a_full_room_takes_nobody_until_one_goes(void **state)
+/* As a worker does: leave, and go on when somebody says so. */
+static bool guest_go(struct waitroom *w, struct guest *g, bool deadline)
 {
-	(void)state;
-	struct waitroom *w = room_new();
-	struct waiting seats[SEATS], late;
-	for (uint8_t i = 0; i < SEATS; i++)
-		assert_true(waitroom_enter(w, &seats[i], WAIT_SIGNER, id_of(i)));
-	assert_false(waitroom_enter(w, &late, WAIT_SIGNER, id_of(9)));
-	assert_false(waitroom_wait(w, &seats[1], 0)); /* from the middle of the list */
-	assert_true(waitroom_enter(w, &late, WAIT_SIGNER, id_of(9)));
-	assert_false(waitroom_enter(w, &seats[1], WAIT_SIGNER, id_of(1)));
-	assert_false(waitroom_wait(w, &late, 0));
-	assert_false(waitroom_wait(w, &seats[0], 0));
-	assert_false(waitroom_wait(w, &seats[2], 0));
-	for (uint8_t i = 0; i < SEATS; i++)
-		assert_true(waitroom_enter(w, &seats[i], WAIT_SIGNER, id_of(i)));
-	for (uint8_t i = 0; i < SEATS; i++)
-		assert_false(waitroom_wait(w, &seats[i], 0));
-	waitroom_free(w);
+	bool left = http_parking_leave(&g->parking);
+	if (deadline)
+		http_parking_end(&g->parking);
+	while (left && sem_wait(&g->resumed) != 0)
+		;
+	http_parking_go_on(&g->parking, NULL);
+	waitroom_leave(w, &g->seat, g->called);
+	sem_destroy(&g->resumed);
+	return g->called;
 }
 
-static void a_call_before_the_wait_is_not_missed(void **state)
+static void those_of_an_id_are_called_and_nobody_else(void **state)
 {
 	(void)state;
-	struct waitroom *w = room_new();
-	struct waiting a, same, other;
-	assert_true(waitroom_enter(w, &a, WAIT_SIGNER, id_of(1)) && waitroom_enter(w, &same, WAIT_SIGNER, id_of(1)) &&
-		    waitroom_enter(w, &other, WAIT_SIGNER, id_of(2)));
-	waitroom_call(w, id_of(1));
+	struct waitroom *w = waitroom_new();
+	struct guest a, same, other;
+	guest_enter(w, &a, 1);
+	guest_enter(w, &other, 2);
+	guest_enter(w, &same, 1);
+	waitroom_call(w, id_of(1)); /* before they have left their worker: it is not missed */
 	waitroom_call(w, id_of(7)); /* nobody's */
-	int64_t begun = mono_ms();
-	assert_true(waitroom_wait(w, &a, LONG_MS));
-	assert_true(waitroom_wait(w, &same, LONG_MS));
-	assert_true(mono_ms() - begun < LONG_MS / 2);
-	begun = mono_ms();
-	assert_false(waitroom_wait(w, &other, 1050)); /* more than a second: the carry */
-	assert_true(mono_ms() - begun >= 1000 && mono_ms() - begun < LONG_MS / 2);
+	assert_true(guest_go(w, &a, false));
+	assert_true(guest_go(w, &same, false));
+	assert_false(guest_go(w, &other, true));
+	waitroom_call(w, id_of(2)); /* it has gone */
 	waitroom_free(w);
+	waitroom_free(NULL);
 }
 
-struct sleeper {
-	pthread_t thread;
-	struct waitroom *w;
-	struct waiting seat;
-	bool called;
-};
-
-static void *sleeper_main(void *arg)
-{
-	struct sleeper *s = arg;
-	s->called = waitroom_wait(s->w, &s->seat, LONG_MS);
-	return NULL;
-}
-
-static void a_call_wakes_those_who_wait_for_it(void **state)
+static void a_seat_goes_from_anywhere_in_its_row(void **state)
 {
 	(void)state;
-	struct waitroom *w = room_new();
-	struct sleeper s[SEATS];
-	int64_t begun = mono_ms();
-	for (uint8_t i = 0; i < SEATS; i++) {
-		s[i] = (struct sleeper){ .w = w };
-		assert_true(waitroom_enter(w, &s[i].seat, WAIT_SIGNER, id_of(i)));
-		assert_int_equal(pthread_create(&s[i].thread, NULL, sleeper_main, &s[i]), 0);
+	enum { MANY = 200 };
+	struct waitroom *w = waitroom_new();
+	struct guest guests[MANY];
+	for (size_t i = 0; i < MANY; i++)
+		guest_enter(w, &guests[i], (uint8_t)i);
+	for (size_t i = 0; i < MANY; i++) {
+		struct guest *g = &guests[i * 7 % MANY];
+		if (i % 2 == 0)
+			waitroom_call(w, g->seat.id);
+		assert_int_equal(guest_go(w, g, i % 2 == 1), i % 2 == 0);
 	}
-	for (uint8_t i = SEATS; i-- > 0;) {
-		waitroom_call(w, id_of(i));
-		pthread_join(s[i].thread, NULL);
-		assert_true(s[i].called);
-	}
-	assert_true(mono_ms() - begun < LONG_MS / 2);
-	waitroom_free(w);
-}
-
-static void those_who_wait_for_a_validator_leave_room_for_others(void **state)
-{
-	(void)state;
-	struct waitroom *w = room_new();
-	struct waiting seats[SEATS];
-	assert_true(waitroom_enter(w, &seats[0], WAIT_VALIDATOR, id_of(0)));
-	assert_true(waitroom_enter(w, &seats[1], WAIT_VALIDATOR, id_of(1)));
-	assert_false(waitroom_enter(w, &seats[2], WAIT_VALIDATOR, id_of(2)));
-	assert_true(waitroom_enter(w, &seats[2], WAIT_SIGNER, id_of(2)));
-	assert_false(waitroom_wait(w, &seats[0], 0));
-	assert_true(waitroom_enter(w, &seats[0], WAIT_VALIDATOR, id_of(0)));
-	for (size_t i = 0; i < SEATS; i++)
-		assert_false(waitroom_wait(w, &seats[i], 0));
 	waitroom_free(w);
 }
 
 #define ROUNDS 2000
+#define IDS 3
 
 static void *caller_main(void *arg)
 {
 	for (unsigned i = 0; i < ROUNDS; i++)
-		waitroom_call((struct waitroom *)arg, id_of((uint8_t)(i % SEATS)));
+		waitroom_call((struct waitroom *)arg, id_of((uint8_t)(i % IDS)));
 	return NULL;
 }
 
-/* Calls and ends of the wait at the same moment: the seat must outlive the call, and come back once. */
+/* Calls and ends of the wait at the same moment: the seat must outlive the call, and go once. */
 static void a_call_may_come_as_the_wait_ends(void **state)
 {
 	(void)state;
-	struct waitroom *w = room_new();
+	struct waitroom *w = waitroom_new();
 	pthread_t callers[2];
 	for (size_t i = 0; i < ARRAY_LEN(callers); i++)
 		assert_int_equal(pthread_create(&callers[i], NULL, caller_main, w), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct waiting seat;
-		assert_true(waitroom_enter(w, &seat, WAIT_SIGNER, id_of((uint8_t)(i % SEATS))));
-		(void)waitroom_wait(w, &seat, i % 2);
-		memset(&seat, 0xff, sizeof seat); /* as the next function on this stack would */
+		struct guest g;
+		guest_enter(w, &g, (uint8_t)(i % IDS));
+		(void)guest_go(w, &g, true);
+		memset(&g, 0xff, sizeof g); /* as the next function on this stack would */
 	}
 	for (size_t i = 0; i < ARRAY_LEN(callers); i++)
 		pthread_join(callers[i], NULL);
 	waitroom_free(w);
 }
 
-static void a_room_without_seats_is_always_full(void **state)
-{
-	(void)state;
-	struct err err = { 0 };
-	struct waitroom *w = NULL;
-	struct waiting seat;
-	MUST(waitroom_new(1, &w, &err));
-	assert_false(waitroom_enter(w, &seat, WAIT_SIGNER, id_of(1)));
-	waitroom_call(w, id_of(1));
-	waitroom_free(w);
-	waitroom_free(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_full_room_takes_nobody_until_one_goes),
-		cmocka_unit_test(a_call_before_the_wait_is_not_missed),
-		cmocka_unit_test(a_call_wakes_those_who_wait_for_it),
-		cmocka_unit_test(those_who_wait_for_a_validator_leave_room_for_others),
+		cmocka_unit_test(those_of_an_id_are_called_and_nobody_else),
+		cmocka_unit_test(a_seat_goes_from_anywhere_in_its_row),
 		cmocka_unit_test(a_call_may_come_as_the_wait_ends),
-		cmocka_unit_test(a_room_without_seats_is_always_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

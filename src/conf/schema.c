@@ -85,8 +85,9 @@ static const struct conf_row rows[] = {
 	  "How long finalize waits for the signer before it answers \"processing\"." },
 	{ "api.challenge-wait", CONF_MILLIS, AT(api.challenge_wait_ms), "250ms", 0, 30000, NULL, NULL, RELOAD,
 	  "How long a client that asks for a challenge to be validated waits for the outcome before it is answered "
-	  "\"processing\", when nothing else of the order is open. With half of the workers waiting so, it is answered "
-	  "at once." },
+	  "\"processing\". The names of an order have this time together while others of it are open, and one in time "
+	  "earns a little of it back; when one is not there after 100 ms, no other waits. The last one has all of "
+	  "it." },
 	{ "api.connections-max", CONF_INT, AT(api.connections_max), "10000", 16, 1000000, NULL, "CAIRN_CONNECTIONS_MAX",
 	  RESTART, "Open connections at once; idle ones make room for new ones." },
 	{ "api.drain", CONF_MILLIS, AT(api.drain_ms), "20s", 0, 25000, NULL, NULL, RELOAD,

@@ -146,6 +146,7 @@ void conn_kill(struct conn *c)
 	if (c->state == CONN_BUSY) { /* the worker may be writing: all is closed when it is back */
 		(void)shutdown(c->fd, SHUT_RDWR);
 		atomic_store(&c->hurry, true);
+		http_parking_end(&c->parking);
 	} else {
 		conn_close(c);
 	}
@@ -331,6 +332,8 @@ static void conn_on_event(struct loop *l, unsigned events, void *arg)
 		 * again; but it may be the answer to what the worker has just sent. */
 		atomic_store(&c->hurry, true);
 		conn_watch(c, 0);
+		if (events & LOOP_HANGUP) /* not at the end of what it sends: it may still wait for the reply */
+			http_parking_end(&c->parking);
 	} else if (c->state == CONN_HANDSHAKE && c->shake_list != NULL) {
 		conn_watch(c, 0); /* waits for its turn already */
 	} else if (c->state == CONN_HANDSHAKE) {
@@ -372,6 +375,8 @@ static void conn_on_deadline(struct loop *l, void *arg)
 		conn_kill(c);
 		break;
 	case CONN_BUSY:
+		http_parking_end(&c->parking);
+		break;
 	case CONN_STATE_COUNT:
 		break;
 	}
@@ -383,8 +388,10 @@ void conn_drain(struct conn *c)
 	c->holds++;
 	if (c->state == CONN_HANDSHAKE)
 		conn_kill(c);
-	if (c->state == CONN_BUSY)
+	if (c->state == CONN_BUSY) {
 		atomic_store(&c->hurry, true);
+		http_parking_end(&c->parking);
+	}
 	/* A request that has arrived and was not seen yet is in flight as well. */
 	c->may_read = true;
 	if (!c->dead && c->state == CONN_IDLE)
@@ -402,6 +409,7 @@ void conn_new(struct shard *s, int fd, const struct addr *peer, uint16_t peer_po
 	c->fd = fd;
 	c->peer = *peer;
 	c->peer_port = peer_port;
+	c->peer_key = peers_key(s->server->peers, peer);
 	c->holds = 1;
 	c->may_read = true;
 	c->in = (struct buf)BUF_MAX(limits->head_max + 2 * SCRATCH);

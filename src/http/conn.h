@@ -5,7 +5,8 @@
  * A connection lives in exactly one state. Only its shard's thread touches it, but for one moment: in CONN_BUSY the
  * request, the reply, and the way out (`out`, the socket's sending half, the SSL) belong to a worker, which answers by
  * itself and then hands them back with a post. When the answer has gone out whole the post wakes nobody: the peer's next
- * request will. One request at a time: bytes of the next one wait in `in`, or in the kernel.
+ * request will. One request at a time: bytes of the next one wait in `in`, or in the kernel. A request that is parked is still
+ * in CONN_BUSY, with no worker: whoever ends its wait (parking.c) has one take it up again.
  *
  *   HANDSHAKE -> IDLE -> HEAD -> BODY -> BUSY -> WRITE -> IDLE ...   or, after a reply that closes: LINGER
  */
@@ -27,7 +28,7 @@ enum conn_state {
 	CONN_IDLE, /* no byte of the next request yet */
 	CONN_HEAD,
 	CONN_BODY,
-	CONN_BUSY, /* a worker has the request */
+	CONN_BUSY, /* a worker has the request, or it is parked */
 	CONN_WRITE,
 	CONN_LINGER, /* all is said; what the peer still sends is dropped, lest a reset overtakes the reply */
 	CONN_STATE_COUNT
@@ -85,6 +86,7 @@ struct http_server {
 	unsigned shard_count;
 	struct peers *peers;
 	atomic_uint open;
+	atomic_size_t parked; /* bytes */
 	atomic_ullong accepted, requests, refused, handshake_failures;
 	atomic_bool draining;
 	pthread_mutex_t lock; /* drained, and the wait for open */
@@ -118,6 +120,7 @@ struct conn {
 	atomic_bool hurry; /* the loop has something to do for this connection as soon as the worker is back */
 	struct addr peer;
 	uint16_t peer_port;
+	uint64_t peer_key; /* of those who take turns with others */
 	unsigned requests;
 	size_t scanned; /* bytes of the head that were searched for a line end */
 	size_t linger_left;
@@ -127,9 +130,13 @@ struct conn {
 	struct buf out;
 	size_t out_at;
 	bool close_after;
-	bool broken;       /* cannot be answered any more */
-	bool late;         /* waited so long for a worker that it was not begun */
-	int64_t queued_at; /* monotonic */
+	bool broken;           /* cannot be answered any more */
+	const char *not_begun; /* why no worker has begun it */
+	int64_t queued_at;     /* monotonic */
+	struct workers_job job;
+	struct http_parking parking;
+	size_t parked;        /* its part of the server's */
+	int64_t parked_until; /* monotonic */
 	struct arena mem;
 	struct http_head head;
 	struct buf body;

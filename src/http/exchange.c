@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * exchange.c: one request and its reply: bytes to a request on the loop, the request to a handler on a worker, which
- * sends the reply by itself, and back. A server that cannot keep up says so here, in time: by the length of the queue, by
+ * parks it or sends the reply by itself, and back. A server that cannot keep up says so here, in time: by the length of the queue, by
  * how long the first in it has waited, and at last by not beginning what has waited longer than anyone waits.
  */
 #include "http/conn.h"
@@ -74,10 +74,12 @@ static void exchange_worked(struct loop *l, void *arg)
 	struct conn *c = arg;
 	if (--c->shard->busy == 0)
 		loop_doze(l, -1);
+	if (!c->dead)
+		loop_timer_stop(c->deadline); /* of a wait that was over sooner */
 	if (!c->dead && c->broken)
 		conn_kill(c);
-	if (!c->dead && c->late)
-		exchange_refuse(c, 503, "the server is busy: the request has waited for too long");
+	if (!c->dead && c->not_begun != NULL)
+		exchange_refuse(c, 503, c->not_begun);
 	if (!c->dead) {
 		c->state = CONN_WRITE;
 		c->write_timed = false;
@@ -86,6 +88,14 @@ static void exchange_worked(struct loop *l, void *arg)
 	if (!c->dead && atomic_load(&c->shard->server->draining))
 		conn_drain(c); /* it began while the reply went out without a goodbye */
 	conn_release(c);
+}
+
+/* On the loop: a worker leaves it, or has left it. */
+static void exchange_parked(struct loop *l, void *arg)
+{
+	struct conn *c = arg;
+	if (!c->dead)
+		loop_timer_set(c->deadline, c->parked_until - loop_now_ms(l));
 }
 
 static void worker_write(struct conn *c)
@@ -103,23 +113,94 @@ static void worker_write(struct conn *c)
 }
 
 /* On a worker: exchange and way out are ours until the post. */
-static void worker_run(void *arg)
+static void worker_reply(struct conn *c)
 {
-	struct conn *c = arg;
-	const struct http_server *server = c->shard->server;
 	struct loop *loop = c->shard->loop;
-	c->late = clock_mono_ms(server->clk) - c->queued_at > server->limits.queue_ms;
-	if (!c->late) {
-		server->handlers.handle(server->handlers.ctx, &c->head.rq, &c->reply);
-		exchange_compose(c);
-	}
-	if (!c->late && !c->broken)
+	exchange_compose(c);
+	if (!c->broken)
 		worker_write(c);
-	if (c->late || c->broken || c->close_after || c->out.n > 0)
+	if (c->broken || c->close_after || c->out.n > 0)
 		loop_post(loop, exchange_worked, c);
 	else
 		loop_post_idly(loop, exchange_worked, c, &c->hurry);
 }
+
+static void worker_go_on(void *arg)
+{
+	struct conn *c = arg;
+	http_parking_go_on(&c->parking, &c->reply);
+	atomic_fetch_sub(&c->shard->server->parked, c->parked);
+	worker_reply(c);
+}
+
+/* True: it has been left, and is not ours any more. */
+static bool worker_parks(struct conn *c)
+{
+	const struct http_server *server = c->shard->server;
+	c->parked_until = clock_mono_ms(server->clk) + c->parking.wait_ms;
+	/* Before we leave it: the post of its end comes after this one. Within a doze the loop looks at it anyhow. */
+	if (c->parking.wait_ms < DOZE_MS)
+		loop_post(c->shard->loop, exchange_parked, c);
+	else
+		loop_post_idly(c->shard->loop, exchange_parked, c, &c->hurry);
+	return http_parking_leave(&c->parking);
+}
+
+static void worker_run(void *arg)
+{
+	struct conn *c = arg;
+	const struct http_server *server = c->shard->server;
+	if (clock_mono_ms(server->clk) - c->queued_at > server->limits.queue_ms) {
+		c->not_begun = "the server is busy: the request has waited for too long";
+		loop_post(c->shard->loop, exchange_worked, c);
+		return;
+	}
+	server->handlers.handle(server->handlers.ctx, &c->head.rq, &c->reply);
+	if (c->parking.go_on == NULL)
+		worker_reply(c);
+	else if (!worker_parks(c))
+		worker_go_on(c);
+}
+
+/* Instead of worker_run, on the loop of whoever came. */
+static void worker_refuses(void *arg)
+{
+	struct conn *c = arg;
+	c->not_begun = "the server is busy: too many requests of this address wait already";
+	loop_post(c->shard->loop, exchange_worked, c);
+}
+
+/* --- parked requests ---------------------------------------------------------------------------------------------- */
+
+static struct conn *conn_of(struct http_parking *p)
+{
+	return (struct conn *)(void *)((char *)p - offsetof(struct conn, parking));
+}
+
+static bool parking_admit(struct http_parking *p)
+{
+	struct conn *c = conn_of(p);
+	struct http_server *server = c->shard->server;
+	size_t takes = sizeof *c + c->mem.total + c->body.cap;
+	/* A drain that begins after this look ends the wait of every request that it finds. */
+	if (atomic_load(&server->draining))
+		return false;
+	if (atomic_fetch_add(&server->parked, takes) + takes <= server->limits.parked_max) {
+		c->parked = takes;
+		return true;
+	}
+	atomic_fetch_sub(&server->parked, takes);
+	return false;
+}
+
+static void parking_resume(struct http_parking *p)
+{
+	struct conn *c = conn_of(p);
+	c->job = (struct workers_job){ .fn = worker_go_on, .arg = c };
+	workers_resume(c->shard->server->workers, &c->job);
+}
+
+static const struct http_parking_ops parking_ops = { .admit = parking_admit, .resume = parking_resume };
 
 static struct workers_offer offer_of(const struct conn *c)
 {
@@ -127,6 +208,7 @@ static struct workers_offer offer_of(const struct conn *c)
 	const struct http_handlers *h = &server->handlers;
 	bool begins = h->begins != NULL && h->begins(h->ctx, &c->head.rq);
 	return (struct workers_offer){ .rank = begins ? WORKERS_LATER : WORKERS_FIRST,
+				       .peer = c->peer_key,
 				       .now_ms = loop_now_ms(c->shard->loop),
 				       .patience_ms =
 					       begins ? server->limits.queue_begin_ms : server->limits.queue_ms };
@@ -145,11 +227,15 @@ static void exchange_dispatch(struct conn *c)
 	conn_unwatch(c);
 	c->state = CONN_BUSY;
 	c->queued_at = offer.now_ms;
+	c->not_begun = NULL;
+	http_parking_begin(&c->parking, &parking_ops);
+	c->head.rq.parking = &c->parking;
+	c->job = (struct workers_job){ .fn = worker_run, .refused = worker_refuses, .arg = c };
 	/* An event while a worker had the last request ended the watch: then no event will tell us of the next one. */
 	atomic_store(&c->hurry, (c->events & LOOP_READ) == 0);
 	c->holds++;
 	struct err err = { 0 };
-	if (FAILED(workers_offer(server->workers, &offer, worker_run, c, &err))) {
+	if (FAILED(workers_offer(server->workers, &offer, &c->job, &err))) {
 		c->holds--; /* never the last: a callback holds c, too */
 		exchange_refuse(c, 503, err.detail);
 		return;

@@ -35,6 +35,7 @@ const struct http_limits http_limits_default = {
 	.queue_ms = 2000,
 	.queue_begin_ms = 500,
 	.buffered_max = (size_t)32 << 20,
+	.parked_max = (size_t)16 << 20,
 };
 
 /* One head being read. seen: bit i for row i of the field table. */

@@ -54,11 +54,21 @@ static struct addr client_of(const struct addr *a)
 	return r;
 }
 
+static uint64_t hash_of(const struct peers *p, const struct addr *client)
+{
+	return hash_keyed(p->key, str_n(client->b, sizeof client->b));
+}
+
+uint64_t peers_key(const struct peers *p, const struct addr *a)
+{
+	struct addr client = client_of(a);
+	return hash_of(p, &client);
+}
+
 /* Where the entry hangs, or the end of its chain. */
 static struct peer **find(struct peers *p, const struct addr *client)
 {
-	uint64_t h = hash_keyed(p->key, str_n(client->b, sizeof client->b));
-	struct peer **at = &p->buckets[h % BUCKETS];
+	struct peer **at = &p->buckets[hash_of(p, client) % BUCKETS];
 	while (*at != NULL && !addr_eq(&(*at)->addr, client))
 		at = &(*at)->next;
 	return at;

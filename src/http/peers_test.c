@@ -42,6 +42,8 @@ static void a_v6_client_is_its_64(void **state)
 	assert_true(peers_enter(p, &other));
 	peers_leave(p, &a);
 	assert_true(peers_enter(p, &same));
+	assert_true(peers_key(p, &a) == peers_key(p, &same));
+	assert_true(peers_key(p, &a) != peers_key(p, &other));
 	peers_free(p);
 }
 

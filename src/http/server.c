@@ -366,5 +366,6 @@ struct http_stats http_server_stats(const struct http_server *s)
 		.refused = atomic_load(&s->refused),
 		.handshake_failures = atomic_load(&s->handshake_failures),
 		.open = atomic_load(&s->open),
+		.parked = atomic_load(&s->parked),
 	};
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * workers.c: a ring of jobs for each rank under one lock, and threads that take them in order. Who finds an idle thread
+ * workers.c: a queue under one lock, and threads that take from it in its order. Who finds an idle thread
  * hands it the job itself and wakes only that one, the one that went idle last: its stack is still in the cache, the
  * others sleep on, and the woken one needs no lock to begin. Threads block all signals, so that signals reach the
  * program's main thread and a write to a gone peer is an error code, not SIGPIPE.
  */
-#include "net/workers.h"
+#include "net/queue.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,12 +20,12 @@
 struct job {
 	void (*fn)(void *arg); /* NULL, given to an idle thread: the end */
 	void *arg;
-	int64_t since_ms; /* when it was offered; INT64_MAX: by somebody without a clock */
 };
 
-struct ring {
-	struct job *jobs;
-	unsigned first, queued;
+/* One of workers_submit's, while it waits. */
+struct submitted {
+	struct workers_job job;
+	struct job what;
 };
 
 struct worker {
@@ -40,10 +40,9 @@ struct workers {
 	pthread_mutex_t lock;
 	pthread_cond_t room;  /* a job was taken, or the end */
 	pthread_cond_t quiet; /* queue empty and nobody running */
-	struct ring rings[WORKERS_RANK_COUNT];
+	struct queue *queue;
 	struct worker *idle;
-	unsigned queue_max, queued, running;
-	unsigned in_a_row; /* taken from WORKERS_FIRST while WORKERS_LATER waited */
+	unsigned running;
 	bool stopping, ending;
 	atomic_uint busy; /* queued + running, readable without the lock */
 	struct worker *threads;
@@ -51,29 +50,13 @@ struct workers {
 	char name[16];
 };
 
-/* Of those that wait, whose turn it is. */
-static struct ring *next_ring(struct workers *w)
-{
-	struct ring *first = &w->rings[WORKERS_FIRST], *later = &w->rings[WORKERS_LATER];
-	bool both = first->queued > 0 && later->queued > 0;
-	if (!both)
-		return first->queued > 0 ? first : later;
-	if (w->in_a_row++ < WORKERS_FIRST_IN_A_ROW)
-		return first;
-	w->in_a_row = 0;
-	return later;
-}
-
 /* The next in order; false: there is none. With the lock held. */
 static bool take(struct workers *w, struct job *ret)
 {
-	struct ring *r = next_ring(w);
-	if (r->queued == 0)
+	if (queue_is_empty(w->queue))
 		return false;
-	*ret = r->jobs[r->first];
-	r->first = (r->first + 1) % w->queue_max;
-	r->queued--;
-	w->queued--;
+	const struct workers_job *next = queue_take(w->queue, clock_mono_ms(&clock_system));
+	*ret = (struct job){ next->fn, next->arg };
 	w->running++;
 	pthread_cond_signal(&w->room);
 	return true;
@@ -95,7 +78,7 @@ static void job_ended(struct workers *w)
 {
 	w->running--;
 	atomic_fetch_sub(&w->busy, 1);
-	if (w->queued == 0 && w->running == 0)
+	if (w->running == 0 && queue_is_empty(w->queue))
 		pthread_cond_broadcast(&w->quiet);
 }
 
@@ -150,9 +133,7 @@ fallible workers_new(const char *name, unsigned threads, unsigned queue_max, siz
 	pthread_cond_init(&w->room, NULL);
 	pthread_cond_init(&w->quiet, NULL);
 	atomic_init(&w->busy, 0);
-	for (unsigned rank = 0; rank < WORKERS_RANK_COUNT; rank++)
-		w->rings[rank].jobs = mem_alloc_n(sizeof *w->rings[rank].jobs, queue_max);
-	w->queue_max = queue_max;
+	w->queue = queue_new(queue_max);
 	w->threads = mem_alloc_n(sizeof *w->threads, threads);
 	(void)snprintf(w->name, sizeof w->name, "%s", name);
 	for (; w->thread_count < threads; w->thread_count++) {
@@ -168,80 +149,110 @@ fallible workers_new(const char *name, unsigned threads, unsigned queue_max, siz
 	return OK;
 }
 
-/* To an idle thread, or into the queue, which has room. Comes with the lock held and gives it back. */
-static void put(struct workers *w, enum workers_rank rank, struct job j)
+/* To an idle thread; false: there is none. Comes with the lock held and, when it says true, gives it back. */
+static bool hand_over(struct workers *w, struct job j)
 {
 	struct worker *idle = w->idle;
+	if (idle == NULL)
+		return false;
 	atomic_fetch_add(&w->busy, 1);
-	if (idle == NULL) {
-		struct ring *r = &w->rings[rank];
-		r->jobs[(r->first + r->queued) % w->queue_max] = j;
-		r->queued++;
-		w->queued++;
-		pthread_mutex_unlock(&w->lock);
-		return;
-	}
 	w->idle = idle->idle;
 	w->running++;
 	idle->job = j;
 	pthread_mutex_unlock(&w->lock);
 	(void)sem_post(&idle->wake); /* after the lock, so that the woken one does not run into it */
+	return true;
 }
 
-/* How long the first of these ranks has waited. Both were offered by one clock, or count for nothing. */
-static int64_t longest_wait(const struct workers *w, enum workers_rank up_to, int64_t now_ms)
+/* Into the queue, with the lock held. */
+static enum queue_answer enqueue(struct workers *w, const struct workers_offer *offer, struct workers_job *job,
+				 struct workers_job **ret_gives_way, int64_t *ret_waited)
 {
-	int64_t longest = 0;
-	for (unsigned rank = 0; rank <= (unsigned)up_to; rank++) {
-		const struct ring *r = &w->rings[rank];
-		if (r->queued > 0 && now_ms > r->jobs[r->first].since_ms &&
-		    now_ms - r->jobs[r->first].since_ms > longest)
-			longest = now_ms - r->jobs[r->first].since_ms;
-	}
-	return longest;
+	enum queue_answer answer = queue_offer(w->queue, offer, job, ret_gives_way, ret_waited);
+	if (answer == QUEUE_TAKEN && *ret_gives_way == NULL)
+		atomic_fetch_add(&w->busy, 1);
+	return answer;
 }
 
-static unsigned places_for(const struct workers *w, enum workers_rank rank)
+fallible workers_offer(struct workers *w, const struct workers_offer *offer, struct workers_job *job, struct err *err)
 {
-	return rank == WORKERS_FIRST ? w->queue_max : w->queue_max - w->queue_max / 4;
-}
-
-fallible workers_offer(struct workers *w, const struct workers_offer *offer, void (*fn)(void *arg), void *arg,
-		       struct err *err)
-{
+	struct workers_job *gives_way = NULL;
+	int64_t waited = 0;
 	pthread_mutex_lock(&w->lock);
-	bool stopping = w->stopping, full = w->queued >= places_for(w, offer->rank);
-	unsigned queued = w->queued;
-	int64_t waited = longest_wait(w, offer->rank, offer->now_ms);
-	if (!stopping && !full && waited <= offer->patience_ms) {
-		put(w, offer->rank, (struct job){ fn, arg, offer->now_ms });
+	if (!w->stopping && hand_over(w, (struct job){ job->fn, job->arg }))
 		return OK;
-	}
+	bool stopping = w->stopping;
+	enum queue_answer answer = stopping ? QUEUE_FULL : enqueue(w, offer, job, &gives_way, &waited);
+	unsigned waiting = queue_waiting(w->queue);
 	pthread_mutex_unlock(&w->lock);
+	if (gives_way != NULL)
+		gives_way->refused(gives_way->arg);
+	if (answer == QUEUE_TAKEN)
+		return OK;
 	if (stopping)
 		FAIL(err, ERR_UNAVAILABLE, "the server is stopping");
-	if (full)
-		FAIL(err, ERR_UNAVAILABLE, "the server is busy: %u requests wait already", queued);
+	if (answer == QUEUE_FULL)
+		FAIL(err, ERR_UNAVAILABLE, "the server is busy: %u requests wait already", waiting);
 	FAIL(err, ERR_UNAVAILABLE, "the server is busy: requests wait for %lld ms already", (long long)waited);
+}
+
+void workers_resume(struct workers *w, struct workers_job *job)
+{
+	pthread_mutex_lock(&w->lock);
+	if (hand_over(w, (struct job){ job->fn, job->arg }))
+		return;
+	atomic_fetch_add(&w->busy, 1);
+	queue_resume(w->queue, job);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* --- work that nobody waits for ----------------------------------------------------------------------------------- */
+
+static const struct workers_offer plain = { .rank = WORKERS_FIRST, .now_ms = INT64_MAX, .patience_ms = INT64_MAX };
+
+static void submitted_run(void *arg)
+{
+	const struct job what = ((struct submitted *)arg)->what;
+	free(arg);
+	what.fn(what.arg);
+}
+
+static struct submitted *submitted_new(struct job what)
+{
+	struct submitted *s = mem_alloc(sizeof *s);
+	s->what = what;
+	s->job = (struct workers_job){ .fn = submitted_run, .arg = s };
+	return s;
 }
 
 fallible workers_submit(struct workers *w, void (*fn)(void *arg), void *arg, struct err *err)
 {
-	const struct workers_offer plain = { .rank = WORKERS_FIRST, .now_ms = INT64_MAX, .patience_ms = INT64_MAX };
-	return workers_offer(w, &plain, fn, arg, err);
+	pthread_mutex_lock(&w->lock);
+	if (!w->stopping && hand_over(w, (struct job){ fn, arg }))
+		return OK;
+	pthread_mutex_unlock(&w->lock);
+	struct submitted *s = submitted_new((struct job){ fn, arg });
+	struct rc rc = workers_offer(w, &plain, &s->job, err);
+	if (FAILED(rc))
+		free(s);
+	return rc;
 }
 
 void workers_submit_wait(struct workers *w, void (*fn)(void *arg), void *arg)
 {
+	struct workers_job *none = NULL;
+	int64_t waited;
 	pthread_mutex_lock(&w->lock);
-	while (!w->stopping && w->queued == w->queue_max)
+	while (!w->stopping && w->idle == NULL && queue_is_full(w->queue))
 		pthread_cond_wait(&w->room, &w->lock);
-	if (!w->stopping) {
-		put(w, WORKERS_FIRST, (struct job){ fn, arg, INT64_MAX });
+	if (!w->stopping && hand_over(w, (struct job){ fn, arg }))
 		return;
-	}
+	bool taken = !w->stopping;
+	if (taken)
+		(void)enqueue(w, &plain, &submitted_new((struct job){ fn, arg })->job, &none, &waited);
 	pthread_mutex_unlock(&w->lock);
-	fn(arg); /* it must not be dropped, and nobody else will run it */
+	if (!taken)
+		fn(arg); /* it must not be dropped, and nobody else will run it */
 }
 
 unsigned workers_busy(const struct workers *w)
@@ -254,7 +265,7 @@ void workers_drain(struct workers *w)
 	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
 	pthread_cond_broadcast(&w->room);
-	while (w->queued > 0 || w->running > 0)
+	while (w->running > 0 || !queue_is_empty(w->queue))
 		pthread_cond_wait(&w->quiet, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -284,8 +295,7 @@ void workers_free(struct workers *w)
 	pthread_cond_destroy(&w->room);
 	pthread_cond_destroy(&w->quiet);
 	pthread_mutex_destroy(&w->lock);
-	for (unsigned rank = 0; rank < WORKERS_RANK_COUNT; rank++)
-		free(w->rings[rank].jobs);
+	queue_free(w->queue);
 	free(w->threads);
 	free(w);
 }

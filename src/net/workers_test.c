@@ -68,6 +68,14 @@ static void count(void *arg)
 	atomic_fetch_add(n, 1);
 }
 
+/* Offers fn(arg) with a job that lives as long as the pool does. */
+static enum err_kind offer(struct workers *w, const struct workers_offer *o, void (*fn)(void *arg), void *arg,
+			   struct workers_job *job, struct err *err)
+{
+	*job = (struct workers_job){ .fn = fn, .arg = arg };
+	return workers_offer(w, o, job, err).kind;
+}
+
 static void every_job_runs_once(void **state)
 {
 	(void)state;
@@ -206,25 +214,28 @@ static void write_down(void *arg)
 	l->list[strlen(l->list)] = l->letter;
 }
 
-static void what_finishes_goes_before_what_begins_but_not_for_ever(void **state)
+static void what_goes_on_and_what_finishes_go_before_what_begins_but_not_for_ever(void **state)
 {
 	(void)state;
 	enum { FIRST = 40, LATER = 4 };
 	struct workers *w = make_pool(1, 100);
 	struct door d = DOOR_INIT;
 	struct err err = { 0 };
-	char list[FIRST + LATER + 1] = { 0 };
-	struct listed first = { list, 'f' }, later = { list, 'l' };
+	char list[FIRST + LATER + 2] = { 0 };
+	struct listed first = { list, 'f' }, later = { list, 'l' }, resumed = { list, 'r' };
 	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
 	await_inside(&d, 1);
-	const struct workers_offer o[] = { { WORKERS_FIRST, 1000, 50 }, { WORKERS_LATER, 1000, 50 } };
+	const struct workers_offer o[] = { { WORKERS_FIRST, 1, 1000, 50 }, { WORKERS_LATER, 2, 1000, 50 } };
+	struct workers_job jobs[LATER + FIRST + 1];
 	for (unsigned i = 0; i < LATER; i++)
-		assert_int_equal(workers_offer(w, &o[1], write_down, &later, &err).kind, ERR_NONE);
+		assert_int_equal(offer(w, &o[1], write_down, &later, &jobs[i], &err), ERR_NONE);
 	for (unsigned i = 0; i < FIRST; i++)
-		assert_int_equal(workers_offer(w, &o[0], write_down, &first, &err).kind, ERR_NONE);
+		assert_int_equal(offer(w, &o[0], write_down, &first, &jobs[LATER + i], &err), ERR_NONE);
+	jobs[LATER + FIRST] = (struct workers_job){ .fn = write_down, .arg = &resumed };
+	workers_resume(w, &jobs[LATER + FIRST]);
 	open_door(&d);
 	workers_free(w);
-	assert_string_equal(list, "ffffffffffffffffl"
+	assert_string_equal(list, "rffffffffffffffffl"
 				  "ffffffffffffffffl"
 				  "ffffffffll");
 }
@@ -251,13 +262,14 @@ static void who_waits_too_long_closes_the_queue_to_its_rank_and_those_after_it(v
 	struct workers *w = make_pool(1, 100);
 	struct door d = DOOR_INIT;
 	struct err err = { 0 };
+	struct workers_job jobs[ARRAY_LEN(rows)];
 	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
 	await_inside(&d, 1);
 	atomic_uint n = 0;
 	unsigned taken = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const struct workers_offer o = { rows[i].rank, rows[i].now_ms, rows[i].patience_ms };
-		enum err_kind got = workers_offer(w, &o, count, &n, &err).kind;
+		const struct workers_offer o = { rows[i].rank, 7, rows[i].now_ms, rows[i].patience_ms };
+		enum err_kind got = offer(w, &o, count, &n, &jobs[i], &err);
 		if (got != rows[i].want)
 			fail_msg("row %zu: kind %d, wanted %d: %s", i, (int)got, (int)rows[i].want, err.detail);
 		taken += got == ERR_NONE;
@@ -276,16 +288,71 @@ static void the_last_places_are_for_what_finishes(void **state)
 	atomic_uint n = 0;
 	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
 	await_inside(&d, 1);
-	const struct workers_offer later = { WORKERS_LATER, 0, INT64_MAX };
+	const struct workers_offer later = { WORKERS_LATER, 0, 0, INT64_MAX };
+	struct workers_job jobs[7];
 	for (unsigned i = 0; i < 6; i++)
-		assert_int_equal(workers_offer(w, &later, count, &n, &err).kind, ERR_NONE);
-	assert_int_equal(workers_offer(w, &later, count, &n, &err).kind, ERR_UNAVAILABLE);
+		assert_int_equal(offer(w, &later, count, &n, &jobs[i], &err), ERR_NONE);
+	assert_int_equal(offer(w, &later, count, &n, &jobs[6], &err), ERR_UNAVAILABLE);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(workers_submit(w, count, &n, &err).kind, ERR_NONE);
 	assert_int_equal(workers_submit(w, count, &n, &err).kind, ERR_UNAVAILABLE);
 	open_door(&d);
 	workers_free(w);
 	assert_int_equal(atomic_load(&n), 8);
+}
+
+struct guest {
+	atomic_uint ran, refused;
+};
+
+static void guest_runs(void *arg)
+{
+	atomic_fetch_add(&((struct guest *)arg)->ran, 1);
+}
+
+static void guest_is_refused(void *arg)
+{
+	atomic_fetch_add(&((struct guest *)arg)->refused, 1);
+}
+
+/* Each job is either run or refused, and the pool knows when it has nothing left to do. */
+static void who_has_many_waiting_gives_way(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(1, 4);
+	struct door d = DOOR_INIT;
+	struct err err = { 0 };
+	struct guest many = { 0 }, one = { 0 };
+	struct workers_job jobs[6];
+	const struct workers_offer of_many = { WORKERS_FIRST, 1, 0, INT64_MAX },
+				   of_one = { WORKERS_FIRST, 2, 0, INT64_MAX };
+	assert_int_equal(workers_submit(w, wait_at_door, &d, &err).kind, ERR_NONE);
+	await_inside(&d, 1);
+	for (unsigned i = 0; i < 6; i++) {
+		jobs[i] = (struct workers_job){ guest_runs, guest_is_refused, i < 5 ? &many : &one };
+		enum err_kind got = workers_offer(w, i < 5 ? &of_many : &of_one, &jobs[i], &err).kind;
+		assert_int_equal(got, i == 4 ? ERR_UNAVAILABLE : ERR_NONE);
+	}
+	assert_int_equal(atomic_load(&many.refused), 1);
+	assert_int_equal(workers_busy(w), 5);
+	open_door(&d);
+	workers_drain(w);
+	assert_int_equal(atomic_load(&many.ran), 3);
+	assert_int_equal(atomic_load(&one.ran), 1);
+	assert_int_equal(workers_busy(w), 0);
+	workers_free(w);
+}
+
+static void what_goes_on_is_not_refused_by_a_pool_that_stops(void **state)
+{
+	(void)state;
+	struct workers *w = make_pool(2, 2);
+	struct guest g = { 0 };
+	struct workers_job job = { .fn = guest_runs, .arg = &g };
+	workers_drain(w);
+	workers_resume(w, &job);
+	workers_free(w);
+	assert_int_equal(atomic_load(&g.ran), 1);
 }
 
 static void freeing_nothing_is_fine(void **state)
@@ -303,9 +370,11 @@ int main(void)
 		cmocka_unit_test(drained_pool_refuses_and_runs_undroppable_work_in_the_caller),
 		cmocka_unit_test(signals_are_left_to_the_programs_own_thread),
 		cmocka_unit_test(work_goes_to_whoever_slept_least),
-		cmocka_unit_test(what_finishes_goes_before_what_begins_but_not_for_ever),
+		cmocka_unit_test(what_goes_on_and_what_finishes_go_before_what_begins_but_not_for_ever),
 		cmocka_unit_test(who_waits_too_long_closes_the_queue_to_its_rank_and_those_after_it),
 		cmocka_unit_test(the_last_places_are_for_what_finishes),
+		cmocka_unit_test(who_has_many_waiting_gives_way),
+		cmocka_unit_test(what_goes_on_is_not_refused_by_a_pool_that_stops),
 		cmocka_unit_test(freeing_nothing_is_fine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,9 @@
  */
 #include "world.h"
 
+#include <errno.h>
+#include <semaphore.h>
+
 void world_reply_done(struct world_reply *r)
 {
 	json_free(r->json);
@@ -31,6 +34,50 @@ struct str world_header(const struct world_reply *r, const char *name)
 	return STR_NONE;
 }
 
+/* In place of the server: a parked request has its sender wait, and go on by itself. */
+struct sender {
+	struct http_parking parking; /* first: ops get it */
+	struct world *w;
+	sem_t resumed;
+};
+
+static bool sender_admit(struct http_parking *p)
+{
+	atomic_fetch_add(&((struct sender *)(void *)p)->w->parked, 1);
+	return true;
+}
+
+static void sender_resume(struct http_parking *p)
+{
+	(void)sem_post(&((struct sender *)(void *)p)->resumed);
+}
+
+static const struct http_parking_ops sender_ops = { .admit = sender_admit, .resume = sender_resume };
+
+static void handle(struct world *w, const struct http_request *rq, struct http_reply *re)
+{
+	struct sender *s = (struct sender *)(void *)rq->parking;
+	acme_handle(w->acme, rq, re);
+	if (s->parking.go_on == NULL)
+		return;
+	const struct timespec until = mono_after_ms(s->parking.wait_ms);
+	bool left = http_parking_leave(&s->parking), resumed = false;
+	for (int rc = 0; left && !resumed && rc == 0;) {
+		rc = sem_clockwait(&s->resumed, CLOCK_MONOTONIC, &until);
+		resumed = rc == 0;
+		if (rc != 0 && errno == EINTR)
+			rc = 0;
+	}
+	if (left && !resumed) { /* the deadline, or the call that comes in the same moment: it posts in any case */
+		http_parking_end(&s->parking);
+		while (sem_wait(&s->resumed) != 0)
+			;
+		if (s->w->waits_take_time)
+			s->w->now_ms += s->parking.wait_ms;
+	}
+	http_parking_go_on(&s->parking, re);
+}
+
 fallible world_send_on(struct world *w, struct arena *reply_mem, enum http_method method, struct str path,
 		       struct str content_type, struct str body, struct world_reply *ret, struct err *err)
 {
@@ -46,9 +93,14 @@ fallible world_send_on(struct world *w, struct arena *reply_mem, enum http_metho
 				   .body = body,
 				   .mem = &mem };
 	struct http_reply re = { .headers = BUF_MAX(HTTP_REPLY_HEADERS_MAX), .body = BUF_MAX(1 << 20) };
+	struct sender sender = { .w = w };
 	TRY(addr_read(STR("192.0.2.99"), &rq.peer, err));
+	http_parking_begin(&sender.parking, &sender_ops);
+	(void)sem_init(&sender.resumed, 0, 0);
+	rq.parking = &sender.parking;
 	if (!acme_quick(w->acme, &rq, &re))
-		acme_handle(w->acme, &rq, &re);
+		handle(w, &rq, &re);
+	sem_destroy(&sender.resumed);
 	*ret = (struct world_reply){ .status = re.status,
 				     .content_type = re.content_type,
 				     .body = str_dup(reply_mem, buf_str(&re.body)),

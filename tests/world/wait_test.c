@@ -134,11 +134,10 @@ static void a_challenge_not_decided_in_time_is_processing(void **state)
 	MUST(world_run(&f->w, &err));
 }
 
-/* They would be validated one after the other, where they can all be at once. */
-static void only_the_last_name_of_an_order_is_waited_for(void **state)
+/* The second is asked for when the first is known: as clients do that ask for one after the other. */
+static void each_name_of_an_order_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
-	struct err err = { 0 };
 	struct str urls[IDENTS_MAX];
 	configure(f, LONG);
 	world_site(&f->w, STR("one.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
@@ -146,16 +145,70 @@ static void only_the_last_name_of_an_order_is_waited_for(void **state)
 	struct str order = order_new(f, "{\"type\":\"dns\",\"value\":\"one.a.test\"},"
 					"{\"type\":\"dns\",\"value\":\"two.a.test\"}");
 	assert_int_equal(step_authzs(&f->w, &f->alice, order, urls), 2);
-	int64_t begun = mono_ms();
-	struct world_reply r = step_post(&f->w, &f->alice, challenge_url(f, urls[0]), STR("{}"));
-	assert_true(mono_ms() - begun < 10000);
-	assert_true(str_eq(step_text(&f->w, r.json, "status"), STR("processing")));
-	world_reply_done(&r);
-	MUST(world_run(&f->w, &err));
-	r = post_while_delivering(f, challenge_url(f, urls[1]), STR("{}"));
-	assert_true(str_eq(step_text(&f->w, r.json, "status"), STR("valid")));
-	world_reply_done(&r);
+	for (size_t i = 0; i < 2; i++) {
+		struct world_reply r = post_while_delivering(f, challenge_url(f, urls[i]), STR("{}"));
+		assert_true(str_eq(step_text(&f->w, r.json, "status"), STR("valid")));
+		world_reply_done(&r);
+	}
 	STATUS_IS(&f->w, &f->alice, order, "ready");
+}
+
+/* Nothing is validated: what the first has waited for the others need not. */
+static void the_names_of_an_order_wait_no_longer_than_one_all_together(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct str urls[IDENTS_MAX], challenges[3];
+	configure(f, SHORT);
+	struct str order = order_new(f, "{\"type\":\"dns\",\"value\":\"slow1.a.test\"},"
+					"{\"type\":\"dns\",\"value\":\"slow2.a.test\"},"
+					"{\"type\":\"dns\",\"value\":\"slow3.a.test\"}");
+	assert_int_equal(step_authzs(&f->w, &f->alice, order, urls), 3);
+	for (size_t i = 0; i < 3; i++)
+		challenges[i] = challenge_url(f, urls[i]);
+	unsigned before = atomic_load(&f->w.parked);
+	f->w.waits_take_time = true;
+	for (size_t i = 0; i < 3; i++) {
+		struct world_reply r = step_post(&f->w, &f->alice, challenges[i], STR("{}"));
+		assert_true(str_eq(step_text(&f->w, r.json, "status"), STR("processing")));
+		world_reply_done(&r);
+		assert_int_equal(atomic_load(&f->w.parked) - before, 1); /* the first has waited for all */
+		assert_int_equal(f->w.last - f->w.first, i + 1);
+	}
+	f->w.waits_take_time = false;
+	MUST(world_run(&f->w, &err));
+}
+
+/* As after SIGHUP: it goes on with the configuration that it began with, which lives as long. */
+static void a_reload_does_not_disturb_who_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = { 0 };
+	struct str urls[IDENTS_MAX];
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	pthread_t thread;
+	configure(f, LONG);
+	world_site(&f->w, STR("reload.a.test"))->thumbprint = str_z(f->alice.thumbprint.z);
+	struct str order = order_new(f, "{\"type\":\"dns\",\"value\":\"reload.a.test\"}");
+	assert_int_equal(step_authzs(&f->w, &f->alice, order, urls), 1);
+	struct str url = challenge_url(f, urls[0]);
+	struct sending s = { .w = &f->w, .path = world_path(url) };
+	MUST(world_sign(&f->w, &f->alice, url, STR("{}"), &s.body, &err));
+	assert_int_equal(pthread_create(&thread, NULL, sending_main, &s), 0);
+	for (;;) { /* until its job is there */
+		pthread_mutex_lock(&f->w.lock);
+		bool sent = f->w.last != f->w.first;
+		pthread_mutex_unlock(&f->w.lock);
+		if (sent)
+			break;
+		(void)nanosleep(&nap, NULL);
+	}
+	configure(f, SHORT);
+	MUST(world_run(&f->w, &err));
+	pthread_join(thread, NULL);
+	assert_true(str_eq(step_text(&f->w, s.reply.json, "status"), STR("valid")));
+	world_reply_done(&s.reply);
+	arena_done(&s.mem);
 }
 
 static void a_finalize_signed_in_time_is_answered_valid(void **state)
@@ -189,7 +242,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_challenge_decided_in_time_is_answered_with_the_outcome),
 		cmocka_unit_test(a_challenge_not_decided_in_time_is_processing),
-		cmocka_unit_test(only_the_last_name_of_an_order_is_waited_for),
+		cmocka_unit_test(each_name_of_an_order_is_waited_for),
+		cmocka_unit_test(the_names_of_an_order_wait_no_longer_than_one_all_together),
+		cmocka_unit_test(a_reload_does_not_disturb_who_waits),
 		cmocka_unit_test(a_finalize_signed_in_time_is_answered_valid),
 	};
 	return cmocka_run_group_tests(tests, open_world, fixture_free);

@@ -60,6 +60,8 @@ struct world {
 	struct world_message held[WORLD_HELD_MAX];
 	size_t held_count;
 	size_t delivered;
+	atomic_uint parked;   /* requests that have waited for their outcome, or do */
+	bool waits_take_time; /* a wait in vain takes its time of the world's; only without other threads */
 	/* Called while a probe waits for its next attempt; the time has passed already. *ret_killed: the validator dies
 	 * here, and says nothing any more. NULL: nothing happens meanwhile. */
 	fallible (*meanwhile)(void *ctx, bool *ret_killed, struct err *err);
