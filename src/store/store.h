@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store.h: rows for ACME objects, in transactions. store_tx returns when the commit is durable (promise 1); on SQLite
- * the first of the waiting threads puts the transactions of all into one commit, each in a savepoint of its own. Calls
- * block, so never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON
+ * the first of the waiting threads puts the transactions of all into one commit, each in a savepoint of its own once
+ * one was refused. Calls block, so never from a loop callback. All SQL is in the dialect that SQLite >= 3.35 and PostgreSQL share ($n, ON
  * CONFLICT).
  *
  * A commit that fails fails every transaction in it with ERR_UNAVAILABLE and a text that names the cause (disk full,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_sqlite.c: many threads on one SQLite database. Writers go in groups (group.h). Readers
- * share a few connections. A thread of its own copies the write-ahead log back into the file.
+ * store_sqlite.c: many threads on one SQLite database. Writers go in groups (group.h). Readers share a few connections. A
+ * thread of its own copies the write-ahead log back into the file.
  */
 #include "store/group.h"
 #include "store/internal.h"
