@@ -74,8 +74,8 @@ static void park(struct rig *r, const struct http_request *rq, int64_t wait_ms, 
 	r->parked++;
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
-	if (str_eq(rq->query, STR("called"))) /* before this worker has left it */
-		assert_true(http_parking_call(rq->parking));
+	if (str_eq(rq->query, STR("called"))) /* before this worker has left it; another may have been quicker still */
+		(void)http_parking_call(rq->parking);
 	if (str_eq(rq->query, STR("no-use")))
 		http_parking_end(rq->parking);
 }
