@@ -58,11 +58,18 @@ static void add(struct buf *b, struct str s)
 	assert(!FAILED(buf_add(b, s, &err)));
 }
 
-static void wait_for_the_test(struct bench *b)
+static void say_inside(struct bench *b)
 {
 	pthread_mutex_lock(&b->lock);
 	b->inside++;
 	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void wait_for_the_test(struct bench *b)
+{
+	say_inside(b);
+	pthread_mutex_lock(&b->lock);
 	while (!b->open)
 		pthread_cond_wait(&b->changed, &b->lock);
 	pthread_mutex_unlock(&b->lock);
@@ -105,6 +112,7 @@ static void echo(void *ctx, const struct http_request *rq, struct http_reply *re
 	}
 	if (str_eq(rq->path, STR("/big"))) {
 		static const char kilo[1024] = { 'x' };
+		say_inside(b);
 		for (unsigned i = 0; i < 4096; i++)
 			add(&re->body, str_n(kilo, sizeof kilo));
 		return;
@@ -975,7 +983,8 @@ static void drain_ends_who_still_reads_a_reply_and_answers_what_came_behind(cons
 		int little = 64 * 1024; /* with less the window opens at a crawl */
 		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
 		assert_true(put(c, STR("GET /big HTTP/1.1\r\n" H "\r\n")));
-		while (http_server_stats(b->server).requests < 1 || workers_busy(b->workers) > 0)
+		await_inside(b, 1);
+		while (workers_busy(b->workers) > 0) /* the reply is composed, and what could be sent is */
 			sleep_ms(5);
 		pthread_t t;
 		struct draining d = { .b = b };
