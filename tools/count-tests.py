@@ -8,7 +8,7 @@ import re
 import sys
 
 PASSED = re.compile(r"^\[  PASSED  \] (\d+) test", re.M)
-ELSEWHERE = ("store/pgsql",)  # the step pgsql runs it
+ELSEWHERE = ("store/pgsql", "store/pgsql_group", "store/pgsql_plans")  # the step pgsql runs it
 FAILED = re.compile(r"^\[  FAILED  \] (?:\S+: )?(\d+) test", re.M)
 
 
