@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * queue.c: a list for each peer and rank, the peers in a ring, and the peers by how many they have waiting. How long a
+ * queue.c: a list for each peer and rank, the peers in a ring, and the peers by how many they have waiting that
+ * a newcomer of a rank could take the place of: those of its own rank and of what comes after it. How long a
  * newcomer would wait is told by two: the first of its own peer, who goes before it, and the peer whose turn is next,
  * which has waited for as long as a round takes.
  */
@@ -15,13 +16,13 @@ TAILQ_HEAD(peer_ring, queue_peer);
 
 struct queue_peer {
 	uint64_t key;
-	unsigned count; /* waiting, of all ranks */
 	struct {
 		struct job_list jobs; /* oldest first */
 		int64_t front_since;  /* when its first came to be its first */
 		TAILQ_ENTRY(queue_peer) turn;
+		unsigned count; /* waiting, of this rank or after it */
+		LIST_ENTRY(queue_peer) same_count;
 	} of[WORKERS_RANK_COUNT];
-	LIST_ENTRY(queue_peer) same_count;
 	struct queue_peer *next; /* in its bucket, or free */
 };
 
@@ -30,8 +31,10 @@ struct queue {
 	struct job_list going_on;
 	struct peer_ring turns[WORKERS_RANK_COUNT]; /* whoever has some of this rank; next first */
 	unsigned in_a_row;                          /* taken from WORKERS_FIRST while WORKERS_LATER waited */
-	struct peer_list *by_count;                 /* [places + 1] */
-	unsigned most;                              /* the largest count, or 0 */
+	struct {
+		struct peer_list *by_count; /* [places + 1] */
+		unsigned most;              /* the largest count, or 0 */
+	} of[WORKERS_RANK_COUNT];
 	struct queue_peer **buckets;
 	size_t mask;
 	struct queue_peer *peers, *free; /* as many as places: each has one waiting at least */
@@ -47,11 +50,13 @@ struct queue *queue_new(unsigned places)
 	q->places = places;
 	q->mask = buckets - 1;
 	q->buckets = mem_alloc_n(sizeof *q->buckets, buckets);
-	q->by_count = mem_alloc_n(sizeof *q->by_count, (size_t)places + 1); /* zeroed: empty lists */
 	q->peers = mem_alloc_n(sizeof *q->peers, places);
 	TAILQ_INIT(&q->going_on);
-	for (unsigned rank = 0; rank < WORKERS_RANK_COUNT; rank++)
+	for (unsigned rank = 0; rank < WORKERS_RANK_COUNT; rank++) {
 		TAILQ_INIT(&q->turns[rank]);
+		q->of[rank].by_count =
+			mem_alloc_n(sizeof *q->of[rank].by_count, (size_t)places + 1); /* zeroed: empty */
+	}
 	return q;
 }
 
@@ -60,7 +65,8 @@ void queue_free(struct queue *q)
 	if (q == NULL)
 		return;
 	free(q->buckets);
-	free(q->by_count);
+	for (unsigned rank = 0; rank < WORKERS_RANK_COUNT; rank++)
+		free(q->of[rank].by_count);
 	free(q->peers);
 	free(q);
 }
@@ -112,17 +118,24 @@ static void peer_gone(struct queue *q, struct queue_peer *p)
 	q->free = p;
 }
 
-static void count_set(struct queue *q, struct queue_peer *p, unsigned count)
+static unsigned waiting_of(const struct queue_peer *p)
 {
-	if (p->count > 0)
-		LIST_REMOVE(p, same_count);
-	p->count = count;
+	return p->of[WORKERS_FIRST].count;
+}
+
+static void count_set(struct queue *q, struct queue_peer *p, enum workers_rank rank, unsigned count)
+{
+	struct peer_list *by_count = q->of[rank].by_count;
+	unsigned *most = &q->of[rank].most;
+	if (p->of[rank].count > 0)
+		LIST_REMOVE(p, of[rank].same_count);
+	p->of[rank].count = count;
 	if (count > 0)
-		LIST_INSERT_HEAD(&q->by_count[count], p, same_count);
-	if (count > q->most)
-		q->most = count;
-	while (q->most > 0 && LIST_EMPTY(&q->by_count[q->most]))
-		q->most--; /* one step at most: who has one less now is there, or nobody is left */
+		LIST_INSERT_HEAD(&by_count[count], p, of[rank].same_count);
+	if (count > *most)
+		*most = count;
+	while (*most > 0 && LIST_EMPTY(&by_count[*most]))
+		--*most; /* one step at most: who has one less now is there, or nobody is left */
 }
 
 /* --- jobs -------------------------------------------------------------------------------------------------------- */
@@ -137,7 +150,8 @@ static void job_add(struct queue *q, struct queue_peer *p, struct workers_job *j
 	}
 	TAILQ_INSERT_TAIL(&p->of[rank].jobs, job, link);
 	q->waiting++;
-	count_set(q, p, p->count + 1);
+	for (unsigned r = 0; r <= (unsigned)rank; r++)
+		count_set(q, p, (enum workers_rank)r, p->of[r].count + 1);
 }
 
 /* p may be gone afterwards. */
@@ -149,16 +163,10 @@ static void job_remove(struct queue *q, struct workers_job *job)
 	if (TAILQ_EMPTY(&p->of[rank].jobs))
 		TAILQ_REMOVE(&q->turns[rank], p, of[rank].turn);
 	q->waiting--;
-	count_set(q, p, p->count - 1);
-	if (p->count == 0)
+	for (unsigned r = 0; r <= (unsigned)rank; r++)
+		count_set(q, p, (enum workers_rank)r, p->of[r].count - 1);
+	if (waiting_of(p) == 0)
 		peer_gone(q, p);
-}
-
-/* What nothing was done for yet goes before what work has gone into. */
-static struct workers_job *newest_of(const struct queue_peer *p)
-{
-	struct workers_job *later = TAILQ_LAST(&p->of[WORKERS_LATER].jobs, job_list);
-	return later != NULL ? later : TAILQ_LAST(&p->of[WORKERS_FIRST].jobs, job_list);
 }
 
 static int64_t waited_ms(const struct queue *q, const struct queue_peer *own, const struct workers_offer *offer)
@@ -180,6 +188,20 @@ static unsigned places_for(const struct queue *q, enum workers_rank rank)
 	return rank == WORKERS_FIRST ? q->places : q->places - q->places / 4;
 }
 
+/* Who gives way to a newcomer of this rank; NULL: nobody. What nothing was done for yet goes before what work has gone
+ * into, and never makes that go: it would be there only for the places that are kept for others. */
+static struct workers_job *gives_way(const struct queue *q, const struct queue_peer *own, enum workers_rank rank)
+{
+	unsigned most = q->of[rank].most;
+	if (most <= (own == NULL ? 0 : waiting_of(own)) + 1)
+		return NULL;
+	const struct queue_peer *p = LIST_FIRST(&q->of[rank].by_count[most]);
+	struct workers_job *newest = TAILQ_LAST(&p->of[WORKERS_LATER].jobs, job_list);
+	if (newest == NULL) /* so the newcomer is of WORKERS_FIRST */
+		newest = TAILQ_LAST(&p->of[WORKERS_FIRST].jobs, job_list);
+	return newest->refused == NULL ? NULL : newest;
+}
+
 enum queue_answer queue_offer(struct queue *q, const struct workers_offer *offer, struct workers_job *job,
 			      struct workers_job **ret_gives_way, int64_t *ret_waited_ms)
 {
@@ -189,13 +211,10 @@ enum queue_answer queue_offer(struct queue *q, const struct workers_offer *offer
 	if (*ret_waited_ms > offer->patience_ms)
 		return QUEUE_SLOW;
 	if (q->waiting >= places_for(q, offer->rank)) {
-		if (q->most <= (own == NULL ? 0 : own->count) + 1)
+		*ret_gives_way = gives_way(q, own, offer->rank);
+		if (*ret_gives_way == NULL)
 			return QUEUE_FULL;
-		struct workers_job *newest = newest_of(LIST_FIRST(&q->by_count[q->most]));
-		if (newest->refused == NULL)
-			return QUEUE_FULL;
-		job_remove(q, newest); /* its peer has others: it stays, and so does `at` */
-		*ret_gives_way = newest;
+		job_remove(q, *ret_gives_way); /* its peer has others: it stays, and so does `at` */
 	}
 	job->rank = offer->rank;
 	job->since_ms = offer->now_ms;

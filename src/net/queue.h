@@ -14,8 +14,8 @@ struct queue *queue_new(unsigned places);
 void queue_free(struct queue *q); /* accepts NULL */
 
 enum queue_answer { QUEUE_TAKEN, QUEUE_FULL, QUEUE_SLOW, QUEUE_ANSWER_COUNT };
-/* QUEUE_FULL: nobody has more waiting than this one's peer. *ret_gives_way: who had the newest of the peer with the most
- * waiting, which is out of the queue now; NULL: nobody. QUEUE_SLOW: *ret_waited_ms is more than its patience. The job is
+/* QUEUE_FULL: nobody has more waiting than this one's peer that may give way to its rank: WORKERS_LATER takes no place of
+ * WORKERS_FIRST. *ret_gives_way: who had the newest of the peer with the most of those, which is out of the queue now; NULL: nobody. QUEUE_SLOW: *ret_waited_ms is more than its patience. The job is
  * the queue's until it is taken. */
 enum queue_answer queue_offer(struct queue *q, const struct workers_offer *offer, struct workers_job *job,
 			      struct workers_job **ret_gives_way, int64_t *ret_waited_ms);

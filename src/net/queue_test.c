@@ -141,7 +141,10 @@ static void a_full_queue_lets_the_newest_of_who_has_most_give_way(void **state)
 		{ "aaaa", "bbbb", 'c', WORKERS_FIRST, QUEUE_TAKEN, 'b', "bcbbaaaa" },
 		{ "aaaaaa", "bb", 'c', WORKERS_FIRST, QUEUE_TAKEN, 'a', "bcbaaaaa" },
 		{ "a", "aaaaaaa", 'b', WORKERS_FIRST, QUEUE_TAKEN, 'a', "abaaaaaa" }, /* what begins, rather */
-		{ "a", "aaaaaaa", 'b', WORKERS_LATER, QUEUE_TAKEN, 'a', "aaaaaaab" },
+		{ "a", "aaaaaaa", 'b', WORKERS_LATER, QUEUE_FULL, '-', "aaaaaaaa" },  /* and nothing else for it */
+		{ "", "aaaaaa", 'b', WORKERS_LATER, QUEUE_FULL, '-', "aaaaaa" },
+		{ "bb", "aaaa", 'c', WORKERS_LATER, QUEUE_TAKEN, 'b', "aaaabc" },  /* who has most, of what may go */
+		{ "bb", "aaaac", 'c', WORKERS_LATER, QUEUE_FULL, '-', "acaaabb" }, /* nobody has more than it */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct fixture *f = fixture_new(8);
@@ -220,7 +223,7 @@ static void any_order_of_calls_keeps_the_counts(void **state)
 	struct queue *q = queue_new(PLACES);
 	struct workers_job jobs[PLACES + 1] = { 0 };
 	bool in[PLACES + 1] = { 0 };
-	unsigned counts[PEERS] = { 0 }, waiting = 0;
+	unsigned counts[PEERS] = { 0 }, later[PEERS] = { 0 }, waiting = 0;
 	uint32_t seed = 1;
 	for (unsigned step = 0; step < STEPS; step++) {
 		seed = seed * 1664525u + 1013904223u;
@@ -232,14 +235,15 @@ static void any_order_of_calls_keeps_the_counts(void **state)
 				continue;
 			in[job - jobs] = false;
 			counts[(uintptr_t)job->arg]--;
+			later[(uintptr_t)job->arg] -= job->rank == WORKERS_LATER;
 			waiting--;
 			continue;
 		}
 		while (in[free_one])
 			free_one++;
-		unsigned most = 0;
+		unsigned most = 0, *of_rank = what == 1 ? later : counts;
 		for (unsigned i = 0; i < PEERS; i++)
-			most = counts[i] > most ? counts[i] : most;
+			most = of_rank[i] > most ? of_rank[i] : most;
 		jobs[free_one] = (struct workers_job){ .fn = run, .refused = run, .arg = (void *)(uintptr_t)peer };
 		const struct workers_offer o = { what == 1 ? WORKERS_LATER : WORKERS_FIRST, peer, step, PATIENT };
 		struct workers_job *gone = NULL;
@@ -249,14 +253,16 @@ static void any_order_of_calls_keeps_the_counts(void **state)
 		assert_int_equal(refused, full && most <= counts[peer] + 1);
 		assert_int_equal(gone != NULL, full && !refused);
 		if (gone != NULL) {
-			assert_int_equal(counts[(uintptr_t)gone->arg], most);
+			assert_int_equal(of_rank[(uintptr_t)gone->arg], most);
 			in[gone - jobs] = false;
 			counts[(uintptr_t)gone->arg]--;
+			later[(uintptr_t)gone->arg] -= gone->rank == WORKERS_LATER;
 			waiting--;
 		}
 		if (!refused) {
 			in[free_one] = true;
 			counts[peer]++;
+			later[peer] += what == 1;
 			waiting++;
 		}
 		assert_int_equal(queue_waiting(q), waiting);

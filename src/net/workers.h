@@ -39,7 +39,8 @@ struct workers_job {
 	TAILQ_ENTRY(workers_job) link;
 };
 /* As workers_submit, with a rank, and by turns of peers; all ranks together have queue_max places, and the last quarter is for
- * WORKERS_FIRST. Without a place left, the newest of the peer with the most waiting gives way, which may be this one. */
+ * WORKERS_FIRST. Without a place left, the newest of the peer with the most waiting gives way, which may be this one; but
+ * WORKERS_FIRST never to WORKERS_LATER. */
 fallible workers_offer(struct workers *w, const struct workers_offer *offer, struct workers_job *job, struct err *err);
 /* For what a worker has begun and goes on with: it has no rank and waits for nobody else's turn. Never refused, also not in
  * a pool that is stopping; as many as the caller lets begin, so the caller bounds them. */
