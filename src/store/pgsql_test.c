@@ -289,6 +289,75 @@ static int64_t look_at(struct store *s, const char *sql)
 	return l.n;
 }
 
+/* --- behind a pooler ----------------------------------------------------------------------------------------------*/
+/* As behind a pooler in transaction mode: nothing is expected of a session. */
+static struct store *open_pooled(struct test_store *t)
+{
+	struct store_where w = { .url = str_z(t->url), .connections = 2, .pooler = true };
+	struct store *s;
+	GOOD(store_open_at(&w, &t->clock, &s, &err));
+	return s;
+}
+
+struct turn {
+	struct test_store *t;
+	struct store *next; /* whose transaction waits for the first one's end */
+	unsigned runs;
+	pthread_t thread;
+	struct rc rc;
+};
+
+static fallible look_and_write(struct store_tx *tx, struct err *err)
+{
+	AUTO(arena_done) struct arena mem = { 0 };
+	struct account_row a;
+	TRY(account_by_id(tx, &mem, test_id(1), &a, err));
+	return account_set_contact(tx, test_id(1), str_fmt(&mem, "%.*s+", STR_FMT(a.contact)), err);
+}
+
+static fallible second_turn(struct store_tx *tx, void *ctx, struct err *err)
+{
+	((struct turn *)ctx)->runs++;
+	return look_and_write(tx, err);
+}
+
+static void *second_turn_main(void *arg)
+{
+	struct turn *w = (struct turn *)arg;
+	w->rc = store_tx(w->next, second_turn, w, NULL);
+	return NULL;
+}
+
+static fallible first_turn(struct store_tx *tx, void *ctx, struct err *err)
+{
+	static const char waiting[] = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = "
+				      "current_schema() AND wait_event_type = 'Lock'";
+	struct turn *w = (struct turn *)ctx;
+	TRY(look_and_write(tx, err));
+	TRY(look_and_write(tx, err)); /* a look: the lock is ours from now on */
+	assert_int_equal(pthread_create(&w->thread, NULL, second_turn_main, w), 0);
+	for (unsigned turn = 0; turn < 400 && look_at(w->t->store, waiting) == 0; turn++)
+		(void)nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+	return OK;
+}
+
+static void who_waits_behind_a_pooler_sees_what_was_done_before_him(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct store *first = open_pooled(t);
+	struct turn w = { .t = t, .next = open_pooled(t) };
+	struct visit v = { .id = test_id(1) };
+	GOOD(store_tx(t->store, visit, &v, &err));
+	GOOD(store_tx(first, first_turn, &w, &err));
+	assert_int_equal(pthread_join(w.thread, NULL), 0);
+	assert_int_equal(w.rc.kind, ERR_NONE);
+	assert_int_equal(w.runs, 1);
+	assert_int_equal(store_stats(w.next).busy, 0);
+	assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM accounts WHERE contact = '[]+++'"), 1);
+	store_close(w.next);
+	store_close(first);
+}
+
 /* --- databases of earlier programs --------------------------------------------------------------------------------*/
 static void make_version(struct test_store *t, size_t count)
 {
@@ -726,6 +795,7 @@ int main(void)
 		STORE(a_commit_whose_answer_is_lost_with_the_server_is_not_guessed),
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
 		STORE(programs_that_start_together_migrate_once),
+		STORE(who_waits_behind_a_pooler_sees_what_was_done_before_him),
 		STORE(databases_of_before_are_migrated_with_their_rows),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),

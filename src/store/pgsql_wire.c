@@ -125,6 +125,9 @@ static const char settings_sql[] =
  * hinders no reader, and no pg_dump. */
 static const char lock_sql[] = "LOCK TABLE schema_version IN EXCLUSIVE MODE";
 static const char mark_sql[] = "SELECT pg_current_xact_id()::text";
+/* With a pooler the settings come behind the lock: they are a SELECT, which takes the snapshot. What limits the wait for the
+ * lock is set by these, which take none. */
+static const char *const lock_limits_sql[] = { "SET LOCAL statement_timeout = '15s'", "SET LOCAL lock_timeout = '5s'" };
 static const char *const begin_sql[] = {
 	[TX_NONE] = "",
 	[TX_WRITE] = "BEGIN ISOLATION LEVEL SERIALIZABLE",
@@ -132,16 +135,24 @@ static const char *const begin_sql[] = {
 	[TX_MIGRATE] = "BEGIN ISOLATION LEVEL READ COMMITTED",
 };
 
+static bool send_lock(struct pgsql_db *db)
+{
+	for (size_t i = 0; db->target->pooler && i < ARRAY_LEN(lock_limits_sql); i++) {
+		if (!wire_send_known(db, lock_limits_sql[i], OWED_OTHER))
+			return false;
+	}
+	return wire_send_known(db, lock_sql, OWED_OTHER);
+}
+
 /* The number of a transaction that changes something comes with its first answer: with it, a commit whose answer was
  * lost can be asked for. */
 bool wire_send_begin(struct pgsql_db *db)
 {
 	db->begun = true;
 	db->mark.xid[0] = '\0';
-	return wire_send_known(db, begin_sql[db->tx], OWED_BEGIN) &&
+	return wire_send_known(db, begin_sql[db->tx], OWED_BEGIN) && (db->tx != TX_WRITE || send_lock(db)) &&
 	       (!db->target->pooler || db->tx == TX_MIGRATE || wire_send_text(db, settings_sql, OWED_OTHER)) &&
-	       (db->tx != TX_WRITE ||
-		(wire_send_known(db, lock_sql, OWED_OTHER) && wire_send_known(db, mark_sql, OWED_MARK)));
+	       (db->tx != TX_WRITE || wire_send_known(db, mark_sql, OWED_MARK));
 }
 
 struct bound { /* values as libpq takes them */
