@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -587,7 +588,7 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
-static void a_copy_of_a_journal_that_is_written_to_is_whole(void **state)
+static void copy_beside_the_writer(uint64_t segment_max)
 {
 	struct world *w = world_new();
 	struct busy busy = { .w = w };
@@ -595,8 +596,7 @@ static void a_copy_of_a_journal_that_is_written_to_is_whole(void **state)
 	struct err err;
 	pthread_t writer;
 	uint64_t before = 0;
-	(void)state;
-	open_small(w);
+	MUST(world_try_open(w, &journal_io_system, segment_max, &err));
 	assert_int_equal(pthread_create(&writer, NULL, write_on, &busy), 0);
 	for (bool last = false; !last; before = got.certificates) {
 		last = atomic_load(&busy.done);
@@ -607,6 +607,14 @@ static void a_copy_of_a_journal_that_is_written_to_is_whole(void **state)
 	(void)pthread_join(writer, NULL);
 	assert_int_equal(got.certificates, WRITTEN_MEANWHILE);
 	world_free(w);
+}
+
+/* With small files many are begun and cut, in large ones there is much room behind the records. */
+static void a_copy_of_a_journal_that_is_written_to_is_whole(void **state)
+{
+	(void)state;
+	copy_beside_the_writer(2048);
+	copy_beside_the_writer(SEGMENT_MAX);
 }
 
 static void a_copy_is_made_longer_and_nothing_is_written_twice(void **state)
@@ -637,6 +645,57 @@ static void a_copy_is_made_longer_and_nothing_is_written_twice(void **state)
 	world_free(w);
 }
 
+/* Of a snapshot, whose last file has the room that the signer had made. */
+static void a_snapshot_is_made_longer_as_a_copy_is(void **state)
+{
+	struct world *w = world_new();
+	struct journal_copied got;
+	struct err err;
+	char to[128], path[160];
+	AUTO(buf_done) struct buf body = BUF_MAX(1 << 20);
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	copy_path(w, to);
+	MUST(dir_make(to, 0700, &err));
+	MUST(file_read(world_path(w, "journal-000001.cj"), body.max, &body, &err));
+	assert_true(body.n > journal_end(w->j));
+	(void)snprintf(path, sizeof path, "%s/journal-000001.cj", to);
+	MUST(file_write_new(path, buf_str(&body), 0600, &err));
+	MUST(try_copy(w, &got, &err));
+	assert_int_equal(got.written, 0);
+	issue(w, 2);
+	MUST(try_copy(w, &got, &err));
+	assert_int_equal(got.written, 1);
+	assert_int_equal(certificates_in_copy(w), 2);
+	world_free(w);
+}
+
+static void a_copy_knows_a_journal_that_was_put_back(void **state)
+{
+	struct world *w = world_new();
+	struct journal_copied got;
+	struct err err;
+	AUTO(buf_done) struct buf older = BUF_MAX(1 << 20);
+	(void)state;
+	world_open(w);
+	issue(w, 1);
+	journal_close(TAKE(w->j));
+	MUST(file_read(world_path(w, "journal-000001.cj"), older.max, &older, &err));
+	world_open(w);
+	issue(w, 2);
+	MUST(try_copy(w, &got, &err));
+	journal_close(TAKE(w->j));
+	MUST(file_write_atomic(world_path(w, "journal-000001.cj"), buf_str(&older), 0600, &err));
+	world_open(w);
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "has more records");
+	issue(w, 3);
+	issue(w, 4);
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "was put back");
+	assert_int_equal(certificates_in_copy(w), 2);
+	world_free(w);
+}
+
 static void a_copy_never_replaces_what_is_none(void **state)
 {
 	struct world *w = world_new(), *other = world_new();
@@ -663,10 +722,21 @@ static void a_copy_never_replaces_what_is_none(void **state)
 	assert_int_equal(unlink(path), 0);
 	(void)snprintf(path, sizeof path, "%s/journal-000001.cj", to);
 	file_flip(path, file_size(path) - 1);
-	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is not how");
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is damaged at byte");
 	file_flip(path, file_size(path) - 1);
+	file_flip(path, SEGMENT_HEAD + 30); /* in the middle, long copied */
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is damaged at byte 64");
+	file_flip(path, SEGMENT_HEAD + 30);
+	MUST(try_copy(w, &got, &err));
 	assert_int_equal(truncate(path, 10), 0);
 	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "is no part of a journal");
+
+	err = (struct err){ 0 };
+	MUST_FAIL(journal_copy(w->dir, w->dir, &got, &err), ERR_CONFIG, "is the journal itself");
+	AUTO(fd_close) int locked = open(to, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(flock(locked, LOCK_EX | LOCK_NB), 0);
+	MUST_FAIL(try_copy(w, &got, &err), ERR_CONFLICT, "another copy is being made");
+	fd_close(&locked);
 
 	/* A copy with more segments than the journal has is the one to keep. */
 	struct world *less = world_new();
@@ -1105,6 +1175,8 @@ int main(void)
 		cmocka_unit_test(segments_roll_over_and_stay_one_chain),
 		cmocka_unit_test(a_copy_of_a_journal_that_is_written_to_is_whole),
 		cmocka_unit_test(a_copy_is_made_longer_and_nothing_is_written_twice),
+		cmocka_unit_test(a_snapshot_is_made_longer_as_a_copy_is),
+		cmocka_unit_test(a_copy_knows_a_journal_that_was_put_back),
 		cmocka_unit_test(a_copy_never_replaces_what_is_none),
 		cmocka_unit_test(a_missing_or_exchanged_segment_refuses),
 		cmocka_unit_test(a_whole_record_taken_out_breaks_the_chain),

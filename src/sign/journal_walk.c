@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,29 +163,62 @@ static fallible same_at(int a, int b, uint64_t at, size_t n, bool *ret, struct e
 	return OK;
 }
 
-/* What an earlier copy has of this segment. The last sum covers all that stands before it, so files of one length with one last sum
- * were one when they were written. *ret_whole: nothing is left to be done. */
+static fallible pass_entry(void *ctx, enum journal_kind kind, const struct journal_entry *e, uint64_t loc,
+			   struct err *err)
+{
+	(void)ctx;
+	(void)kind;
+	(void)e;
+	(void)loc;
+	(void)err;
+	return OK;
+}
+
+/* Behind its head, to where its records end; behind them may be zeros, when it is of a snapshot. */
+static fallible copy_follow(struct segment_walk *had, struct err *err)
+{
+	uint8_t head[SEGMENT_HEAD];
+	struct segment_head h;
+	TRY(read_at(had->fd, 0, head, sizeof head, err));
+	TRY(segment_head_read(had->crypto, head, &h, err));
+	had->sum = h.own;
+	had->offset = SEGMENT_HEAD;
+	TRY(segment_walk(had, pass_entry, NULL, err));
+	if (had->bad != NULL)
+		FAIL(err, ERR_CONFLICT, "is damaged at byte %llu: %s; move it away, and copy again",
+		     (unsigned long long)had->offset, had->bad);
+	return OK;
+}
+
+/* What an earlier copy has of this segment: each record of it is looked at again, lest a copy is relied upon that has gone bad.
+ * The last sum covers all that stands before it. *ret_whole: nothing is left to be done. */
 static fallible copy_compare(const struct copy *x, const struct segment_walk *w, int fd, bool *ret_whole,
 			     struct err *err)
 {
+	AUTO(segment_walk_done)
+	struct segment_walk had = { .crypto = w->crypto,
+				    .fd = fd,
+				    .number = w->number,
+				    .frame = BUF_MAX(JFRAME_MAX + JFRAME_HEAD + 2 * SUM_LEN) };
 	struct stat st;
 	bool same;
 	if (fstat(fd, &st) != 0)
 		FAIL(err, ERR_IO, "cannot be looked at: %s", strerror(errno));
-	uint64_t size = (uint64_t)st.st_size;
+	had.size = (uint64_t)st.st_size;
 	*ret_whole = false;
-	if (size < SEGMENT_HEAD)
+	if (had.size < SEGMENT_HEAD)
 		FAIL(err, ERR_CONFLICT, "is no part of a journal");
 	TRY(same_at(w->fd, fd, 0, SEGMENT_HEAD, &same, err));
 	if (!same)
 		FAIL(err, ERR_CONFLICT, "is of another journal than %s", x->from);
-	if (size > w->offset)
-		FAIL(err, ERR_CONFLICT, "is longer than what it would be a copy of");
-	TRY(same_at(w->fd, fd, size - SUM_LEN, SUM_LEN, &same, err));
+	TRY(copy_follow(&had, err));
+	if (had.offset > w->offset)
+		FAIL(err, ERR_CONFLICT, "has more records than what it would be a copy of");
+	TRY(same_at(w->fd, fd, had.offset - SUM_LEN, SUM_LEN, &same, err));
 	if (!same)
 		FAIL(err, ERR_CONFLICT,
-		     "is not how %s began: one of them is damaged, or was put back from an older copy", x->from);
-	*ret_whole = size == w->offset;
+		     "is not how %s began, which was put back from an older copy or has lost its end", x->from);
+	*ret_whole = had.offset == w->offset;
 	return OK;
 }
 
@@ -209,6 +243,10 @@ static fallible copy_segment(void *ctx, const struct segment_walk *w, struct err
 	x->done.segments++;
 	if (whole)
 		return OK;
+	/* What its writer has not synced yet may be gone after a power cut, and other records in its place: a copy is never
+	 * ahead of its original. */
+	if (fdatasync(w->fd) != 0)
+		FAIL(err, ERR_IO, "%s/%s: fdatasync: %s", x->from, name, strerror(errno));
 	TRY(buf_room(&body, (size_t)w->offset, &bytes, err));
 	TRY(read_at(w->fd, 0, bytes, (size_t)w->offset, err));
 	body.n = (size_t)w->offset;
@@ -217,15 +255,30 @@ static fallible copy_segment(void *ctx, const struct segment_walk *w, struct err
 	return OK;
 }
 
+/* Of the folder that is copied to, until x->to_fd is closed: two copies at once would make one another's files shorter. */
+static fallible copy_lock(const struct copy *x, int from_fd, struct err *err)
+{
+	struct stat from, to;
+	if (fstat(from_fd, &from) != 0 || fstat(x->to_fd, &to) != 0)
+		FAIL(err, ERR_IO, "%s and %s cannot be looked at: %s", x->from, x->to, strerror(errno));
+	if (from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+		FAIL(err, ERR_CONFIG, "%s is the journal itself; wanted another folder for its copy", x->to);
+	while (flock(x->to_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno == EWOULDBLOCK)
+			FAIL(err, ERR_CONFLICT, "another copy is being made in %s; wait for its end", x->to);
+		FAIL(err, ERR_IO, "folder %s cannot be locked: %s", x->to, strerror(errno));
+	}
+	return OK;
+}
+
 /* One that has more than its original is the better of the two, whatever became of the original. */
-static fallible copy_is_no_longer(const struct copy *x, struct err *err)
+static fallible copy_is_no_longer(const struct copy *x, int from_fd, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
-	AUTO(fd_close) int from_fd = open(x->from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct segment *from, *to;
 	size_t from_count, to_count;
-	if (from_fd < 0)
-		FAIL(err, ERR_IO, "journal folder %s: %s", x->from, strerror(errno));
 	TRY(segments_list(&mem, x->from, from_fd, &from, &from_count, err));
 	TRY(segments_list(&mem, x->to, x->to_fd, &to, &to_count, err));
 	uint32_t last = from_count == 0 ? 0 : from[from_count - 1].number;
@@ -240,13 +293,17 @@ static fallible copy_is_no_longer(const struct copy *x, struct err *err)
 
 fallible journal_copy(const char *dir, const char *to, struct journal_copied *ret, struct err *err)
 {
+	AUTO(fd_close) int from_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(fd_close) int to_fd = -1;
+	if (from_fd < 0)
+		FAIL(err, ERR_IO, "journal folder %s: %s", dir, strerror(errno));
 	TRY(dir_make(to, 0700, err));
 	to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to_fd < 0)
 		FAIL(err, ERR_IO, "folder %s: %s", to, strerror(errno));
 	struct copy copy = { .from = dir, .to = to, .to_fd = to_fd };
-	TRY(copy_is_no_longer(&copy, err));
+	TRY(copy_lock(&copy, from_fd, err));
+	TRY(copy_is_no_longer(&copy, from_fd, err));
 	struct walk_ctx x = { .entry = copy_entry, .segment = copy_segment, .ctx = &copy };
 	TRY(walk_all(dir, &x, err));
 	*ret = copy.done;

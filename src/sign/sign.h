@@ -62,7 +62,8 @@ struct journal_copied {
 };
 /* Copies a journal, which its signer may be writing, into the folder `to`, which is made when it is missing: all records
  * that are durable when they are read, each of them checked, and no part of another. An earlier copy of the same journal
- * there is made longer. ERR_CONFLICT: what is there is none, or one of the two was damaged; no file of it is replaced. */
+ * there is looked at again and made longer. ERR_CONFLICT: what is there is none, or damaged, or another copy is being made; no
+ * file of it is replaced then. ERR_CONFIG: it is the journal itself. */
 fallible journal_copy(const char *dir, const char *to, struct journal_copied *ret, struct err *err);
 
 /* --- the signer ---------------------------------------------------------------------------------------------------*/
