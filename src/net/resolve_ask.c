@@ -205,7 +205,7 @@ fallible ask_dns(struct resolver *r, const struct clock *clk, int64_t deadline_m
 		TRY(ask_once(r, types, count, q->name, &until, out, &a, err));
 		int64_t now = clock_mono_ms(clk);
 		bool again = has_given_up(out, count, now - asked);
-		if (is_bogus(out, count) && library_doubt(a->library) && !doubted)
+		if (is_bogus(out, count) && library_doubt(a->library, now) && !doubted)
 			again = doubted = true;
 		if (again && deadline_mono_ms - now >= ASK_AGAIN_MIN_MS) {
 			ask_end(a);

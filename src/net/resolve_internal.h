@@ -33,6 +33,7 @@ struct resolver {
 	pthread_mutex_t lock;
 	struct library *library; /* NULL: no server is known, only the static table answers */
 	unsigned libraries;      /* with those whose questions are not done yet */
+	int64_t replaced_ms;     /* monotonic: when another one took its place */
 };
 
 /* --- libunbound's contexts ---------------------------------------------------------------------------------------- */
@@ -47,9 +48,9 @@ struct ub_ctx *library_ctx(const struct library *lib);
 fallible library_check(const struct library *lib, const char *name, struct err *err);
 /* An answer of it was bogus. A zone whose keys it could not prove it then refuses for a minute, whoever asks, and no
  * setting changes that: one forged packet would take all names of a zone away for so long, and a zone that was mended
- * would not count. So later questions go to a fresh one. true: another answer had been bogus before, so this one may
+ * would not count. So later questions go to a fresh one, two seconds after the last one at the soonest. true: another answer had been bogus before, so this one may
  * come of what it remembers, and is worth asking again. */
-bool library_doubt(struct library *lib);
+bool library_doubt(struct library *lib, int64_t now_mono_ms);
 
 /* --- asking -------------------------------------------------------------------------------------------------------*/
 

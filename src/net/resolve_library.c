@@ -17,6 +17,9 @@
 /* Each has threads and sockets of its own. Who makes names bogus on purpose while other names' questions take long
  * could have as many as there are probes. */
 #define LIBRARIES_MAX 4
+/* A fresh one knows nothing of servers that are silent, and chooses them again (infra-host-ttl): one of two down, and a
+ * fresh context for each question, made a lookup take 900 ms instead of 70. So what was bogus is remembered for so long at most. */
+#define LIBRARY_LIFE_MS 2000
 #define RESOLVE_STACK (256 * 1024)
 #define PROCESS_TRIES 20
 #define PROCESS_PAUSE_MS 50
@@ -241,16 +244,18 @@ void library_unref(struct library *lib)
 	pthread_mutex_unlock(&r->lock);
 }
 
-bool library_doubt(struct library *lib)
+bool library_doubt(struct library *lib, int64_t now_mono_ms)
 {
 	struct resolver *r = lib->of;
 	pthread_mutex_lock(&r->lock);
 	bool before = lib->doubted;
 	lib->doubted = true;
 	struct library *fresh = NULL;
+	bool may = r->library == lib && r->libraries < LIBRARIES_MAX && now_mono_ms - r->replaced_ms >= LIBRARY_LIFE_MS;
 	/* Without another one this goes on as it would anyway. */
-	if (r->library == lib && r->libraries < LIBRARIES_MAX && !FAILED(library_new(r, &fresh, NULL))) {
+	if (may && !FAILED(library_new(r, &fresh, NULL))) {
 		r->library = fresh;
+		r->replaced_ms = now_mono_ms;
 		lib->refs--; /* the resolver's; never the last, for who doubts has one */
 	}
 	bool replaced = r->library != lib;

@@ -1197,18 +1197,27 @@ static void one_failure_to_read_answers_is_not_the_end(void **state)
 
 /* --- a context after an answer that was bogus ---------------------------------------------------------------------*/
 
+#define LIFE_MS 2000 /* resolve_library.c */
+
 static void a_doubted_context_is_not_asked_again(void **state)
 {
 	struct fixture *f = *state;
 	struct library *first = library_ref(f->r), *second;
-	assert_false(library_doubt(first)); /* nothing was bogus before: what was said is no memory */
+	assert_false(library_doubt(first, LIFE_MS)); /* nothing was bogus before: what was said is no memory */
 	assert_ptr_not_equal(second = library_ref(f->r), first);
-	assert_true(library_doubt(first)); /* what others asked there meanwhile */
+	assert_true(library_doubt(first, LIFE_MS)); /* what others asked there meanwhile */
 	assert_ptr_equal(f->r->library, second);
 	library_unref(first);
-	library_unref(second);
 	assert_int_equal(f->r->libraries, 1);
 	assert_int_equal(look(f, "v4.fresh.test", 5000), ERR_NONE);
+
+	/* It has to learn which servers are silent before it goes. */
+	assert_false(library_doubt(second, 2 * LIFE_MS - 1));
+	assert_false(library_doubt(second, 2 * LIFE_MS - 1));
+	assert_ptr_equal(f->r->library, second);
+	assert_true(library_doubt(second, 2 * LIFE_MS));
+	assert_ptr_not_equal(f->r->library, second);
+	library_unref(second);
 }
 
 /* Whoever makes names bogus while questions hang must not get a context for each of them. */
@@ -1217,9 +1226,10 @@ static void contexts_that_are_still_used_are_few(void **state)
 	struct fixture *f = *state;
 	enum { HELD = 10, MOST = 4 };
 	struct library *held[HELD];
+	int64_t now = 0;
 	for (size_t i = 0; i < HELD; i++) {
 		held[i] = library_ref(f->r);
-		bool again = library_doubt(held[i]);
+		bool again = library_doubt(held[i], now += LIFE_MS);
 		assert_false(again); /* there is no other one to ask, or nothing was bogus there before */
 		assert_true(f->r->libraries <= MOST);
 	}
@@ -1229,7 +1239,7 @@ static void contexts_that_are_still_used_are_few(void **state)
 		library_unref(held[i]);
 	assert_int_equal(f->r->libraries, 1);
 	struct library *last = library_ref(f->r);
-	(void)library_doubt(last);
+	(void)library_doubt(last, now + LIFE_MS);
 	assert_ptr_not_equal(f->r->library, last);
 	library_unref(last);
 	assert_int_equal(look(f, "v4.later.test", 5000), ERR_NONE);
