@@ -17,7 +17,8 @@ enum cut { CUT_NOTHING, CUT_BEFORE_COMMIT, CUT_AFTER_COMMIT };
 struct proxy {
 	char folder[64], path[sizeof((struct sockaddr_un *)NULL)->sun_path];
 	int listener;
-	_Atomic int cut; /* once */
+	_Atomic int cut;    /* once */
+	_Atomic bool spoil; /* once: BEGIN becomes what the server refuses */
 	_Atomic int cuts, connections;
 	pthread_t thread;
 };
@@ -49,6 +50,9 @@ static bool pass(struct proxy *p, int from, int to, bool is_client)
 	ssize_t n = read(from, bytes, sizeof bytes);
 	if (n <= 0)
 		return false;
+	char *serializable = is_client && p->spoil ? memmem(bytes, (size_t)n, "SERIALIZABLE", 12) : NULL;
+	if (serializable != NULL && atomic_exchange(&p->spoil, false))
+		serializable[0] = 'X';
 	if (is_client && p->cut != CUT_NOTHING && memmem(bytes, (size_t)n, "COMMIT", 6) != NULL) {
 		int cut = atomic_exchange(&p->cut, CUT_NOTHING);
 		p->cuts++;
@@ -114,14 +118,20 @@ static void proxy_close(struct proxy *p)
 }
 
 /* The same database by way of the proxy. */
-static struct store *open_through(struct test_store *t, struct proxy *p)
+static struct store *open_through_as(struct test_store *t, struct proxy *p, bool pooler)
 {
 	char url[320];
-	struct store *s;
 	(void)snprintf(url, sizeof url, "postgresql://cairn@/cairn?host=%s&options=-csearch_path%%3D%s", p->folder,
 		       t->schema);
-	GOOD(store_open(str_z(url), 4, &t->clock, &s, &err));
+	struct store_where w = { .url = str_z(url), .connections = 4, .pooler = pooler };
+	struct store *s;
+	GOOD(store_open_at(&w, &t->clock, &s, &err));
 	return s;
+}
+
+static struct store *open_through(struct test_store *t, struct proxy *p)
+{
+	return open_through_as(t, p, false);
 }
 
 /* --- transactions -------------------------------------------------------------------------------------------------*/
@@ -356,6 +366,27 @@ static void who_waits_behind_a_pooler_sees_what_was_done_before_him(void **state
 	assert_int_equal(look_at(t->store, "SELECT COUNT(*) FROM accounts WHERE contact = '[]+++'"), 1);
 	store_close(w.next);
 	store_close(first);
+}
+
+/* As by a standby, which a pooler has turned to. */
+static void a_begin_that_is_refused_is_tried_elsewhere(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	struct proxy p;
+	proxy_open(&p);
+	struct store *s = open_through_as(t, &p, true);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct visit v = { .id = test_id(i) };
+		int connections = p.connections;
+		p.spoil = i == 0;
+		GOOD(store_tx(s, visit, &v, &err));
+		assert_false(p.spoil);
+		assert_int_equal(v.runs, i == 0 ? 2 : 1);
+		assert_int_equal(p.connections, connections + (i == 0 ? 1 : 0));
+	}
+	assert_int_equal(accounts_in(t->store), 2);
+	store_close(s);
+	proxy_close(&p);
 }
 
 /* --- databases of earlier programs --------------------------------------------------------------------------------*/
@@ -796,6 +827,7 @@ int main(void)
 		STORE(a_server_that_is_gone_is_said_and_comes_back),
 		STORE(programs_that_start_together_migrate_once),
 		STORE(who_waits_behind_a_pooler_sees_what_was_done_before_him),
+		STORE(a_begin_that_is_refused_is_tried_elsewhere),
 		STORE(databases_of_before_are_migrated_with_their_rows),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),

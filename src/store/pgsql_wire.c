@@ -82,6 +82,18 @@ void wire_fault_of(struct pgsql_db *db, const PGresult *r)
 	wire_fault(db, states[i].fault, states[i].kind, states[i].says, cause);
 }
 
+/* BEGIN is right, and so it is the server that is not: a standby that a pooler has turned to knows no SERIALIZABLE, and says
+ * 0A000. Nothing was changed, and another connection may reach another server. */
+static void fault_of_begin(struct pgsql_db *db, const PGresult *r)
+{
+	bool is_first = db->fault == PGSQL_FINE;
+	wire_fault_of(db, r);
+	if (!is_first || db->fault == PGSQL_LOST)
+		return;
+	db->fault = PGSQL_LOST;
+	err_set(&db->why, ERR_UNAVAILABLE, "the database takes no changes at the moment: try again later");
+}
+
 fallible wire_fail(const struct pgsql_db *db, struct err *err)
 {
 	struct rc rc = { db->why.kind };
@@ -249,7 +261,9 @@ static void take_answer(struct pgsql_db *db, struct owed o, PGresult **r)
 {
 	ExecStatusType status = PQresultStatus(*r);
 	bool is_done = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
-	if (status == PGRES_FATAL_ERROR)
+	if (status == PGRES_FATAL_ERROR && o.what == OWED_BEGIN)
+		fault_of_begin(db, *r);
+	else if (status == PGRES_FATAL_ERROR)
 		wire_fault_of(db, *r);
 	if (o.what == OWED_PREPARE)
 		o.stmt->prepared = is_done;
