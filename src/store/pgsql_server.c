@@ -29,7 +29,6 @@ struct hello {
 	char started[48];
 	char system[24];   /* the same for a server and all that follow it */
 	uint64_t timeline; /* 0: it follows another one */
-	bool lazy;         /* its commits are acknowledged before they are durable */
 };
 
 struct pgsql_servers {
@@ -227,7 +226,7 @@ static void candidate_done(struct candidate *c)
 /* What must be so, and what only this server can say. */
 static const char hello_sql[] =
 	"SELECT current_setting('server_version_num')::bigint,"
-	" current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII'), current_setting('synchronous_commit') = 'off',"
+	" current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII'),"
 	" pg_postmaster_start_time()::text, system_identifier::text,"
 	" CASE WHEN pg_is_in_recovery() THEN '0' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,"
 	" " PGSQL_LIFE_SQL " FROM pg_control_system()";
@@ -244,19 +243,20 @@ static fallible hello_read(const PGconn *h, const PGresult *r, struct hello *ret
 		FAIL(err, ERR_CONFIG, "the database is PostgreSQL %ld, 13 or newer is wanted", version / 10000);
 	if (PQgetvalue(r, 0, 1)[0] != 't')
 		FAIL(err, ERR_CONFIG, "the database's encoding is not UTF8: create it with ENCODING 'UTF8'");
-	*ret = (struct hello){ .lazy = PQgetvalue(r, 0, 2)[0] == 't',
-			       .timeline = strtoull(PQgetvalue(r, 0, 5), NULL, 16) };
-	(void)snprintf(ret->started, sizeof ret->started, "%s", PQgetvalue(r, 0, 3));
-	(void)snprintf(ret->system, sizeof ret->system, "%s", PQgetvalue(r, 0, 4));
-	(void)snprintf(ret->life, sizeof ret->life, "%s", PQgetvalue(r, 0, 6));
+	*ret = (struct hello){ .timeline = strtoull(PQgetvalue(r, 0, 4), NULL, 16) };
+	(void)snprintf(ret->started, sizeof ret->started, "%s", PQgetvalue(r, 0, 2));
+	(void)snprintf(ret->system, sizeof ret->system, "%s", PQgetvalue(r, 0, 3));
+	(void)snprintf(ret->life, sizeof ret->life, "%s", PQgetvalue(r, 0, 5));
 	return OK;
 }
 
-/* Nothing is acknowledged that is not durable, whatever the server's file says. */
+/* Nothing is acknowledged that is not durable, whatever the server's file says, or comes to say: what is set in a session
+ * outlives a reload. */
 static fallible durable_set(PGconn *h, struct err *err)
 {
-	PGresult *r = ask(h, "SET synchronous_commit = on");
-	bool is_safe = PQresultStatus(r) == PGRES_COMMAND_OK;
+	PGresult *r = ask(h, "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+			     " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)");
+	bool is_safe = PQresultStatus(r) == PGRES_TUPLES_OK;
 	PQclear(r);
 	if (!is_safe)
 		FAIL(err, ERR_UNAVAILABLE, "the connection to the database was lost: try again later");
@@ -271,7 +271,7 @@ static fallible hello(const struct pgsql_target *t, struct candidate *c, struct 
 	struct rc rc = hello_read(c->h, r, &c->hello, err);
 	PQclear(r);
 	TRY(rc);
-	return c->hello.lazy && !t->pooler ? durable_set(c->h, err) : OK;
+	return t->pooler ? OK : durable_set(c->h, err); /* behind a pooler, in each transaction */
 }
 
 static void notice_ignored(void *arg, const char *text)

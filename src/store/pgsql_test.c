@@ -389,6 +389,35 @@ static void a_begin_that_is_refused_is_tried_elsewhere(void **state)
 	proxy_close(&p);
 }
 
+/* A server's file may say that commits are acknowledged early, and may come to say so later. */
+static void no_commit_is_early_whatever_the_server_is_told(void **state)
+{
+	static const char *const told[] = { "ALTER SYSTEM SET synchronous_commit = off",
+					    "ALTER SYSTEM SET deadlock_timeout = '1001ms'", "SELECT pg_reload_conf()" };
+	static const char *const undone[] = { "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()" };
+	static const char is_told[] = "SELECT CASE current_setting('deadlock_timeout') WHEN '1001ms' THEN 1 ELSE 0 END";
+	static const char is_early[] = "SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN 1 ELSE 0 END";
+	struct test_store *t = (struct test_store *)*state;
+	struct store *pooled = open_pooled(t);
+	struct store *const stores[] = { t->store, pooled };
+	for (size_t i = 0; i < ARRAY_LEN(stores); i++)
+		assert_int_equal(look_at(stores[i], is_told), 0);
+	for (size_t i = 0; i < ARRAY_LEN(told); i++)
+		test_pg_run(told[i]);
+	int64_t early = 0, late = 0;
+	for (size_t i = 0; i < ARRAY_LEN(stores); i++) {
+		for (unsigned turn = 0; turn < 1000 && look_at(stores[i], is_told) == 0; turn++)
+			(void)nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+		late += look_at(stores[i], is_told);
+		early += look_at(stores[i], is_early);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(undone); i++) /* for the tests to come, first of all */
+		test_pg_run(undone[i]);
+	assert_int_equal(late, ARRAY_LEN(stores));
+	assert_int_equal(early, 0);
+	store_close(pooled);
+}
+
 /* --- databases of earlier programs --------------------------------------------------------------------------------*/
 static void make_version(struct test_store *t, size_t count)
 {
@@ -828,6 +857,7 @@ int main(void)
 		STORE(programs_that_start_together_migrate_once),
 		STORE(who_waits_behind_a_pooler_sees_what_was_done_before_him),
 		STORE(a_begin_that_is_refused_is_tried_elsewhere),
+		STORE(no_commit_is_early_whatever_the_server_is_told),
 		STORE(databases_of_before_are_migrated_with_their_rows),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),
