@@ -25,7 +25,6 @@ static struct exception exceptions[] = {
 	{ "count.c", "SELECT status, COUNT(*) FROM orders", "USE TEMP B-TREE FOR GROUP BY", "five states", false },
 	{ "count.c", "SELECT status, COUNT(*) FROM issuances", "SCAN issuances", "for test oracles alone", false },
 	{ "count.c", "SELECT status, COUNT(*) FROM issuances", "USE TEMP B-TREE FOR GROUP BY", "four states", false },
-	{ "sweep.c", "DELETE FROM audit", "SCAN a", "from the start, as many rows as a step may look at", false },
 	{ "migrate.c", "SELECT version", "SCAN schema_version", "from the end, and stops at the first", false },
 	{ "grant.c", "SELECT x.g FROM", "USE TEMP B-TREE FOR GROUP BY", "at most IDENTS_MAX of one order", false },
 	{ "grant.c", "SELECT x.g FROM", "USE TEMP B-TREE FOR ORDER BY", "at most IDENTS_MAX of one order", false },

@@ -871,6 +871,61 @@ static void audit_records_go_after_their_time_a_few_a_step(void **state)
 	assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE at >= 1800000000005"), 4);
 }
 
+static void add_audit(struct bench *b, int64_t at, unsigned count)
+{
+	const struct audit_row a = { at, STR("api"), STR("order made"), STR("order/1"), STR("{}") };
+	for (unsigned i = 0; i < count; i++)
+		GOOD(audit_insert(&b->tx, &a, &err));
+}
+
+/* A round of steps: how many it takes, and that none removes more than it may. */
+static unsigned audit_round(struct bench *b, int64_t before, unsigned steps_max)
+{
+	struct retention what = { .audit_before = before, .limit = 8 };
+	unsigned steps = 0;
+	size_t removed = 0;
+	for (bool more = true; more; steps++) {
+		assert_in_range(steps, 0, steps_max);
+		GOOD(sweep_retention(&b->tx, &what, &removed, &more, &err));
+		assert_in_range(removed, 0, what.limit);
+	}
+	return steps;
+}
+
+/* Rows: how many were written while the clock ran ahead, and how many then, once it was right again, that are due. */
+static void audit_records_from_a_clock_that_ran_ahead_hold_up_no_others(void **state)
+{
+	struct bench *b = (struct bench *)*state;
+	static const struct {
+		unsigned ahead, due;
+	} rows[] = { { 1, 30 }, { 7, 30 }, { 8, 30 }, { 9, 5 }, { 199, 30 }, { 200, 400 }, { 500, 1500 } };
+	enum { NEW = 300 };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const unsigned ahead = rows[i].ahead, due = rows[i].due, steps = due / 8 + ahead / 200 + 4;
+		add_audit(b, T_START, 3);
+		add_audit(b, T_START + 100000, ahead);
+		add_audit(b, T_START + 10, due);
+		add_audit(b, T_START + 1000, NEW);
+		(void)audit_round(b, T_START + 500, steps);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit WHERE at < 1800000000500"), 0);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit"), ahead + NEW);
+		assert_int_equal(audit_round(b, T_START + 500, steps), 1); /* nothing is due: no step is for nothing */
+
+		/* All that stood behind them goes, and what comes then may have the numbers of what went. */
+		(void)audit_round(b, T_START + 1001, NEW / 8 + steps);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit"), ahead);
+		add_audit(b, T_START + 1001, 3);
+		(void)audit_round(b, T_START + 1002, steps);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit"), ahead);
+
+		/* They go in their own time. */
+		(void)audit_round(b, T_START + 100000, steps);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit"), ahead);
+		(void)audit_round(b, T_START + 100001, ahead / 8 + steps);
+		assert_int_equal(count_of(b, "SELECT COUNT(*) FROM audit"), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -902,6 +957,7 @@ int main(void)
 		BENCH(limits_that_are_full_again_are_removed),
 		BENCH(audit_records_are_kept_in_order),
 		BENCH(audit_records_go_after_their_time_a_few_a_step),
+		BENCH(audit_records_from_a_clock_that_ran_ahead_hold_up_no_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

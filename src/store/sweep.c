@@ -7,7 +7,8 @@
  * expired: a failed order whose issuance may still be in somebody's hands is kept like a certificate. So that the cost
  * of a call does not grow with the evidence that is kept, ended authorizations are looked at once, in the order in
  * which they ended (the mark says how far), and once more when an order that refers to them goes; failed orders are
- * looked at once a round, some hundreds a call.
+ * looked at once a round, some hundreds a call. Audit records go from the first on; a mark passes those that are not due
+ * and stand before others that are.
  */
 #include "store/internal.h"
 
@@ -38,6 +39,7 @@ enum {
 	Q_DELETE_GRANT_KEYS,
 	Q_DELETE_GRANT,
 	Q_DELETE_LIMITS,
+	Q_AUDIT_AFTER,
 	Q_DELETE_AUDIT,
 	Q_COUNT
 };
@@ -85,8 +87,8 @@ static const char *const sql[Q_COUNT] = {
 	[Q_DELETE_GRANT] = "DELETE FROM grants WHERE id = $1",
 	[Q_DELETE_LIMITS] = "DELETE FROM limits WHERE bucket IN"
 			    " (SELECT bucket FROM limits WHERE tat_us < $1 ORDER BY tat_us LIMIT $2)",
-	[Q_DELETE_AUDIT] = "DELETE FROM audit WHERE seq IN (SELECT a.seq FROM"
-			   " (SELECT seq, at FROM audit ORDER BY seq LIMIT $2) a WHERE a.at < $1)",
+	[Q_AUDIT_AFTER] = "SELECT seq, at FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",
+	[Q_DELETE_AUDIT] = "DELETE FROM audit WHERE seq > $1 AND seq <= $2 AND at < $3",
 };
 const struct sql_set sweep_sql = { "sweep.c", sql, Q_COUNT };
 
@@ -238,13 +240,13 @@ static fallible failed_remove(struct step *s, struct retention *what, struct err
 	return OK;
 }
 
-static const char mark_name[] = "ended authorizations";
+static const char authzs_mark[] = "ended authorizations";
 
-static fallible mark_get(struct store_tx *tx, struct sweep_mark *ret, struct err *err)
+static fallible mark_get(struct store_tx *tx, const char *name, struct sweep_mark *ret, struct err *err)
 {
 	AUTO(rows_done) struct rows r = { 0 };
 	bool row = false;
-	TRY(rows_open(&r, tx, sql[Q_MARK_GET], ARGS(A_Z(mark_name)), err));
+	TRY(rows_open(&r, tx, sql[Q_MARK_GET], ARGS(A_Z(name)), err));
 	TRY(rows_next(&r, &row, err));
 	struct sweep_mark m = { .ms = 0 };
 	if (row) {
@@ -255,13 +257,18 @@ static fallible mark_get(struct store_tx *tx, struct sweep_mark *ret, struct err
 	return OK;
 }
 
+static fallible mark_set(struct store_tx *tx, const char *name, struct sweep_mark m, struct err *err)
+{
+	return tx_do(tx, sql[Q_MARK_SET], ARGS(A_Z(name), A_I64(m.ms), A_ID(m.id)), err);
+}
+
 static fallible authzs_remove(struct step *s, int64_t before, struct err *err)
 {
 	AUTO(arena_done) struct arena mem = { 0 };
 	struct sweep_mark m = { .ms = 0 };
 	struct ended *list = NULL;
 	size_t count = 0, i = 0;
-	TRY(mark_get(s->tx, &m, err));
+	TRY(mark_get(s->tx, authzs_mark, &m, err));
 	TRY(ended_list(s->tx, &mem, sql[Q_ENDED_AUTHZS],
 		       ARGS(A_I64(m.ms), A_ID(m.id), A_I64(before), A_I64(tx_limit(s->limit))), s->limit, &list, &count,
 		       err));
@@ -270,7 +277,7 @@ static fallible authzs_remove(struct step *s, int64_t before, struct err *err)
 		m = list[i].at;
 	}
 	step_looked(s, count);
-	return i == 0 ? OK : tx_do(s->tx, sql[Q_MARK_SET], ARGS(A_Z(mark_name), A_I64(m.ms), A_ID(m.id)), err);
+	return i == 0 ? OK : mark_set(s->tx, authzs_mark, m, err);
 }
 
 /* A grant goes when it has long ended and no certificate or authorization stands on it any more. */
@@ -288,14 +295,111 @@ static fallible grants_remove(struct step *s, int64_t ended_before_s, struct err
 	return OK;
 }
 
-/* Rows that stand alone. */
-static fallible rows_remove(struct step *s, unsigned query, int64_t before, struct err *err)
+static fallible limits_remove(struct step *s, struct err *err)
 {
 	uint64_t removed;
-	TRY(tx_run(s->tx, sql[query], ARGS(A_I64(before), A_I64(tx_limit(s->limit))), &removed, err));
+	const int64_t now_us = clock_now_ms(s->tx->clock) * 1000;
+	TRY(tx_run(s->tx, sql[Q_DELETE_LIMITS], ARGS(A_I64(now_us), A_I64(tx_limit(s->limit))), &removed, err));
 	s->removed += (size_t)removed;
 	step_looked(s, (size_t)removed);
 	return OK;
+}
+
+/* --- audit records ------------------------------------------------------------------------------------------------*/
+/* They stand in the order in which they were written, which is that of their times but where the clock was set back: what
+ * was written while it ran ahead is not due and stands before what is. So a record that is not due is passed when one
+ * behind it is due, and only then: otherwise all behind it are as young. Nothing is removed before its own time. */
+static const char audit_mark[] = "audit records", audit_kept_mark[] = "audit records that were passed";
+
+struct audit_passed {
+	int64_t seq; /* of the last that was passed, which is there: SQLite gives the numbers of removed ones again */
+	int64_t kept_at; /* the least time of all that were passed: once that is due the mark goes back to the start */
+};
+static const struct audit_passed audit_start = { .seq = 0, .kept_at = INT64_MAX };
+
+static fallible audit_passed_get(struct store_tx *tx, struct audit_passed *ret, struct err *err)
+{
+	struct sweep_mark seq, kept;
+	TRY(mark_get(tx, audit_mark, &seq, err));
+	TRY(mark_get(tx, audit_kept_mark, &kept, err));
+	*ret = seq.ms == 0 ? audit_start : (struct audit_passed){ .seq = seq.ms, .kept_at = kept.ms };
+	return OK;
+}
+
+static fallible audit_passed_set(struct store_tx *tx, struct audit_passed p, struct err *err)
+{
+	TRY(mark_set(tx, audit_mark, (struct sweep_mark){ .ms = p.seq }, err));
+	return mark_set(tx, audit_kept_mark, (struct sweep_mark){ .ms = p.kept_at }, err);
+}
+
+struct audit_look {
+	struct audit_passed all, due; /* passed with all that were looked at, with the last that is due */
+	int64_t last;                 /* seq */
+	size_t count, due_count;
+};
+
+/* From there on, until enough are due or enough were looked at. */
+static fallible audit_look(struct step *s, struct audit_passed from, int64_t before, struct audit_look *ret,
+			   struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	struct audit_look l = { .all = from, .due = from, .last = from.seq };
+	TRY(rows_open(&r, s->tx, sql[Q_AUDIT_AFTER], ARGS(A_I64(from.seq), A_I64(STEP_LOOKS)), err));
+	while (l.due_count < s->limit) {
+		bool row = false;
+		TRY(rows_next(&r, &row, err));
+		if (!row)
+			break;
+		const int64_t at = rows_i64(&r, 1);
+		l.last = rows_i64(&r, 0);
+		l.count++;
+		if (at < before) {
+			l.due = l.all;
+			l.due_count++;
+		} else {
+			l.all.seq = l.last;
+			l.all.kept_at = at < l.all.kept_at ? at : l.all.kept_at;
+		}
+	}
+	*ret = l;
+	return OK;
+}
+
+/* Is one far behind due? Each look goes twice as far, so it costs little when there is none, and one is found at the latest
+ * when as many are due as stand in their way. */
+static fallible audit_is_due_behind(struct store_tx *tx, int64_t seq, int64_t before, bool *ret, struct err *err)
+{
+	bool due = false, row = true;
+	int64_t at;
+	for (int64_t far = 1; row && !due && !__builtin_add_overflow(seq, far, &at); far *= 2) {
+		AUTO(rows_done) struct rows r = { 0 };
+		TRY(rows_open(&r, tx, sql[Q_AUDIT_AFTER], ARGS(A_I64(at), A_I64(1)), err));
+		TRY(rows_next(&r, &row, err));
+		due = row && rows_i64(&r, 1) < before;
+	}
+	*ret = due;
+	return OK;
+}
+
+static fallible audit_remove(struct step *s, int64_t before, struct err *err)
+{
+	struct audit_passed was, from;
+	struct audit_look l;
+	uint64_t removed = 0;
+	bool behind = false;
+	TRY(audit_passed_get(s->tx, &was, err));
+	from = was.kept_at < before ? audit_start : was;
+	TRY(audit_look(s, from, before, &l, err));
+	if (l.due_count > 0)
+		TRY(tx_run(s->tx, sql[Q_DELETE_AUDIT], ARGS(A_I64(from.seq), A_I64(l.last), A_I64(before)), &removed,
+			   err));
+	if (l.count == STEP_LOOKS)
+		TRY(audit_is_due_behind(s->tx, l.last, before, &behind, err));
+	s->removed += (size_t)removed;
+	step_looked(s, l.due_count);
+	s->more = s->more || behind;
+	const struct audit_passed now = behind ? l.all : l.due;
+	return now.seq == was.seq && now.kept_at == was.kept_at ? OK : audit_passed_set(s->tx, now, err);
 }
 
 fallible sweep_retention(struct store_tx *tx, struct retention *what, size_t *ret_removed, bool *ret_more,
@@ -306,8 +410,8 @@ fallible sweep_retention(struct store_tx *tx, struct retention *what, size_t *re
 	TRY(failed_remove(&s, what, err));
 	TRY(authzs_remove(&s, what->ended_before, err));
 	TRY(grants_remove(&s, what->expired_before_s, err));
-	TRY(rows_remove(&s, Q_DELETE_LIMITS, clock_now_ms(tx->clock) * 1000, err));
-	TRY(rows_remove(&s, Q_DELETE_AUDIT, what->audit_before, err));
+	TRY(limits_remove(&s, err));
+	TRY(audit_remove(&s, what->audit_before, err));
 	*ret_removed = s.removed;
 	*ret_more = s.more;
 	return OK;
