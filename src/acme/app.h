@@ -144,7 +144,8 @@ const struct route *routes(size_t *ret_count);
 struct str route_directory_path(const struct route *r);
 
 /* route.c: instead of replying now. True: it is parked, with a seat for `id`; the handler may then only send its job (or
- * http_parking_end the wait) and return OK. `then` makes the reply, of what it reads. False: nobody waits. */
+ * http_parking_end the wait) and return OK. `then` makes the reply, of what it reads. False: nobody waits.
+ * The payload is gone either way. */
 bool call_park(struct call *c, int64_t wait_ms, struct id id,
 	       fallible (*then)(struct call *c, bool called, struct err *err), void *ctx);
 

@@ -288,6 +288,9 @@ static void call_go_on(void *arg, bool called, struct http_reply *re)
 bool call_park(struct call *c, int64_t wait_ms, struct id id,
 	       fallible (*then)(struct call *c, bool called, struct err *err), void *ctx)
 {
+	/* What was made of the payload has memory of its own, many times its bytes, that parked_max would not see. */
+	json_free(c->payload);
+	c->payload = NULL;
 	if (!http_park(c->rq, wait_ms, call_go_on, c))
 		return false;
 	c->then = then;

@@ -135,6 +135,7 @@ struct conn {
 	int64_t queued_at;     /* monotonic */
 	struct workers_job job;
 	struct http_parking parking;
+	size_t behind;        /* bytes that `in` takes up meanwhile */
 	size_t parked;        /* its part of the server's */
 	int64_t parked_until; /* monotonic */
 	struct arena mem;

@@ -181,7 +181,7 @@ static bool parking_admit(struct http_parking *p)
 {
 	struct conn *c = conn_of(p);
 	struct http_server *server = c->shard->server;
-	size_t takes = sizeof *c + c->mem.total + c->body.cap;
+	size_t takes = sizeof *c + c->mem.total + c->body.cap + c->behind;
 	/* A drain that begins after this look ends the wait of every request that it finds. */
 	if (atomic_load(&server->draining))
 		return false;
@@ -214,7 +214,8 @@ static struct workers_offer offer_of(const struct conn *c)
 					       begins ? server->limits.queue_begin_ms : server->limits.queue_ms };
 }
 
-static void exchange_dispatch(struct conn *c)
+/* behind: bytes of the next requests, which are there already. */
+static void exchange_dispatch(struct conn *c, size_t behind)
 {
 	const struct http_server *server = c->shard->server;
 	c->head.rq.body = buf_str(&c->body);
@@ -227,6 +228,8 @@ static void exchange_dispatch(struct conn *c)
 	conn_unwatch(c);
 	c->state = CONN_BUSY;
 	c->queued_at = offer.now_ms;
+	/* Nothing is read in CONN_BUSY. `in` has them already, or will when we return: a worker must not look there. */
+	c->behind = behind > 0 && c->in.cap > behind ? c->in.cap : behind;
 	c->not_begun = NULL;
 	http_parking_begin(&c->parking, &parking_ops);
 	c->head.rq.parking = &c->parking;
@@ -245,7 +248,7 @@ static void exchange_dispatch(struct conn *c)
 }
 
 /* The head is there: what comes next? */
-static void exchange_begin(struct conn *c, bool more_is_there)
+static void exchange_begin(struct conn *c, size_t behind)
 {
 	struct http_server *server = c->shard->server;
 	const struct http_head *h = &c->head;
@@ -261,14 +264,13 @@ static void exchange_begin(struct conn *c, bool more_is_there)
 		return;
 	}
 	if (!h->chunked && h->content_length == 0) {
-		exchange_dispatch(c);
+		exchange_dispatch(c, behind);
 		return;
 	}
 	c->body_left = h->content_length;
 	conn_enter(c, CONN_BODY, server->limits.body_ms);
 	/* RFC 9110 10.1.1: not when the body has begun to arrive already */
-	if (h->expect_continue && !more_is_there &&
-	    FAILED(buf_add(&c->out, STR("HTTP/1.1 100 Continue\r\n\r\n"), NULL)))
+	if (h->expect_continue && behind == 0 && FAILED(buf_add(&c->out, STR("HTTP/1.1 100 Continue\r\n\r\n"), NULL)))
 		conn_kill(c);
 }
 
@@ -304,7 +306,7 @@ static size_t exchange_head(struct conn *c, struct str in)
 		return in.n;
 	}
 	if (used > 0)
-		exchange_begin(c, used < in.n);
+		exchange_begin(c, in.n - used);
 	return used;
 }
 
@@ -329,7 +331,7 @@ static size_t exchange_body(struct conn *c, struct str in)
 		done = c->body_left == 0;
 	}
 	if (done)
-		exchange_dispatch(c);
+		exchange_dispatch(c, in.n - used);
 	return used;
 }
 

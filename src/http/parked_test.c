@@ -20,6 +20,8 @@
 
 #define LONG_MS 3600000
 #define GUESTS_MAX 64
+#define NAP_MS 3
+#define SLEEP_MS 150 /* longer than a loop dozes: it is not woken for the deadline, but comes to see it (exchange.c) */
 #define NAP (&(const struct timespec){ .tv_nsec = 1000000 })
 
 struct rig;
@@ -88,7 +90,11 @@ static void handle(void *ctx, const struct http_request *rq, struct http_reply *
 		return;
 	}
 	if (str_eq(rq->path, STR("/nap"))) {
-		park(r, rq, 3, re);
+		park(r, rq, NAP_MS, re);
+		return;
+	}
+	if (str_eq(rq->path, STR("/sleep"))) {
+		park(r, rq, SLEEP_MS, re);
 		return;
 	}
 	pthread_mutex_lock(&r->lock);
@@ -120,7 +126,7 @@ static void refuse(void *ctx, int status, const char *detail, struct http_reply 
 	re->status = status;
 }
 
-static struct rig *rig_new(unsigned workers, unsigned queue, size_t parked_max)
+static struct rig *rig_on(unsigned loops, unsigned workers, unsigned queue, size_t parked_max)
 {
 	struct rig *r = mem_alloc(sizeof *r);
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY) };
@@ -138,10 +144,15 @@ static struct rig *rig_new(unsigned workers, unsigned queue, size_t parked_max)
 	assert_int_equal(getsockname(r->listen_fd, (struct sockaddr *)&a, &n), 0);
 	r->port = ntohs(a.sin_port);
 	assert_false(FAILED(workers_new("test", workers, queue, 0, &r->workers, NULL)));
-	assert_false(FAILED(http_server_new(&r->listen_fd, 1, NULL, r->workers, 2, &limits, &handlers, &clock_system,
-					    &r->server, NULL)));
+	assert_false(FAILED(http_server_new(&r->listen_fd, 1, NULL, r->workers, loops, &limits, &handlers,
+					    &clock_system, &r->server, NULL)));
 	assert_false(FAILED(http_server_start(r->server, NULL)));
 	return r;
+}
+
+static struct rig *rig_new(unsigned workers, unsigned queue, size_t parked_max)
+{
+	return rig_on(2, workers, queue, parked_max);
 }
 
 static void rig_free(struct rig *r)
@@ -252,6 +263,8 @@ static void a_wait_ends_by_its_deadline_or_before_it_has_begun(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		ask(fd, "/nap");
 		REPLY_SAYS(fd, "over");
+		ask(fd, "/sleep"); /* the only connection: nothing else has its loop look */
+		REPLY_SAYS(fd, "over");
 		ask(fd, "/park?called");
 		REPLY_SAYS(fd, "called");
 		ask(fd, "/park?no-use");
@@ -264,8 +277,8 @@ static void a_wait_ends_by_its_deadline_or_before_it_has_begun(void **state)
 static void what_comes_behind_a_parked_request_waits_for_it(void **state)
 {
 	(void)state;
-	struct rig *r = rig_new(2, 4, 0);
-	int fd = dial(r, 1);
+	struct rig *r = rig_on(1, 2, 4, 0);
+	int fd = dial(r, 1), other = dial(r, 1);
 	ask(fd, "/park");
 	await(r, &r->parked, 1);
 	ask(fd, "/behind");
@@ -275,10 +288,12 @@ static void what_comes_behind_a_parked_request_waits_for_it(void **state)
 	ask(fd, "/park");
 	await(r, &r->parked, 1);
 	assert_int_equal(shutdown(fd, SHUT_WR), 0); /* it has said all, and still listens */
-	(void)nanosleep(NAP, NULL);
+	ask(other, "/other");                       /* the loop comes to it after that end */
+	REPLY_SAYS(other, "done");
 	call_all(r);
 	REPLY_SAYS(fd, "called");
 	close(fd);
+	close(other);
 	rig_free(r);
 }
 
@@ -324,6 +339,35 @@ static void more_than_there_is_room_for_do_not_wait(void **state)
 	REPLY_SAYS(fds[2], "called");
 	for (size_t i = 0; i < 3; i++)
 		close(fds[i]);
+	rig_free(r);
+}
+
+/* What a client sends behind a request that is parked is kept as long, and counts. */
+static void requests_behind_a_parked_one_take_room(void **state)
+{
+	(void)state;
+	enum { BEHIND = 100 };
+	static const char text[] = "GET /behind HTTP/1.1\r\nHost: ca.test\r\n\r\n";
+	struct rig *r = rig_new(1, 4, 0);
+	struct buf all = BUF_MAX(SCRATCH);
+	int fd = dial(r, 1);
+	ask(fd, "/park");
+	await(r, &r->parked, 1);
+	size_t one = http_server_stats(r->server).parked;
+	call_all(r);
+	REPLY_SAYS(fd, "called");
+	assert_false(FAILED(buf_add(&all, STR("GET /park HTTP/1.1\r\nHost: ca.test\r\n\r\n"), NULL)));
+	for (size_t i = 0; i < BEHIND; i++)
+		assert_false(FAILED(buf_add(&all, str_z(text), NULL)));
+	assert_int_equal(send(fd, all.p, all.n, MSG_NOSIGNAL), all.n);
+	await(r, &r->parked, 1);
+	assert_true(http_server_stats(r->server).parked >= one + BEHIND * (sizeof text - 1));
+	call_all(r);
+	REPLY_SAYS(fd, "called");
+	for (size_t i = 0; i < BEHIND; i++)
+		REPLY_SAYS(fd, "done");
+	buf_done(&all);
+	close(fd);
 	rig_free(r);
 }
 
@@ -511,6 +555,7 @@ int main(void)
 		cmocka_unit_test(what_comes_behind_a_parked_request_waits_for_it),
 		cmocka_unit_test(a_peer_that_resets_ends_its_wait),
 		cmocka_unit_test(more_than_there_is_room_for_do_not_wait),
+		cmocka_unit_test(requests_behind_a_parked_one_take_room),
 		cmocka_unit_test(a_drain_ends_all_waits_with_replies),
 		cmocka_unit_test(who_would_park_in_a_drain_replies),
 		cmocka_unit_test(a_server_may_be_freed_with_parked_requests),
