@@ -47,22 +47,30 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
-static struct addr client_of(const struct addr *a)
+static struct addr network_of(const struct addr *a, size_t v6_bytes)
 {
 	struct addr r = { .family = a->family };
-	memcpy(r.b, a->b, a->family == AF_INET6 ? 8 : sizeof r.b);
+	memcpy(r.b, a->b, a->family == AF_INET6 ? v6_bytes : sizeof r.b);
 	return r;
 }
 
+static struct addr client_of(const struct addr *a)
+{
+	return network_of(a, 8);
+}
+
+/* With the family: else an IPv4 address is also the IPv6 network of the same bytes. */
 static uint64_t hash_of(const struct peers *p, const struct addr *client)
 {
-	return hash_keyed(p->key, str_n(client->b, sizeof client->b));
+	char bytes[1 + sizeof client->b] = { client->family == AF_INET6 ? '6' : '4' };
+	memcpy(bytes + 1, client->b, sizeof client->b);
+	return hash_keyed(p->key, str_n(bytes, sizeof bytes));
 }
 
 uint64_t peers_key(const struct peers *p, const struct addr *a)
 {
-	struct addr client = client_of(a);
-	return hash_of(p, &client);
+	struct addr site = network_of(a, 6);
+	return hash_of(p, &site);
 }
 
 /* Where the entry hangs, or the end of its chain. */

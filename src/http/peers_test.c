@@ -42,8 +42,29 @@ static void a_v6_client_is_its_64(void **state)
 	assert_true(peers_enter(p, &other));
 	peers_leave(p, &a);
 	assert_true(peers_enter(p, &same));
-	assert_true(peers_key(p, &a) == peers_key(p, &same));
-	assert_true(peers_key(p, &a) != peers_key(p, &other));
+	peers_free(p);
+}
+
+static void who_takes_turns_is_an_address_or_a_48(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{ "192.0.2.1", "192.0.2.1", true },
+		{ "192.0.2.1", "192.0.2.2", false },
+		{ "2001:db8:0:1::1", "2001:db8:0:1::2", true },
+		{ "2001:db8:0:1::1", "2001:db8:0:ffff::1", true },
+		{ "2001:db8:0:1::1", "2001:db8:1:1::1", false },
+		{ "32.1.13.184", "2001:db8::", false }, /* the same bytes */
+	};
+	struct peers *p = peers_new(1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct addr a = addr_of(rows[i].a), b = addr_of(rows[i].b);
+		if ((peers_key(p, &a) == peers_key(p, &b)) != rows[i].same)
+			fail_msg("%s and %s", rows[i].a, rows[i].b);
+	}
 	peers_free(p);
 }
 
@@ -99,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_client_has_its_own_limit),
 		cmocka_unit_test(a_v6_client_is_its_64),
+		cmocka_unit_test(who_takes_turns_is_an_address_or_a_48),
 		cmocka_unit_test(many_clients_are_kept_apart),
 		cmocka_unit_test(without_a_limit_all_may_enter),
 		cmocka_unit_test(handshakes_are_counted_for_each_client),
