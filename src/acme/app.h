@@ -73,7 +73,13 @@ void patience_free(struct patience *p);
 /* For how long one more of this order may wait, of budget_ms in all; 0: not at all, else patience_end follows. The clock is
  * the monotonic one. */
 int64_t patience_begin(struct patience *p, struct id order, int64_t now_ms, int64_t budget_ms);
-void patience_end(struct patience *p, struct id order, int64_t now_ms, bool called);
+enum patience_end {
+	PATIENCE_CALLED,
+	PATIENCE_IN_VAIN,   /* for as long as it might */
+	PATIENCE_CUT_SHORT, /* by something else: it says nothing of how long others would wait */
+	PATIENCE_END_COUNT
+};
+void patience_end(struct patience *p, struct id order, int64_t now_ms, enum patience_end how);
 
 struct acme {
 	struct acme_deps d;

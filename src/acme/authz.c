@@ -93,8 +93,9 @@ struct answer {
 	struct authz_row authz;
 	struct attempt_row attempt;
 	bool started;
-	bool last;   /* nothing else of its order is open: the client will do nothing else before it is decided */
-	bool spends; /* of its order's patience */
+	bool last;        /* nothing else of its order is open: the client will do nothing else before it is decided */
+	bool spends;      /* of its order's patience */
+	int64_t until_ms; /* when that ends, by the monotonic clock */
 };
 
 static fallible challenge_of_call(struct answer *a, struct store_tx *tx, struct err *err)
@@ -197,13 +198,26 @@ static fallible answer_tx(struct store_tx *tx, void *ctx, struct err *err)
 	return OK;
 }
 
+/* A reset, a drain or a job that was not sent ends a wait as well, and tells nothing of validation. */
+static void answer_waited(const struct answer *a, bool called)
+{
+	int64_t now_ms = clock_mono_ms(a->c->a->d.clk);
+	enum patience_end how = called                  ? PATIENCE_CALLED
+				: now_ms >= a->until_ms ? PATIENCE_IN_VAIN
+							: PATIENCE_CUT_SHORT;
+	patience_end(a->c->a->patience, a->attempt.order, now_ms, how);
+}
+
 static fallible challenge_reply(struct call *c, bool called, struct err *err)
 {
-	struct answer *a = c->then_ctx;
+	struct answer *a = c->then_ctx, now = *a;
 	if (a->spends)
-		patience_end(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), called);
-	TRY(store_read(c->a->d.store, challenge_read, a, err));
-	return reply_challenge(c, &a->challenge, err);
+		answer_waited(a, called);
+	struct rc rc = store_read(c->a->d.store, challenge_read, &now, err);
+	if (called)
+		TRY(rc);
+	/* Without news the answer is the one that there was before the wait: it was accepted then. */
+	return reply_challenge(c, FAILED(rc) ? &a->challenge : &now.challenge, err);
 }
 
 /* How long this client may wait: with nothing else to do, all the time; else as long as it loses nothing by it. */
@@ -213,8 +227,10 @@ static int64_t answer_patience(struct answer *a)
 	int64_t wait_ms = c->conf->api.challenge_wait_ms;
 	if (a->last || wait_ms == 0)
 		return wait_ms;
-	wait_ms = patience_begin(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), wait_ms);
+	int64_t now_ms = clock_mono_ms(c->a->d.clk);
+	wait_ms = patience_begin(c->a->patience, a->attempt.order, now_ms, wait_ms);
 	a->spends = wait_ms > 0;
+	a->until_ms = now_ms + wait_ms;
 	return wait_ms;
 }
 
@@ -225,7 +241,7 @@ static bool send_and_park(struct answer *a)
 	struct err why = { 0 };
 	bool parked = call_park(c, answer_patience(a), a->challenge.id, challenge_reply, a);
 	if (!parked && a->spends)
-		patience_end(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), false);
+		patience_end(c->a->patience, a->attempt.order, clock_mono_ms(c->a->d.clk), PATIENCE_CUT_SHORT);
 	bool sent = !FAILED(jobs_send_attempt(c->a, c->view, &a->attempt, &a->challenge, &a->authz, &why));
 	if (!sent) /* the sweeper sends it again */
 		LOG(c->a->d.log, LOG_WARNING, "validation job not sent", KV_ID("order", a->attempt.order),

@@ -326,10 +326,11 @@ static fallible finalize_reply(struct finalize *f, struct err *err)
 
 static fallible finalize_then(struct call *c, bool called, struct err *err)
 {
-	struct finalize *f = c->then_ctx;
-	(void)called;
-	TRY(store_read(c->a->d.store, order_reread, f, err));
-	return finalize_reply(f, err);
+	struct finalize *f = c->then_ctx, now = *f;
+	struct rc rc = store_read(c->a->d.store, order_reread, &now, err);
+	if (called)
+		TRY(rc);
+	return finalize_reply(FAILED(rc) ? f : &now, err); /* without news: it was accepted */
 }
 
 /* True: it is parked. */

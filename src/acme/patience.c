@@ -11,7 +11,8 @@
 
 #include <stdlib.h>
 
-#define ORDERS 1024u
+#define SETS 256u
+#define WAYS 4u
 /* What a poll costs its client: a round trip and a read. */
 #define POLL_MS 3
 /* Validations that take longer had better run beside each other. Not shorter than the loop's doze (exchange.c), or it would
@@ -28,7 +29,7 @@ struct spending {
 struct patience {
 	pthread_mutex_t lock;
 	uint8_t hash_key[16];
-	struct spending orders[ORDERS]; /* each in the one place that its hash says */
+	struct spending orders[SETS][WAYS]; /* each in the set that its hash says */
 };
 
 struct patience *patience_new(void)
@@ -47,9 +48,31 @@ void patience_free(struct patience *p)
 	free(p);
 }
 
+static struct spending *set_of(struct patience *p, struct id order)
+{
+	return p->orders[hash_keyed(p->hash_key, str_n(order.b, sizeof order.b)) % SETS];
+}
+
+/* NULL: it is not remembered. */
 static struct spending *place_of(struct patience *p, struct id order)
 {
-	return &p->orders[hash_keyed(p->hash_key, str_n(order.b, sizeof order.b)) % ORDERS];
+	struct spending *set = set_of(p, order);
+	for (unsigned i = 0; i < WAYS; i++)
+		if (id_eq(set[i].order, order))
+			return &set[i];
+	return NULL;
+}
+
+/* In the place of the one that was heard of longest ago; NULL: all of them wait. */
+static struct spending *place_new(struct patience *p, struct id order)
+{
+	struct spending *set = set_of(p, order), *oldest = NULL;
+	for (unsigned i = 0; i < WAYS; i++)
+		if (set[i].waiting == 0 && (oldest == NULL || set[i].since_ms < oldest->since_ms))
+			oldest = &set[i];
+	if (oldest != NULL)
+		*oldest = (struct spending){ .order = order };
+	return oldest;
 }
 
 static void reckon(struct spending *s, int64_t now_ms)
@@ -64,9 +87,9 @@ int64_t patience_begin(struct patience *p, struct id order, int64_t now_ms, int6
 	int64_t left = budget_ms;
 	pthread_mutex_lock(&p->lock);
 	struct spending *s = place_of(p, order);
-	if (!id_eq(s->order, order) && s->waiting == 0)
-		*s = (struct spending){ .order = order };
-	if (id_eq(s->order, order)) {
+	if (s == NULL)
+		s = place_new(p, order);
+	if (s != NULL) {
 		reckon(s, now_ms);
 		if (budget_ms - s->spent_ms < left)
 			left = budget_ms - s->spent_ms;
@@ -78,15 +101,15 @@ int64_t patience_begin(struct patience *p, struct id order, int64_t now_ms, int6
 	return left < ONE_MS ? left : ONE_MS;
 }
 
-void patience_end(struct patience *p, struct id order, int64_t now_ms, bool called)
+void patience_end(struct patience *p, struct id order, int64_t now_ms, enum patience_end how)
 {
 	pthread_mutex_lock(&p->lock);
 	struct spending *s = place_of(p, order);
-	if (id_eq(s->order, order) && s->waiting > 0) {
+	if (s != NULL && s->waiting > 0) {
 		reckon(s, now_ms);
 		s->waiting--;
-		s->over = s->over || !called;
-		s->spent_ms -= called ? POLL_MS : 0;
+		s->over = s->over || how == PATIENCE_IN_VAIN;
+		s->spent_ms -= how == PATIENCE_CALLED ? POLL_MS : 0;
 		if (s->spent_ms < 0)
 			s->spent_ms = 0;
 	}

@@ -17,7 +17,7 @@ static struct id order_of(uint16_t n)
 
 struct step {
 	int64_t now_ms;
-	char what; /* 'b': begins, 'c': ends with a call, 'e': ends without */
+	char what; /* 'b': begins, 'c': ends with a call, 'e': in vain, 's': is cut short */
 	int64_t want_ms;
 };
 
@@ -74,6 +74,14 @@ static void an_order_has_one_budget(void **state)
 		    { 9, 'b', 100 },
 		    { 209, 'c', 0 },
 		    { 209, 'b', 53 } } },
+		{ "cut short: only the time is spent",
+		  { { 0, 'b', 100 },
+		    { 0, 's', 0 },
+		    { 0, 'b', 100 },
+		    { 40, 's', 0 },
+		    { 50, 'b', 100 },
+		    { 220, 's', 0 },
+		    { 220, 'b', 40 } } },
 		{ "a clock that goes back", { { 10, 'b', 100 }, { 5, 'c', 0 }, { 5, 'b', 100 } } },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -81,7 +89,10 @@ static void an_order_has_one_budget(void **state)
 		for (size_t k = 0; k < ARRAY_LEN(rows[i].steps) && rows[i].steps[k].what != '\0'; k++) {
 			const struct step *s = &rows[i].steps[k];
 			if (s->what != 'b') {
-				patience_end(p, order_of(1), s->now_ms, s->what == 'c');
+				patience_end(p, order_of(1), s->now_ms,
+					     s->what == 'c'   ? PATIENCE_CALLED
+					     : s->what == 'e' ? PATIENCE_IN_VAIN
+							      : PATIENCE_CUT_SHORT);
 				continue;
 			}
 			int64_t got = patience_begin(p, order_of(1), s->now_ms, BUDGET);
@@ -98,12 +109,29 @@ static void orders_do_not_spend_from_each_other(void **state)
 	(void)state;
 	struct patience *p = patience_new();
 	assert_int_equal(patience_begin(p, order_of(1), 0, BUDGET), 100);
-	patience_end(p, order_of(1), BUDGET, false);
+	patience_end(p, order_of(1), BUDGET, PATIENCE_IN_VAIN);
 	assert_int_equal(patience_begin(p, order_of(2), BUDGET, BUDGET), 100);
-	patience_end(p, order_of(2), BUDGET, true);
+	patience_end(p, order_of(2), BUDGET, PATIENCE_CALLED);
 	assert_int_equal(patience_begin(p, order_of(2), BUDGET, 0), 0);
 	patience_free(p);
 	patience_free(NULL);
+}
+
+/* Wherever their hashes put them: with any key, so with many. */
+static void a_few_orders_are_all_remembered(void **state)
+{
+	(void)state;
+	enum { KEYS = 1000, FEW = 4 };
+	for (unsigned k = 0; k < KEYS; k++) {
+		struct patience *p = patience_new();
+		for (uint16_t i = 1; i <= FEW; i++) {
+			assert_int_equal(patience_begin(p, order_of(i), i, BUDGET), 100);
+			patience_end(p, order_of(i), i, PATIENCE_IN_VAIN);
+		}
+		for (uint16_t i = 1; i <= FEW; i++)
+			assert_int_equal(patience_begin(p, order_of(i), FEW, BUDGET), 0);
+		patience_free(p);
+	}
 }
 
 /* More orders than it remembers, each with a wait that runs: they may wait all the same, and every end finds its way. */
@@ -115,10 +143,10 @@ static void more_orders_than_are_remembered_may_wait(void **state)
 	for (uint16_t i = 0; i < MANY; i++)
 		assert_int_equal(patience_begin(p, order_of(i), 0, BUDGET), 100);
 	for (uint16_t i = 0; i < MANY; i++)
-		patience_end(p, order_of(i), 10, true);
+		patience_end(p, order_of(i), 10, PATIENCE_CALLED);
 	for (uint16_t i = 0; i < MANY; i++) {
 		assert_int_equal(patience_begin(p, order_of(i), 10, BUDGET), 100);
-		patience_end(p, order_of(i), 10, true);
+		patience_end(p, order_of(i), 10, PATIENCE_CALLED);
 	}
 	patience_free(p);
 }
@@ -128,6 +156,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_order_has_one_budget),
 		cmocka_unit_test(orders_do_not_spend_from_each_other),
+		cmocka_unit_test(a_few_orders_are_all_remembered),
 		cmocka_unit_test(more_orders_than_are_remembered_may_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

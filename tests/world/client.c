@@ -43,7 +43,9 @@ struct sender {
 
 static bool sender_admit(struct http_parking *p)
 {
-	atomic_fetch_add(&((struct sender *)(void *)p)->w->parked, 1);
+	struct world *w = ((struct sender *)(void *)p)->w;
+	atomic_store(&w->last_parked, p);
+	atomic_fetch_add(&w->parked, 1);
 	return true;
 }
 
@@ -60,7 +62,7 @@ static void handle(struct world *w, const struct http_request *rq, struct http_r
 	acme_handle(w->acme, rq, re);
 	if (s->parking.go_on == NULL)
 		return;
-	const struct timespec until = mono_after_ms(s->parking.wait_ms);
+	const struct timespec until = mono_after_ms(w->waits_ms > 0 ? w->waits_ms : s->parking.wait_ms);
 	bool left = http_parking_leave(&s->parking), resumed = false;
 	for (int rc = 0; left && !resumed && rc == 0;) {
 		rc = sem_clockwait(&s->resumed, CLOCK_MONOTONIC, &until);

@@ -60,8 +60,10 @@ struct world {
 	struct world_message held[WORLD_HELD_MAX];
 	size_t held_count;
 	size_t delivered;
-	atomic_uint parked;   /* requests that have waited for their outcome, or do */
+	atomic_uint parked;                       /* requests that have waited for their outcome, or do */
+	struct http_parking *_Atomic last_parked; /* of the last of them */
 	bool waits_take_time; /* a wait in vain takes its time of the world's; only without other threads */
+	int64_t waits_ms;     /* for how long requests wait really, whatever they are told; 0: as they are told */
 	/* Called while a probe waits for its next attempt; the time has passed already. *ret_killed: the validator dies
 	 * here, and says nothing any more. NULL: nothing happens meanwhile. */
 	fallible (*meanwhile)(void *ctx, bool *ret_killed, struct err *err);
