@@ -83,7 +83,8 @@ fallible call_audit(const struct call *c, struct store_tx *tx, const char *event
 
 struct new_account {
 	struct call *c;
-	struct account_row row;
+	struct account_row row;   /* what is to be made: the same each time that the transaction is run */
+	struct account_row found; /* not created: the account that the key has already */
 	struct eab_binding binding;
 	struct sha256 key_hash;
 	bool only_existing, created;
@@ -113,14 +114,9 @@ static fallible new_account_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_account *n = ctx;
 	struct call *c = n->c;
-	struct account_row found;
 	n->created = false;
-	struct rc rc = account_by_thumbprint(tx, c->mem, c->realm->name, str_z(c->thumbprint.z), &found, err);
-	if (!FAILED(rc)) {
-		n->row = found;
-		return OK;
-	}
-	if (rc.kind != ERR_NOT_FOUND)
+	struct rc rc = account_by_thumbprint(tx, c->mem, c->realm->name, str_z(c->thumbprint.z), &n->found, err);
+	if (rc.kind != ERR_NOT_FOUND) /* there is one, or the look failed */
 		return rc;
 	if (n->only_existing)
 		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "no account has this key, and onlyReturnExisting was set");
@@ -197,15 +193,16 @@ static fallible new_account_prepare(struct call *c, struct new_account *n, struc
 static fallible account_existing(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct new_account *n = ctx;
-	return account_by_thumbprint(tx, n->c->mem, n->c->realm->name, str_z(n->c->thumbprint.z), &n->row, err);
+	n->created = false;
+	return account_by_thumbprint(tx, n->c->mem, n->c->realm->name, str_z(n->c->thumbprint.z), &n->found, err);
 }
 
 static fallible reply_found_account(struct call *c, const struct new_account *n, struct err *err)
 {
-	if (n->row.status != ACCOUNT_VALID)
+	if (n->found.status != ACCOUNT_VALID)
 		FAIL(err, ERR_ACCOUNT_ENDED, "the account of this key is %s; use another key for a new account",
-		     account_status_name(n->row.status));
-	return reply_account(c, 200, &n->row, STR_NONE, err);
+		     account_status_name(n->found.status));
+	return reply_account(c, 200, &n->found, STR_NONE, err);
 }
 
 fallible post_new_account(struct call *c, struct err *err)
@@ -230,7 +227,7 @@ fallible post_new_account(struct call *c, struct err *err)
 	if (rc.kind == ERR_CONFLICT) /* two at once: the other one made it */
 		rc = store_read(c->a->d.store, account_existing, &n, err);
 	TRY(rc);
-	c->account = n.row;
+	c->account = n.created ? n.row : n.found;
 	if (!n.created)
 		return reply_found_account(c, &n, err);
 	LOG(c->a->d.log, LOG_INFO, "account created", KV_ID("account", n.row.id), KV_STR("realm", c->realm->name),

@@ -59,11 +59,10 @@ static fallible not_its_key(const struct call *c, struct err *err)
 static fallible account_find(struct call *c, struct store_tx *tx, struct account_row *ret, struct err *err)
 {
 	struct rc rc = account_by_id(tx, c->mem, c->account.id, ret, err);
-	if (rc.kind == ERR_NOT_FOUND || (!FAILED(rc) && !str_eq(ret->realm, c->realm->name))) {
-		c->account = (struct account_row){ 0 };
+	/* c->account.id, which was claimed, stays: a transaction may be run again, and asks for it again. */
+	if (rc.kind == ERR_NOT_FOUND || (!FAILED(rc) && !str_eq(ret->realm, c->realm->name)))
 		FAIL(err, ERR_ACCOUNT_DOES_NOT_EXIST, "there is no account %.*s; create one with newAccount",
 		     STR_FMT(c->jws.kid));
-	}
 	TRY(rc);
 	if (ret->thumbprint.n != THUMBPRINT_LEN)
 		FAIL(err, ERR_INTERNAL, "the stored thumbprint is damaged");

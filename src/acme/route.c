@@ -226,7 +226,8 @@ static void log_refusal(const struct call *c, const struct err *e)
 	char peer[ADDR_TEXT_MAX];
 	addr_show(&c->rq->peer, peer);
 	struct kv who = KV_ID("account", c->account.id);
-	if (id_is_zero(c->account.id)) /* nobody's account is not an account of zeros */
+	/* Nobody's account is not an account of zeros, and one that was only claimed is none at all. */
+	if (id_is_zero(c->account.id) || e->kind == ERR_ACCOUNT_DOES_NOT_EXIST)
 		who.kind = KV_END;
 	LOG(c->a->d.log, level, "request refused", KV_STR("path", c->rq->path), KV_I64("status", c->re->status),
 	    KV_Z("peer", peer), KV_STR("agent", c->rq->user_agent), KV_ERR(e), who);

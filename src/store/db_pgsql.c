@@ -115,7 +115,7 @@ static fallible run_stmt(struct pgsql_db *db, struct db_stmt *s, const struct db
 	db->begun = db->begun || (db->fault != PGSQL_FINE && db->tx == TX_READ);
 	if (db->fault == PGSQL_FINE && s->result == NULL)
 		wire_fault(db, PGSQL_REFUSED, ERR_INTERNAL, "the database gave no answer to a statement", s->sql);
-	return db->fault == PGSQL_FINE ? OK : wire_fail(db, err);
+	return db->fault == PGSQL_FINE ? OK : wire_fail_stmt(db, err);
 }
 
 static fallible pgsql_start(struct db *base, const char *sql, const struct db_arg *args, size_t arg_count,
@@ -124,8 +124,10 @@ static fallible pgsql_start(struct db *base, const char *sql, const struct db_ar
 	struct pgsql_db *db = self(base);
 	struct db_stmt *s;
 	assert(arg_count <= DB_ARGS_MAX);
-	if (db->fault != PGSQL_FINE)
-		return wire_fail(db, err);
+	if (db->fault != PGSQL_FINE) {
+		db->fault_is_of_another = true;
+		return wire_fail_stmt(db, err);
+	}
 	TRY(wire_find(db, sql, &s, err));
 	assert(!s->busy);
 	s->busy = true;
@@ -187,6 +189,7 @@ static fallible begin(struct db *base, enum tx_kind kind, struct err *err)
 	TRY(pgsql_ready(base, err));
 	db->tx = kind;
 	db->begun = false;
+	db->fault_is_of_another = false;
 	db->looks = db->looks_expected = 0;
 	db->eager = false;
 	db->member = MEMBER_BARE;
@@ -308,8 +311,10 @@ static fallible pgsql_release(struct db *base, struct err *err)
 static fallible pgsql_undo(struct db *base, struct err *err)
 {
 	struct pgsql_db *db = self(base);
-	if (db->fault == PGSQL_REFUSED || db->fault == PGSQL_DOUBLE)
-		db->fault = PGSQL_FINE; /* what the savepoint is for */
+	if (db->fault == PGSQL_REFUSED || db->fault == PGSQL_DOUBLE) { /* what the savepoint is for */
+		db->fault = PGSQL_FINE;
+		db->fault_is_of_another = false;
+	}
 	TRY(run_text(base, "ROLLBACK TO one", err));
 	return run_text(base, "RELEASE one", err);
 }
@@ -371,6 +376,8 @@ static fallible pgsql_migrate(struct db *base, struct str script, const char *no
 	PQclear(r);
 	if (PQenterPipelineMode(db->h) != 1)
 		wire_fault_lost(db);
+	if (db->fault != PGSQL_FINE)
+		return wire_fail(db, err);
 	struct db_stmt *s = NULL;
 	TRY(pgsql_start(base, note_sql, args, arg_count, &s, err));
 	pgsql_finish(s);

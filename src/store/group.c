@@ -36,6 +36,7 @@ static void lead(struct group *g, struct group_member *me)
 	struct group_member *batch = g->head;
 	g->head = NULL;
 	g->tail = &g->head;
+	g->waiting = 0;
 	(void)pthread_mutex_unlock(&g->lock);
 
 	g->run(g->store, batch, me);
@@ -60,6 +61,7 @@ static bool join_queue(struct group *g, struct group_member *m, bool *ret_leads)
 	if (open) {
 		*g->tail = m;
 		g->tail = &m->next;
+		g->waiting++;
 		*ret_leads = !g->has_leader;
 		g->has_leader = true;
 	}

@@ -33,6 +33,7 @@ struct group {
 	pthread_cond_t lead_free;
 	struct group_member *head, **tail;
 	bool has_leader, stopping;
+	_Atomic uint64_t waiting; /* members of the list */
 };
 
 void group_init(struct group *g, group_fn *run, struct store *s);

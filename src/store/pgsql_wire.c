@@ -102,6 +102,17 @@ fallible wire_fail(const struct pgsql_db *db, struct err *err)
 	return rc;
 }
 
+fallible wire_fail_stmt(const struct pgsql_db *db, struct err *err)
+{
+	if (!db->fault_is_of_another)
+		return wire_fail(db, err);
+	if (err != NULL) {
+		*err = (struct err){ .kind = ERR_NONE };
+		err_cause(err, "%s", db->why.cause);
+	}
+	FAIL(err, ERR_UNAVAILABLE, "a statement that was sent before this one failed: try again later");
+}
+
 /* --- sending ------------------------------------------------------------------------------------------------------*/
 static bool owe(struct pgsql_db *db, int sent, enum owed_what what, struct db_stmt *s)
 {
@@ -261,6 +272,8 @@ static void take_answer(struct pgsql_db *db, struct owed o, PGresult **r)
 {
 	ExecStatusType status = PQresultStatus(*r);
 	bool is_done = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+	if (status == PGRES_FATAL_ERROR && db->fault == PGSQL_FINE)
+		db->fault_is_of_another = o.what != OWED_ROWS;
 	if (status == PGRES_FATAL_ERROR && o.what == OWED_BEGIN)
 		fault_of_begin(db, *r);
 	else if (status == PGRES_FATAL_ERROR)

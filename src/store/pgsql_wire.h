@@ -49,7 +49,8 @@ struct pgsql_db {
 	unsigned looks, looks_expected; /* statements of a TX_READ */
 	bool eager;                     /* statements may be put off */
 	enum pgsql_fault fault;
-	struct err why; /* with fault */
+	struct err why;           /* with fault */
+	bool fault_is_of_another; /* of a statement that was sent before the one that somebody waits for */
 	struct pgsql_mark mark;
 	struct owed owed[PGSQL_OWED_MAX];
 	size_t owed_count;
@@ -62,6 +63,9 @@ void wire_fault(struct pgsql_db *db, enum pgsql_fault fault, enum err_kind kind,
 void wire_fault_lost(struct pgsql_db *db);
 void wire_fault_of(struct pgsql_db *db, const struct pg_result *r);
 fallible wire_fail(const struct pgsql_db *db, struct err *err); /* with the fault */
+/* To who asked for a statement's answer. A fault of another statement, perhaps of another member of the group, is no answer
+ * of his: a row that somebody else did not find is none that he must believe not to be there. */
+fallible wire_fail_stmt(const struct pgsql_db *db, struct err *err);
 
 /* The statement of this text, by its address. */
 fallible wire_find(struct pgsql_db *db, const char *sql, struct db_stmt **ret, struct err *err);

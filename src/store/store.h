@@ -90,6 +90,7 @@ fallible store_restore(struct str url, const char *from, const struct clock *clk
 		       const char **ret_kept, struct err *err);
 struct store_stats {
 	uint64_t transactions, commits, busy, failures;
+	uint64_t waiting; /* now, for the commit that is under way to end */
 };
 struct store_stats store_stats(const struct store *s);
 bool store_is_lost(const struct store *s); /* after an I/O error: exit and start again */

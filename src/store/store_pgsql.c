@@ -414,7 +414,11 @@ static struct store_stats stats(const struct store *base)
 {
 	const struct pgsql_store *s = (const struct pgsql_store *)base;
 	return (struct store_stats){
-		.transactions = s->transactions, .commits = s->commits, .busy = s->busy, .failures = s->failures
+		.transactions = s->transactions,
+		.commits = s->commits,
+		.busy = s->busy,
+		.failures = s->failures,
+		.waiting = s->writers.waiting,
 	};
 }
 

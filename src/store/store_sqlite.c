@@ -375,6 +375,7 @@ static struct store_stats stats(const struct store *base)
 		.commits = s->commits,
 		.busy = s->writer->busy,
 		.failures = s->failures,
+		.waiting = s->writers.waiting,
 	};
 }
 
