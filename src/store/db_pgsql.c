@@ -427,7 +427,12 @@ const PGconn *pgsql_handle(const struct db *base)
 	return ((const struct pgsql_db *)base)->h;
 }
 
-static const char outcome_sql[] = "SELECT " PGSQL_LIFE_SQL ", pg_xact_status($1::text::xid8)";
+/* A commit that waited for its synchronous standby when its backend was terminated, or the server started again, is
+ * "committed" here, and may be nowhere else. So this writes something, too, and commits: once the standbys have that, which
+ * came later, they have what came before. (A message that nobody decodes; a number alone would write nothing, and not wait.) */
+static const char outcome_sql[] = "SELECT " PGSQL_LIFE_SQL ", pg_xact_status($1::text::xid8),"
+				  " CASE WHEN NOT pg_is_in_recovery()"
+				  " THEN pg_logical_emit_message(true, 'cairn', ''::text)::text END";
 
 static enum pgsql_outcome outcome_of(struct db_stmt *s, const struct pgsql_mark *mark)
 {
@@ -449,20 +454,30 @@ static enum pgsql_outcome outcome_of(struct db_stmt *s, const struct pgsql_mark 
 	return PGSQL_CANNOT_TELL;
 }
 
+static fallible outcome_ask(struct db *base, const struct pgsql_mark *mark, enum pgsql_outcome *ret, struct err *err)
+{
+	struct db_arg xid = { .kind = ARG_TEXT, .s = str_z(mark->xid) };
+	struct db_stmt *s = NULL;
+	bool row = false;
+	TRY(pgsql_start(base, outcome_sql, &xid, 1, &s, err));
+	struct rc rc = pgsql_step(s, &row, err);
+	*ret = !FAILED(rc) && row ? outcome_of(s, mark) : PGSQL_CANNOT_TELL;
+	pgsql_finish(s);
+	return rc;
+}
+
 fallible pgsql_outcome(struct db *base, const struct pgsql_mark *mark, enum pgsql_outcome *ret, struct err *err)
 {
 	if (mark->xid[0] == '\0' || mark->life[0] == '\0') {
 		*ret = PGSQL_CANNOT_TELL;
 		return OK;
 	}
-	struct db_arg xid = { .kind = ARG_TEXT, .s = str_z(mark->xid) };
-	struct db_stmt *s = NULL;
-	bool row = false;
-	TRY(pgsql_ready(base, err));
-	TRY(pgsql_start(base, outcome_sql, &xid, 1, &s, err));
-	struct rc rc = pgsql_step(s, &row, err);
-	*ret = !FAILED(rc) && row ? outcome_of(s, mark) : PGSQL_CANNOT_TELL;
-	pgsql_finish(s);
+	TRY(begin(base, TX_ASK, err));
+	struct rc rc = outcome_ask(base, mark, ret, err);
+	if (!FAILED(rc) && *ret == PGSQL_COMMITTED)
+		rc = pgsql_commit(base, err);
+	if (FAILED(rc) || *ret != PGSQL_COMMITTED)
+		pgsql_rollback(base);
 	return rc;
 }
 

@@ -105,8 +105,9 @@ fallible pgsql_ready(struct db *db, struct err *err);
 void pgsql_drop(struct db *db);                          /* ends the connection; the next pgsql_ready makes one */
 const struct pg_conn *pgsql_handle(const struct db *db); /* NULL: not connected */
 enum pgsql_fault pgsql_fault(const struct db *db);
-/* Of a transaction whose commit's outcome is not known, on another connection. *ret_known false: it is still under way,
- * or this is not the server that could tell (after a failover or a crash). */
+/* Of a transaction whose commit's outcome is not known, on another connection. CANNOT_TELL: this is not the server that
+ * could (after a failover or a crash). COMMITTED: the synchronous standbys have it, too; until they do, this waits as long
+ * as for any answer, and then fails. mark is not db's own. */
 enum pgsql_outcome { PGSQL_COMMITTED, PGSQL_ABORTED, PGSQL_IN_PROGRESS, PGSQL_CANNOT_TELL };
 struct pgsql_mark {
 	char xid[24];              /* the transaction's number, with its epoch */

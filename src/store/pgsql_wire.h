@@ -38,7 +38,7 @@ struct owed {
 	struct db_stmt *stmt;
 };
 
-enum tx_kind { TX_NONE, TX_WRITE, TX_READ, TX_MIGRATE };
+enum tx_kind { TX_NONE, TX_WRITE, TX_READ, TX_MIGRATE, TX_ASK };
 
 struct pgsql_db {
 	struct db base;
