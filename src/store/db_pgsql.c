@@ -322,8 +322,8 @@ static fallible pgsql_undo(struct db *base, struct err *err)
 static bool pgsql_in_tx(struct db *base)
 {
 	const struct pgsql_db *db = self(base);
-	return db->tx != TX_NONE &&
-	       (db->fault == PGSQL_FINE || db->fault == PGSQL_REFUSED || db->fault == PGSQL_DOUBLE);
+	return db->tx != TX_NONE && (db->fault == PGSQL_FINE || db->fault == PGSQL_REFUSED ||
+				     db->fault == PGSQL_BROKEN || db->fault == PGSQL_DOUBLE);
 }
 
 /* --- migrations ---------------------------------------------------------------------------------------------------*/

@@ -81,6 +81,7 @@ bool pgsql_wait(struct pg_conn *h);
 enum pgsql_fault {
 	PGSQL_FINE,
 	PGSQL_REFUSED, /* a statement failed, and would again */
+	PGSQL_BROKEN,  /* the server cannot, whoever asks: its time, memory, disk or tables */
 	PGSQL_AGAIN,   /* another transaction was in the way: run it again */
 	PGSQL_UNMET, /* a statement that was put off changed nothing, or not what was wanted: run it again, one by one */
 	PGSQL_SNAPSHOT, /* a read had more statements than were expected: run it again, expecting nothing */

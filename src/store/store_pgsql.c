@@ -213,6 +213,7 @@ static bool has_patience(const struct job *j, enum pgsql_fault fault)
 		return passed < LOST_PATIENCE_MS;
 	case PGSQL_FINE:
 	case PGSQL_REFUSED:
+	case PGSQL_BROKEN:
 	case PGSQL_UNKNOWN:
 		return false;
 	}
@@ -280,17 +281,35 @@ static void member_fail(struct group_member *m, struct rc rc, const struct err *
 		*m->err = *why;
 }
 
-/* Together it did not go: somebody's statement was refused, or changed nothing. Whose, each finds out by itself. */
-static void commit_singly(struct pgsql_store *s, struct group_member *batch)
+/* A statement was refused, or changed nothing: a member's own affair, and not the server's. */
+static bool is_somebodys(enum pgsql_fault fault)
+{
+	return fault == PGSQL_REFUSED || fault == PGSQL_DOUBLE || fault == PGSQL_UNMET;
+}
+
+static void members_fail(struct group_member *batch, struct rc rc, const struct err *why)
+{
+	for (struct group_member *m = batch; m != NULL; m = m->next)
+		member_fail(m, rc, why);
+}
+
+/* Together it did not go. Whose fault it was, each finds out by itself; all of them within the time that the batch has, and
+ * once the server fails, none asks it again. */
+static void commit_singly(struct pgsql_store *s, struct group_member *batch, int64_t began_at)
 {
 	for (struct group_member *m = batch; m != NULL; m = m->next) {
-		struct job j = { .batch = m, .alone = true, .careful = true, .began_at = now_ms() };
+		struct job j = { .batch = m, .alone = true, .careful = true, .began_at = began_at };
 		struct err err = { 0 };
 		struct rc rc = run_on(s, &s->main, &j, &err);
-		if (FAILED(rc))
-			member_fail(m, rc, &err);
-		else
+		if (!FAILED(rc)) {
 			s->commits++;
+			continue;
+		}
+		member_fail(m, rc, &err);
+		if (!is_somebodys(j.fault)) {
+			members_fail(m->next, rc, &err);
+			return;
+		}
 	}
 }
 
@@ -300,16 +319,14 @@ static void commit_batch(struct store *base, struct group_member *batch, const s
 	struct job j = { .batch = batch, .alone = batch->next == NULL, .began_at = now_ms() };
 	struct err err = { 0 };
 	struct rc rc = run_on(s, &s->main, &j, &err);
-	bool is_somebodys = j.fault == PGSQL_REFUSED || j.fault == PGSQL_DOUBLE || j.fault == PGSQL_UNMET;
 	if (!FAILED(rc))
 		s->commits++;
-	else if (!j.alone && is_somebodys)
-		commit_singly(s, batch);
-	for (struct group_member *m = batch; m != NULL; m = m->next) {
-		if (FAILED(rc) && (j.alone || !is_somebodys))
-			member_fail(m, rc, &err);
+	else if (!j.alone && is_somebodys(j.fault))
+		commit_singly(s, batch, j.began_at);
+	else
+		members_fail(batch, rc, &err);
+	for (const struct group_member *m = batch; m != NULL; m = m->next)
 		count(s, m);
-	}
 	group_answer(batch, leader);
 }
 
