@@ -106,10 +106,10 @@ static bool pgsql_put_off(struct db *base, const char *sql, const struct db_arg 
 }
 
 static fallible run_stmt(struct pgsql_db *db, struct db_stmt *s, const struct db_arg *args, size_t arg_count,
-			 struct err *err)
+			 bool writes, struct err *err)
 {
-	if (send_before(db, !is_select(s->sql)) && wire_send_stmt(db, s, args, arg_count, OWED_ROWS) &&
-	    send_behind(db) && wire_send_sync(db))
+	if (send_before(db, writes) && wire_send_stmt(db, s, args, arg_count, OWED_ROWS) && send_behind(db) &&
+	    wire_send_sync(db))
 		wire_collect(db);
 	/* The COMMIT behind a statement that failed was passed over. */
 	db->begun = db->begun || (db->fault != PGSQL_FINE && db->tx == TX_READ);
@@ -118,10 +118,9 @@ static fallible run_stmt(struct pgsql_db *db, struct db_stmt *s, const struct db
 	return db->fault == PGSQL_FINE ? OK : wire_fail_stmt(db, err);
 }
 
-static fallible pgsql_start(struct db *base, const char *sql, const struct db_arg *args, size_t arg_count,
-			    struct db_stmt **ret, struct err *err)
+static fallible start(struct pgsql_db *db, const char *sql, const struct db_arg *args, size_t arg_count, bool writes,
+		      struct db_stmt **ret, struct err *err)
 {
-	struct pgsql_db *db = self(base);
 	struct db_stmt *s;
 	assert(arg_count <= DB_ARGS_MAX);
 	if (db->fault != PGSQL_FINE) {
@@ -132,13 +131,19 @@ static fallible pgsql_start(struct db *base, const char *sql, const struct db_ar
 	assert(!s->busy);
 	s->busy = true;
 	s->row = -1;
-	struct rc rc = run_stmt(db, s, args, arg_count, err);
+	struct rc rc = run_stmt(db, s, args, arg_count, writes, err);
 	if (FAILED(rc)) {
 		pgsql_finish(s);
 		return rc;
 	}
 	*ret = s;
 	return OK;
+}
+
+static fallible pgsql_start(struct db *base, const char *sql, const struct db_arg *args, size_t arg_count,
+			    struct db_stmt **ret, struct err *err)
+{
+	return start(self(base), sql, args, arg_count, !is_select(sql), ret, err);
 }
 
 static fallible pgsql_step(struct db_stmt *s, bool *ret_row, struct err *err)
@@ -481,12 +486,18 @@ fallible pgsql_outcome(struct db *base, const struct pgsql_mark *mark, enum pgsq
 	return rc;
 }
 
-/* The months' parts: made ahead, and taken away when nothing is left in them (sql/0008_months.sql). */
+/* The months' parts: made ahead, and taken away when nothing is left in them (sql/0008_months.sql). Their tables are locked
+ * from everybody until the commit, which is not to wait for others: a group is taken apart for it. */
 static fallible pgsql_compact(struct db *base, bool *ret_more, struct err *err)
 {
 	static const char months_sql[] = "SELECT months_keep()";
+	struct pgsql_db *db = self(base);
 	struct db_stmt *s = NULL;
-	TRY(pgsql_start(base, months_sql, NULL, 0, &s, err));
+	if (db->member != MEMBER_BARE) {
+		wire_fault(db, PGSQL_UNMET, ERR_UNAVAILABLE, "the database is being tidied up: try again later", "");
+		return wire_fail(db, err);
+	}
+	TRY(start(db, months_sql, NULL, 0, true, &s, err));
 	pgsql_finish(s);
 	*ret_more = false;
 	return OK;

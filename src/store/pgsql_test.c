@@ -637,6 +637,75 @@ static void months_wait_for_no_reader(void **state)
 	assert_int_equal(look_at(t->store, patience), 1);
 }
 
+enum { TOGETHER = 6 };
+struct tidy {
+	struct store *store;
+	store_fn *fn;
+	_Atomic unsigned *waiting;
+	struct id id;
+	pthread_t thread;
+	struct rc rc;
+};
+
+/* The first one does not end before the others have come, so that they are one group behind it. */
+static fallible come_first(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct tidy *m = (const struct tidy *)ctx;
+	struct account_row a = test_account(m->id, id_show(m->id).z);
+	while (*m->waiting < TOGETHER - 1)
+		(void)nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	(void)nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* for the way from there into the list */
+	return account_insert(tx, &a, err);
+}
+
+static fallible come_later(struct store_tx *tx, void *ctx, struct err *err)
+{
+	const struct tidy *m = (const struct tidy *)ctx;
+	struct account_row a = test_account(m->id, id_show(m->id).z);
+	return account_insert(tx, &a, err);
+}
+
+static fallible tidy_and_fail(struct store_tx *tx, void *ctx, struct err *err)
+{
+	bool more;
+	(void)ctx;
+	TRY(sweep_compact(tx, &more, err));
+	FAIL(err, ERR_MALFORMED, "something else went wrong");
+}
+
+static void *tidy_main(void *arg)
+{
+	struct tidy *m = (struct tidy *)arg;
+	(*m->waiting) += m->fn != come_first;
+	m->rc = store_tx(m->store, m->fn, m, NULL);
+	return NULL;
+}
+
+static void months_stay_as_they_were_when_their_transaction_fails(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	static const char part[] = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+				   " AND relname = 'verdicts_202401'";
+	char sql[200];
+	(void)snprintf(sql, sizeof sql,
+		       "SET search_path = %s; CREATE TABLE verdicts_202401 PARTITION OF verdicts " JANUARY_2024,
+		       t->schema);
+	test_pg_run(sql);
+	struct tidy m[TOGETHER];
+	_Atomic unsigned waiting = 0;
+	for (uint32_t i = 0; i < TOGETHER; i++) {
+		m[i] = (struct tidy){ t->store, come_later, &waiting, .id = test_id(i) };
+		m[i].fn = i == 0 ? come_first : i == 2 ? tidy_and_fail : come_later;
+		assert_int_equal(pthread_create(&m[i].thread, NULL, tidy_main, &m[i]), 0);
+	}
+	for (size_t i = 0; i < TOGETHER; i++) {
+		assert_int_equal(pthread_join(m[i].thread, NULL), 0);
+		assert_int_equal(m[i].rc.kind, i == 2 ? ERR_MALFORMED : ERR_NONE);
+	}
+	assert_int_equal(accounts_in(t->store), TOGETHER - 1);
+	assert_int_equal(look_at(t->store, part), 1);
+}
+
 /* --- names and standbys -------------------------------------------------------------------------------------------*/
 static const char *value_of(const struct pgsql_target *target, const char *keyword)
 {
@@ -908,6 +977,7 @@ int main(void)
 		STORE(databases_of_before_are_migrated_with_their_rows),
 		STORE(a_month_goes_when_nothing_is_left_in_it),
 		STORE(months_wait_for_no_reader),
+		STORE(months_stay_as_they_were_when_their_transaction_fails),
 		cmocka_unit_test(names_are_looked_up_at_once),
 		STORE(a_standby_that_cannot_answer_is_gone_past),
 		STORE(a_server_that_another_has_taken_over_from_is_not_used),
