@@ -418,9 +418,12 @@ fallible pgsql_ready(struct db *base, struct err *err)
 	struct pgsql_db *db = self(base);
 	if (db->fault != PGSQL_FINE)
 		pgsql_drop(base);
+	/* One that rested while another server took over: its own may live on, cut off from us only for a while. */
+	if (db->h != NULL && db->timeline < pgsql_servers_timeline(db->target->servers))
+		pgsql_drop(base);
 	if (db->h != NULL)
 		return OK;
-	TRY(pgsql_connect(db->target, &db->h, db->mark.life, err));
+	TRY(pgsql_connect(db->target, &db->h, db->mark.life, &db->timeline, err));
 	if (PQenterPipelineMode(db->h) == 1)
 		return OK;
 	pgsql_drop(base);

@@ -71,8 +71,11 @@ void pgsql_servers_free(struct pgsql_servers *s);
 /* What is told of the servers from now on; borrowed. NULL: nothing. */
 void pgsql_servers_tell(struct pgsql_servers *s, const struct store_events *to);
 /* A connection, out of pipeline mode, to the server that is right: of the database that was in use before, and never one
- * that another has taken over from. life: of that server, empty of one that follows. */
-fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, char life[PGSQL_LIFE_MAX], struct err *err);
+ * that another has taken over from. life: of that server, empty of one that follows; whose timeline is 0. */
+fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, char life[PGSQL_LIFE_MAX],
+		       uint64_t *ret_timeline, struct err *err);
+/* That of the server in use, without waiting for a search: it only grows, while the system identifier stays. */
+uint64_t pgsql_servers_timeline(const struct pgsql_servers *s);
 /* Waits until a result can be had without blocking; false: the connection is lost, or nothing came for too long. */
 bool pgsql_wait(struct pg_conn *h);
 

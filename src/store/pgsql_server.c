@@ -35,9 +35,10 @@ struct pgsql_servers {
 	pthread_mutex_t lock; /* one search at a time: who waited for one has its outcome */
 	const struct store_events *to;
 	bool met, away;
-	size_t at;          /* of which `known` is; looked at first */
-	struct hello known; /* the last one in use */
-	int64_t failed_at;  /* the last search's end, when it found none */
+	size_t at;                 /* of which `known` is; looked at first */
+	struct hello known;        /* the last one in use */
+	_Atomic uint64_t timeline; /* the same as known's, and without the lock; 0: of standbys nobody asks for one */
+	int64_t failed_at;         /* the last search's end, when it found none */
 	struct err why;
 };
 
@@ -59,6 +60,11 @@ void pgsql_servers_free(struct pgsql_servers *s)
 void pgsql_servers_tell(struct pgsql_servers *s, const struct store_events *to)
 {
 	s->to = to;
+}
+
+uint64_t pgsql_servers_timeline(const struct pgsql_servers *s)
+{
+	return s->timeline;
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------*/
@@ -397,6 +403,7 @@ static void found(const struct pgsql_target *t, struct search *f)
 	bool is_news = s->away || !is_the_same(s, &f->best);
 	s->at = f->best.at;
 	s->known = f->best.hello;
+	s->timeline = t->standby ? 0 : s->known.timeline;
 	s->met = true;
 	s->away = false;
 	if (!is_news)
@@ -443,7 +450,8 @@ static fallible search(const struct pgsql_target *t, struct candidate *ret, stru
 	return OK;
 }
 
-fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, char life[PGSQL_LIFE_MAX], struct err *err)
+fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, char life[PGSQL_LIFE_MAX], uint64_t *ret_timeline,
+		       struct err *err)
 {
 	struct pgsql_servers *s = t->servers;
 	int64_t came = clock_mono_ms(&clock_system);
@@ -461,5 +469,6 @@ fallible pgsql_connect(const struct pgsql_target *t, PGconn **ret, char life[PGS
 	TRY(rc);
 	*ret = c.h;
 	memcpy(life, c.hello.life, PGSQL_LIFE_MAX);
+	*ret_timeline = c.hello.timeline;
 	return OK;
 }

@@ -831,8 +831,9 @@ static void a_server_that_another_has_taken_over_from_is_not_used(void **state)
 		for (unsigned times = 0; times < 2; times++) {
 			struct err why = { 0 };
 			char life[PGSQL_LIFE_MAX];
+			uint64_t timeline;
 			PGconn *h = NULL;
-			bool refused = FAILED(pgsql_connect(&target, &h, life, &why));
+			bool refused = FAILED(pgsql_connect(&target, &h, life, &timeline, &why));
 			PQfinish(h);
 			assert_int_equal(refused, rows[i].refusal != NULL);
 			assert_int_equal(why.kind, refused ? ERR_UNAVAILABLE : ERR_NONE);
@@ -842,6 +843,35 @@ static void a_server_that_another_has_taken_over_from_is_not_used(void **state)
 		assert_int_equal(told.count, 1); /* not at each attempt */
 		assert_string_equal(told.what, rows[i].refusal != NULL ? "database away" : "database in use");
 	}
+	pgsql_target_done(&target);
+}
+
+static int backend_of(struct db *db)
+{
+	GOOD(pgsql_ready(db, &err));
+	return PQbackendPID(pgsql_handle(db));
+}
+
+/* Connections that rest while another server takes over are not used again: theirs may still live. */
+static void a_connection_from_before_a_failover_is_not_used(void **state)
+{
+	struct test_store *t = (struct test_store *)*state;
+	char url[400];
+	(void)snprintf(url, sizeof url, "%s&options=-csearch_path%%3D%s%%2Cpg_catalog", test_pg(), t->schema);
+	struct pgsql_target target = { 0 };
+	GOOD(pgsql_target_make(str_z(url), NULL, false, false, &target, &err));
+	struct db *rests = pgsql_new(&target), *next = pgsql_new(&target);
+	pretend(t, "7", "0000000A");
+	int before = backend_of(rests);
+	assert_int_equal(backend_of(rests), before);
+	pretend(t, "7", "0000000B");
+	int other = backend_of(next);
+	int after = backend_of(rests);
+	assert_int_not_equal(after, before);
+	assert_int_equal(backend_of(rests), after);
+	assert_int_equal(backend_of(next), other);
+	rests->ops->close(rests);
+	next->ops->close(next);
 	pgsql_target_done(&target);
 }
 
@@ -981,6 +1011,7 @@ int main(void)
 		cmocka_unit_test(names_are_looked_up_at_once),
 		STORE(a_standby_that_cannot_answer_is_gone_past),
 		STORE(a_server_that_another_has_taken_over_from_is_not_used),
+		STORE(a_connection_from_before_a_failover_is_not_used),
 		cmocka_unit_test(urls_that_cannot_be_meant_are_refused),
 		STORE(a_host_without_address_is_passed_over_where_there_are_others),
 		cmocka_unit_test(a_standby_is_read_when_it_is_known_not_to_be_behind),

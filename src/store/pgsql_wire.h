@@ -44,6 +44,7 @@ struct pgsql_db {
 	struct db base;
 	const struct pgsql_target *target;
 	struct pg_conn *h; /* NULL: not connected */
+	uint64_t timeline; /* of its server, when it was connected */
 	enum tx_kind tx;
 	bool begun;                     /* BEGIN was sent, and no COMMIT */
 	unsigned looks, looks_expected; /* statements of a TX_READ */
