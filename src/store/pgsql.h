@@ -77,7 +77,9 @@ fallible pgsql_connect(const struct pgsql_target *t, struct pg_conn **ret, char 
 /* That of the server in use, without waiting for a search: it only grows, while the system identifier stays. */
 uint64_t pgsql_servers_timeline(const struct pgsql_servers *s);
 /* Waits until a result can be had without blocking; false: the connection is lost, or nothing came for too long. */
-bool pgsql_wait(struct pg_conn *h);
+bool pgsql_wait(struct pg_conn *h, int64_t most_ms);
+/* Longer than the server's own statement_timeout: what is over that is a server that hangs, or a network that swallows. */
+#define PGSQL_WAIT_MS 20000
 
 /* --- db_pgsql.c: transactions -------------------------------------------------------------------------------------*/
 /* What ended a transaction before its time. */

@@ -18,8 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Longer than the server's own statement_timeout: what is over that is a server that hangs, or a network that swallows. */
-#define WAIT_MS 20000
 #define FILE_MAX (1024 * 1024)
 #define TEXT_MAX 1024
 
@@ -69,9 +67,9 @@ uint64_t pgsql_servers_timeline(const struct pgsql_servers *s)
 
 /* --- waiting ------------------------------------------------------------------------------------------------------*/
 /* The system's clock throughout: real waits for a real server, no test scripts them. */
-bool pgsql_wait(PGconn *h)
+bool pgsql_wait(PGconn *h, int64_t most_ms)
 {
-	int64_t until = clock_mono_ms(&clock_system) + WAIT_MS;
+	int64_t until = clock_mono_ms(&clock_system) + most_ms;
 	for (;;) {
 		int unsent = PQflush(h);
 		if (unsent < 0)
@@ -94,7 +92,7 @@ static PGresult *ask(PGconn *h, const char *sql)
 {
 	PGresult *last = NULL;
 	bool open = PQsendQuery(h, sql) == 1;
-	while (open && pgsql_wait(h)) {
+	while (open && pgsql_wait(h, PGSQL_WAIT_MS)) {
 		PGresult *r = PQgetResult(h);
 		if (r == NULL)
 			return last;

@@ -259,9 +259,12 @@ bool wire_send_known(struct pgsql_db *db, const char *sql, enum owed_what what)
 }
 
 /* --- answers ------------------------------------------------------------------------------------------------------*/
+/* A migration, and the wait for another program's, may take ten minutes a statement (db_pgsql.c). */
+#define MIGRATION_WAIT_MS (11 * 60 * 1000)
+
 static bool next_result(struct pgsql_db *db, PGresult **ret)
 {
-	if (!pgsql_wait(db->h)) {
+	if (!pgsql_wait(db->h, db->tx == TX_MIGRATE ? MIGRATION_WAIT_MS : PGSQL_WAIT_MS)) {
 		wire_fault_lost(db);
 		return false;
 	}
