@@ -77,7 +77,8 @@ static void fail_batch(struct sqlite_store *s, struct group_member *batch, struc
 	}
 }
 
-/* One member of a batch. Its failure is its own when it is guarded; only what ends the whole transaction is returned. */
+/* One member of a batch. Its failure is its own when it is guarded; only what ends the whole transaction is returned. That
+ * the disk failed does so, too, even where SQLite would go on: nothing it says may be believed from then on. */
 static fallible run_member(struct sqlite_store *s, struct group_member *w, bool guarded, struct err *err)
 {
 	const struct db_ops *ops = s->writer->ops;
@@ -85,6 +86,8 @@ static fallible run_member(struct sqlite_store *s, struct group_member *w, bool 
 	if (guarded)
 		TRY(ops->savepoint(s->writer, err));
 	w->rc = w->fn(&tx, w->ctx, w->err);
+	if (s->lost)
+		return refuse_lost(err);
 	if (!ops->in_tx(s->writer))
 		FAIL(err, ERR_UNAVAILABLE, "%s",
 		     w->err != NULL && FAILED(w->rc) ? w->err->detail
@@ -124,6 +127,8 @@ static fallible run_again(struct sqlite_store *s, struct group_member *batch, st
 		if (w->err != NULL)
 			*w->err = (struct err){ 0 };
 	}
+	if (s->lost)
+		return refuse_lost(err);
 	TRY(s->writer->ops->begin_write(s->writer, err));
 	return run_members(s, batch, true, ret, err);
 }
@@ -148,6 +153,8 @@ static fallible run_batch(struct sqlite_store *s, struct group_member *batch, st
 		ops->rollback(s->writer);
 		return OK;
 	}
+	if (s->lost) /* a reader or the checkpointer met it */
+		return refuse_lost(err);
 	TRY(ops->commit(s->writer, err));
 	s->commits++;
 	return OK;
@@ -192,6 +199,17 @@ static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err
 {
 	struct sqlite_store *s = self(base);
 	return s->lost ? refuse_lost(err) : group_run(&s->writers, fn, ctx, err);
+}
+
+size_t store_sqlite_waiting(struct store *base)
+{
+	struct group *g = &self(base)->writers;
+	size_t n = 0;
+	(void)pthread_mutex_lock(&g->lock);
+	for (const struct group_member *m = g->head; m != NULL; m = m->next)
+		n++;
+	(void)pthread_mutex_unlock(&g->lock);
+	return n;
 }
 
 /* --- readers ------------------------------------------------------------------------------------------------------*/

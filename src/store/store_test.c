@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -125,72 +126,234 @@ static void of_many_at_once_only_the_failing_roll_back(void **state)
 		fail_msg("%llu commits: nobody shared one", (unsigned long long)s.commits);
 }
 
-struct counted {
+/* --- batches that the test puts together: SQLite's alone ------------------------------------------------------------*/
+#define GUARDED 64 /* GUARDED_BATCHES of store_sqlite.c */
+
+enum does { PASSES, IS_REFUSED, IS_REFUSED_AGAIN, MEETS_DAMAGE, CANNOT_READ };
+struct chosen {
+	enum does does;
 	struct store *store;
-	uint32_t number;
-	unsigned runs, most_runs, wrong;
-	bool refused; /* every third is */
 	struct id id;
+	unsigned runs;
+	struct rc rc;
+	struct err err;
+	pthread_t thread;
 };
 
-static fallible insert_counted(struct store_tx *tx, void *ctx, struct err *err)
+static fallible chosen_tx(struct store_tx *tx, void *ctx, struct err *err)
 {
-	struct counted *c = (struct counted *)ctx;
+	struct chosen *c = (struct chosen *)ctx;
+	const struct sha256 key = { { 1 } };
+	bool has;
 	c->runs++;
+	if (c->does == MEETS_DAMAGE)
+		return blocked_key_has(tx, &key, &has, err);
+	if (c->does == CANNOT_READ) {
+		*tx->db->lost = true; /* as the driver does for SQLITE_IOERR_READ, which leaves the transaction open */
+		FAIL(err, ERR_UNAVAILABLE, "the disk that holds the database failed");
+	}
 	TRY(insert_account(tx, &c->id, err));
-	if (c->refused)
+	if (c->does == IS_REFUSED)
 		FAIL(err, ERR_RATE_LIMITED, "not now");
+	if (c->does == IS_REFUSED_AGAIN && c->runs > 1)
+		FAIL(err, ERR_UNAUTHORIZED, "not any more");
 	return OK;
 }
 
-static void *work_counted(void *arg)
+static void *chosen_main(void *arg)
 {
-	struct counted *c = (struct counted *)arg;
-	bool some = c->refused;
-	for (uint32_t i = 0; i < EACH; i++) {
-		struct err err = { 0 };
-		c->id = test_id(c->number * EACH + i);
-		c->refused = some && i % 3 == 0;
-		c->runs = 0;
-		struct rc rc = store_tx(c->store, insert_counted, c, &err);
-		c->wrong += rc.kind != (c->refused ? ERR_RATE_LIMITED : ERR_NONE);
-		c->most_runs = c->runs > c->most_runs ? c->runs : c->most_runs;
-	}
+	struct chosen *c = (struct chosen *)arg;
+	c->rc = store_tx(c->store, chosen_tx, c, &c->err);
 	return NULL;
 }
 
-/* Rows: how many of CROWD are refused now and then, and how often a transaction may run. */
-static void transactions_that_share_a_commit_run_again_only_for_one_that_is_refused(void **state)
+struct held_up {
+	struct store *store;
+	sem_t runs, may_end;
+	struct rc rc;
+};
+
+static fallible hold_up(struct store_tx *tx, void *ctx, struct err *err)
+{
+	struct held_up *h = (struct held_up *)ctx;
+	(void)tx;
+	(void)err;
+	(void)sem_post(&h->runs);
+	while (sem_wait(&h->may_end) != 0)
+		continue;
+	return OK;
+}
+
+static void *held_up_main(void *arg)
+{
+	struct held_up *h = (struct held_up *)arg;
+	h->rc = store_tx(h->store, hold_up, h, NULL);
+	return NULL;
+}
+
+static void until_so_many_wait(struct store *s, size_t count)
+{
+	const struct timespec limit = mono_after_ms(120000);
+	while (store_sqlite_waiting(s) != count) {
+		if (mono_after_ms(0).tv_sec > limit.tv_sec)
+			fail_msg("%zu wait, not %zu", store_sqlite_waiting(s), count);
+		(void)sched_yield();
+	}
+}
+
+/* One batch of these, in this order: they come while somebody else's transaction runs. */
+static void run_as_one_batch(struct test_store *t, struct chosen *list, size_t count)
+{
+	struct held_up h = { .store = t->store };
+	pthread_t holder;
+	assert_int_equal(sem_init(&h.runs, 0, 0) | sem_init(&h.may_end, 0, 0), 0);
+	assert_int_equal(pthread_create(&holder, NULL, held_up_main, &h), 0);
+	while (sem_wait(&h.runs) != 0)
+		continue;
+	for (size_t i = 0; i < count; i++) {
+		list[i].store = t->store;
+		list[i].id = test_id(t->next_id++);
+		assert_int_equal(pthread_create(&list[i].thread, NULL, chosen_main, &list[i]), 0);
+		until_so_many_wait(t->store, i + 1);
+	}
+	(void)sem_post(&h.may_end);
+	assert_int_equal(pthread_join(holder, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(pthread_join(list[i].thread, NULL), 0);
+	(void)sem_destroy(&h.runs);
+	(void)sem_destroy(&h.may_end);
+	assert_false(FAILED(h.rc));
+}
+
+/* Each has its own end, and left what it should. */
+static void check_ends(struct test_store *t, const struct chosen *list, size_t count)
+{
+	static const struct {
+		enum err_kind kind;
+		const char *says;
+	} ends[] = {
+		[PASSES] = { ERR_NONE, "" },
+		[IS_REFUSED] = { ERR_RATE_LIMITED, "not now" },
+		[IS_REFUSED_AGAIN] = { ERR_UNAUTHORIZED, "not any more" },
+	};
+	for (size_t i = 0; i < count; i++) {
+		const struct chosen *c = &list[i];
+		struct id id = c->id;
+		assert_int_equal(c->rc.kind, ends[c->does].kind);
+		assert_string_equal(c->err.detail, ends[c->does].says);
+		assert_int_equal(store_read(t->store, find_account, &id, NULL).kind,
+				 c->does == PASSES ? ERR_NONE : ERR_NOT_FOUND);
+	}
+}
+
+#define BATCH_MAX 4
+struct batch_row {
+	unsigned times; /* so many batches of this kind, one after the other */
+	size_t count;
+	struct {
+		enum does does;
+		unsigned runs;
+	} of[BATCH_MAX];
+};
+
+static void check_batch(struct test_store *t, const struct batch_row *row)
+{
+	struct chosen list[BATCH_MAX];
+	const struct store_stats was = store_stats(t->store);
+	unsigned passed = 0;
+	for (size_t i = 0; i < row->count; i++) {
+		list[i] = (struct chosen){ .does = row->of[i].does };
+		passed += row->of[i].does == PASSES;
+	}
+	run_as_one_batch(t, list, row->count);
+	check_ends(t, list, row->count);
+	for (size_t i = 0; i < row->count; i++)
+		assert_int_equal(list[i].runs, row->of[i].runs);
+	const struct store_stats now = store_stats(t->store);
+	assert_int_equal(now.transactions - was.transactions, row->count + 1); /* and the one that held them up */
+	assert_int_equal(now.failures - was.failures, row->count - passed);
+	assert_int_equal(now.commits - was.commits, passed > 0 ? 2 : 1);
+}
+
+static void a_batch_runs_again_after_one_was_refused_and_those_that_follow_are_guarded(void **state)
+{
+	ONLY_SQLITE();
+	static const struct batch_row rows[] = {
+		{ 2, 3, { { PASSES, 1 }, { PASSES, 1 }, { PASSES, 1 } } },
+		{ 1, 4, { { PASSES, 2 }, { PASSES, 2 }, { IS_REFUSED, 2 }, { PASSES, 1 } } },
+		{ GUARDED, 4, { { PASSES, 1 }, { IS_REFUSED, 1 }, { PASSES, 1 }, { IS_REFUSED, 1 } } },
+		{ 1, 4, { { PASSES, 2 }, { IS_REFUSED_AGAIN, 2 }, { IS_REFUSED, 2 }, { PASSES, 1 } } },
+		{ GUARDED, 2, { { IS_REFUSED, 1 }, { IS_REFUSED, 1 } } },
+		{ 1, 3, { { IS_REFUSED, 2 }, { IS_REFUSED, 1 }, { PASSES, 1 } } },
+		{ GUARDED, 2, { { PASSES, 1 }, { PASSES, 1 } } },
+		{ 1, 2, { { PASSES, 2 }, { IS_REFUSED, 2 } } },
+	};
+	struct test_store *t = (struct test_store *)*state;
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++)
+		for (unsigned i = 0; i < rows[r].times; i++)
+			check_batch(t, &rows[r]);
+}
+
+static fallible find_root_page(struct store_tx *tx, void *ctx, struct err *err)
+{
+	AUTO(rows_done) struct rows r = { 0 };
+	TRY(rows_one(&r, tx, "table", "SELECT rootpage FROM sqlite_master WHERE name = 'blocked_keys'", NULL, 0, err));
+	*(int64_t *)ctx = rows_i64(&r, 0);
+	return OK;
+}
+
+static void damage_blocked_keys(struct test_store *t)
+{
+	int64_t page = 0;
+	struct err err = { 0 };
+	char junk[4096];
+	must(store_read(t->store, find_root_page, &page, &err), &err);
+	assert_true(page > 1);
+	store_close(t->store);
+	t->store = NULL;
+	memset(junk, 0xff, sizeof junk);
+	int fd = open(t->path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, junk, sizeof junk, (off_t)((page - 1) * (int64_t)sizeof junk)), sizeof junk);
+	(void)close(fd);
+	test_open(t);
+}
+
+/* A read that fails does not end SQLite's transaction: what the others did could still be committed. */
+static void check_lost_batch(struct test_store *t, enum does what, const char *says, bool guarded)
+{
+	struct chosen before[] = { { .does = PASSES }, { .does = IS_REFUSED } };
+	struct chosen list[] = { { .does = PASSES }, { .does = what }, { .does = PASSES } };
+	if (guarded) {
+		run_as_one_batch(t, before, ARRAY_LEN(before));
+		check_ends(t, before, ARRAY_LEN(before));
+	}
+	const uint64_t were = accounts_in(t);
+	run_as_one_batch(t, list, ARRAY_LEN(list));
+	assert_true(store_is_lost(t->store));
+	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+		assert_int_equal(list[i].rc.kind, ERR_UNAVAILABLE);
+		assert_non_null(strstr(list[i].err.detail, list[i].does == PASSES ? "must start again" : says));
+		assert_int_equal(list[i].runs, i < 2 ? 1 : 0);
+	}
+	store_close(t->store);
+	test_open(t);
+	assert_int_equal(accounts_in(t), were);
+}
+
+static void nobody_is_told_ok_in_a_batch_that_lost_the_store(void **state)
 {
 	ONLY_SQLITE();
 	static const struct {
-		uint32_t refused;
-		unsigned runs;
-	} rows[] = { { 0, 1 }, { 1, 2 }, { CROWD, 2 } };
+		enum does does;
+		const char *says;
+	} rows[] = { { CANNOT_READ, "the disk" }, { MEETS_DAMAGE, "damaged" } };
 	struct test_store *t = (struct test_store *)*state;
-	unsigned want = 0;
-	for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
-		struct counted all[CROWD];
-		pthread_t threads[CROWD];
-		for (uint32_t i = 0; i < CROWD; i++) {
-			all[i] = (struct counted){ .store = t->store,
-						   .number = (uint32_t)r * CROWD + i,
-						   .refused = i < rows[r].refused };
-			assert_int_equal(pthread_create(&threads[i], NULL, work_counted, &all[i]), 0);
-		}
-		for (size_t i = 0; i < CROWD; i++)
-			assert_int_equal(pthread_join(threads[i], NULL), 0);
-		for (size_t i = 0; i < CROWD; i++) {
-			assert_int_equal(all[i].wrong, 0);
-			assert_in_range(all[i].most_runs, 1, rows[r].runs);
-		}
-		want += CROWD * EACH - rows[r].refused * EACH / 3;
-		assert_int_equal(accounts_in(t), want);
+	damage_blocked_keys(t);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		check_lost_batch(t, rows[i].does, rows[i].says, false);
+		check_lost_batch(t, rows[i].does, rows[i].says, true);
 	}
-	struct store_stats s = store_stats(t->store);
-	assert_int_equal(s.transactions, ARRAY_LEN(rows) * CROWD * EACH);
-	assert_int_equal(s.failures, ARRAY_LEN(rows) * CROWD * EACH - want);
-	assert_true(s.commits < s.transactions);
 }
 
 static void rows_are_there_after_closing_and_opening(void **state)
@@ -696,7 +859,8 @@ int main(void)
 		STORE_TEST(a_failing_transaction_leaves_nothing_and_keeps_its_error),
 		STORE_TEST(a_read_cannot_write),
 		STORE_TEST(of_many_at_once_only_the_failing_roll_back),
-		STORE_TEST(transactions_that_share_a_commit_run_again_only_for_one_that_is_refused),
+		STORE_TEST(a_batch_runs_again_after_one_was_refused_and_those_that_follow_are_guarded),
+		STORE_TEST(nobody_is_told_ok_in_a_batch_that_lost_the_store),
 		STORE_TEST(rows_are_there_after_closing_and_opening),
 		STORE_TEST(what_was_acknowledged_survives_kill_9),
 		STORE_TEST(a_second_opener_is_told_who_has_it),
