@@ -138,7 +138,8 @@ static bool makes_table(sqlite3 *h, const char *sql)
 	return found;
 }
 
-/* Some microseconds and 90 KiB each time, even when no row goes in. */
+/* Some microseconds and 90 KiB each time, even when no row goes in. An exception that is met no more is only told: another
+ * version of SQLite may do without. */
 static void only_statements_that_run_seldom_make_a_table_of_their_own(void **state)
 {
 	ONLY_SQLITE();
@@ -167,7 +168,8 @@ static void only_statements_that_run_seldom_make_a_table_of_their_own(void **sta
 	}
 	for (size_t k = 0; k < ARRAY_LEN(seldom); k++)
 		if (!met[k])
-			fail_msg("no statement of %s makes one any more: %s", seldom[k].file, seldom[k].start);
+			print_message("no statement of %s makes one with SQLite %s: %s\n", seldom[k].file,
+				      sqlite3_libversion(), seldom[k].start);
 	(void)sqlite3_close(h);
 }
 
