@@ -29,8 +29,6 @@ struct store {
 };
 fallible store_sqlite_open(struct str path, unsigned readers, const struct clock *clk, struct store **ret,
 			   struct err *err);
-/* How many writers wait to be run together: by this a test knows who shares a commit. */
-size_t store_sqlite_waiting(struct store *base);
 fallible store_pgsql_open(const struct store_where *w, const struct clock *clk, struct store **ret, struct err *err);
 
 /* The statements of one file, listed so that a test can ask for the plan of every one. */

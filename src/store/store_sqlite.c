@@ -201,17 +201,6 @@ static fallible write_tx(struct store *base, store_fn *fn, void *ctx, struct err
 	return s->lost ? refuse_lost(err) : group_run(&s->writers, fn, ctx, err);
 }
 
-size_t store_sqlite_waiting(struct store *base)
-{
-	struct group *g = &self(base)->writers;
-	size_t n = 0;
-	(void)pthread_mutex_lock(&g->lock);
-	for (const struct group_member *m = g->head; m != NULL; m = m->next)
-		n++;
-	(void)pthread_mutex_unlock(&g->lock);
-	return n;
-}
-
 /* --- readers ------------------------------------------------------------------------------------------------------*/
 static struct db *reader_take(struct sqlite_store *s)
 {

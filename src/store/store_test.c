@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -194,9 +195,9 @@ static void *held_up_main(void *arg)
 static void until_so_many_wait(struct store *s, size_t count)
 {
 	const struct timespec limit = mono_after_ms(120000);
-	while (store_sqlite_waiting(s) != count) {
+	for (uint64_t waiting; (waiting = store_stats(s).waiting) != count;) {
 		if (mono_after_ms(0).tv_sec > limit.tv_sec)
-			fail_msg("%zu wait, not %zu", store_sqlite_waiting(s), count);
+			fail_msg("%" PRIu64 " wait, not %zu", waiting, count);
 		(void)sched_yield();
 	}
 }
