@@ -40,16 +40,20 @@ void pgsql_watch_done(struct pgsql_watch *w)
 static const char place_sql[] =
 	"SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0'"
 	" ELSE pg_current_wal_lsn() - '0/0' END::bigint,"
-	" CASE WHEN pg_is_in_recovery() THEN 0"
+	" CASE WHEN pg_is_in_recovery() THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
+	" (SELECT min_recovery_end_timeline FROM pg_control_recovery()))::bigint"
 	" ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END,"
-	" system_identifier FROM pg_control_system()";
+	" system_identifier, pg_is_in_recovery()::int::bigint FROM pg_control_system()";
 
 fallible pgsql_place_read(struct store_tx *tx, void *ctx, struct err *err)
 {
 	struct pgsql_place *p = (struct pgsql_place *)ctx;
 	AUTO(rows_done) struct rows r = { 0 };
 	TRY(rows_one(&r, tx, "position", place_sql, NULL, 0, err));
-	*p = (struct pgsql_place){ .lsn = rows_i64(&r, 0), .timeline = rows_i64(&r, 1), .system = rows_i64(&r, 2) };
+	*p = (struct pgsql_place){ .lsn = rows_i64(&r, 0),
+				   .timeline = rows_i64(&r, 1),
+				   .system = rows_i64(&r, 2),
+				   .follows = rows_i64(&r, 3) != 0 };
 	return OK;
 }
 
@@ -79,9 +83,11 @@ static const char *unfit_text(const struct pgsql_place *main, const struct pgsql
 {
 	if (main->system != standby->system)
 		return "it is a server of another database (pg_control_system() differs)";
-	if (standby->timeline != 0 && standby->timeline != main->timeline)
-		return "it has ceased to follow: it was promoted, or was the primary before";
-	return NULL;
+	if (standby->timeline == main->timeline)
+		return NULL;
+	return standby->follows
+		       ? "it follows another server, or has not come to the last failover yet (its timeline differs)"
+		       : "it has ceased to follow: it was promoted, or was the primary before";
 }
 
 static void judge(struct pgsql_watch *w, int64_t asked_at, const struct pgsql_place *main,

@@ -9,8 +9,11 @@
 
 #include <pthread.h>
 
-struct pgsql_place {                   /* where a server is: what it has written, or replayed */
-	int64_t lsn, timeline, system; /* timeline 0: it follows another */
+struct pgsql_place { /* where a server is: what it has written, or replayed */
+	/* Of one that follows, the timeline is what it has on its disk, so right after a failover it can be the one before:
+	 * positions on two timelines must not be compared. */
+	int64_t lsn, timeline, system;
+	bool follows;
 };
 fallible pgsql_place_read(struct store_tx *tx, void *ctx, struct err *err); /* a store_fn; ctx: a pgsql_place */
 

@@ -933,18 +933,46 @@ static void a_standby_is_read_when_it_is_known_not_to_be_behind(void **state)
 		bool fits;
 		const char *says; /* the last line's beginning; NULL: none */
 	} rows[] = {
-		{ 0, { 100, 1, 7 }, { 90, 0, 7 }, false, NULL }, /* by how long, nobody knows yet */
-		{ 1000, { 200, 1, 7 }, { 110, 0, 7 }, true, "standby in use" },
-		{ 1000, { 300, 1, 7 }, { 190, 0, 7 }, true, NULL }, /* the mark is 200, of a second ago */
-		{ 500, { 400, 1, 7 }, { 190, 0, 7 }, true, NULL },
-		{ 3000, { 500, 1, 7 }, { 190, 0, 7 }, false, "standby left out  it is behind by more than 3 s" },
-		{ 1000, { 500, 1, 7 }, { 190, 0, 7 }, false, NULL }, /* said once */
-		{ 1000, { 500, 1, 7 }, { 500, 0, 7 }, true, "standby in use" },
-		{ 900000, { 900, 1, 7 }, { 890, 0, 7 }, false, NULL }, /* nobody read for long: nothing is known */
-		{ 1000, { 900, 1, 7 }, { 900, 0, 7 }, true, NULL },
-		{ 20000, { 950, 1, 7 }, { 950, 0, 8 }, false, "standby left out  it is a server of another database" },
-		{ 1000, { 950, 1, 7 }, { 950, 1, 7 }, true, "standby in use" }, /* promoted, and the main one now */
-		{ 20000, { 950, 1, 7 }, { 999, 2, 7 }, false, "standby left out  it has ceased to follow" },
+		{ 0, { 100, 1, 7, false }, { 90, 1, 7, true }, false, NULL }, /* by how long, nobody knows yet */
+		{ 1000, { 200, 1, 7, false }, { 110, 1, 7, true }, true, "standby in use" },
+		{ 1000, { 300, 1, 7, false }, { 190, 1, 7, true }, true, NULL }, /* the mark is 200, of a second ago */
+		{ 500, { 400, 1, 7, false }, { 190, 1, 7, true }, true, NULL },
+		{ 3000,
+		  { 500, 1, 7, false },
+		  { 190, 1, 7, true },
+		  false,
+		  "standby left out  it is behind by more than 3 s" },
+		{ 1000, { 500, 1, 7, false }, { 190, 1, 7, true }, false, NULL }, /* said once */
+		{ 1000, { 500, 1, 7, false }, { 500, 1, 7, true }, true, "standby in use" },
+		{ 900000,
+		  { 900, 1, 7, false },
+		  { 890, 1, 7, true },
+		  false,
+		  NULL }, /* nobody read for long: nothing is known */
+		{ 1000, { 900, 1, 7, false }, { 900, 1, 7, true }, true, NULL },
+		{ 20000,
+		  { 950, 1, 7, false },
+		  { 950, 1, 8, true },
+		  false,
+		  "standby left out  it is a server of another database" },
+		{ 1000,
+		  { 950, 1, 7, false },
+		  { 950, 1, 7, false },
+		  true,
+		  "standby in use" }, /* promoted, and the main one now */
+		{ 20000,
+		  { 950, 1, 7, false },
+		  { 999, 2, 7, false },
+		  false,
+		  "standby left out  it has ceased to follow" },
+		/* The main one is another one now: who follows the one before has come farther, on a way that has ended. */
+		{ 20000, { 960, 2, 7, false }, { 999, 1, 7, true }, false, NULL }, /* out, and that was said */
+		{ 1000, { 960, 2, 7, false }, { 960, 2, 7, true }, true, "standby in use" },
+		{ 20000,
+		  { 970, 3, 7, false },
+		  { 999, 2, 7, true },
+		  false,
+		  "standby left out  it follows another server" },
 	};
 	(void)state;
 	struct told told = { .to = { tell, &told } };
