@@ -170,13 +170,14 @@ expect 0 "" obtain "$@" -d www.a.test --renew-days 3650 --quiet
 [ -s out ] && fail "--quiet is not quiet"
 [ "$(ls d/accounts | wc -l)" = 1 ] || fail "more than one account at one server"
 
-# --- nobody answers: the server's words come out, and what was there stays
+# --- nobody answers: the server's words come out, and what was there stays. Of each order one name was never proved: pebble
+# takes an old proof now and then, also when it is told not to.
 cp -L $place/fullchain.pem before.pem
-expect 1 "www.a.test: " obtain -s "$url" --ca-file root.pem --dir d --force -d www.a.test -w .
+expect 1 ".a.test: " obtain -s "$url" --ca-file root.pem --dir d --force -d www.a.test -d never.a.test -w .
 cmp -s $place/fullchain.pem before.pem || fail "a failed run changed the certificate"
 [ -e .well-known ] && fail "a failed run left .well-known"
 mkdir evil && ln -s /tmp evil/.well-known
-expect 1 "symbolic links are not followed" obtain -s "$url" --ca-file root.pem --dir d --force -d www.a.test -w evil
+expect 1 "symbolic links are not followed" obtain -s "$url" --ca-file root.pem --dir d --force -d evil.a.test -w evil
 
 # --- a webroot, served by somebody else
 mkdir -p web/.well-known
